@@ -1,0 +1,336 @@
+"""Settings: the one place where they are declared, and the only reader of the environment.
+
+A setting comes from the environment, else from ``gitreceive.toml``, else from its default. Field ``memory`` of section
+``build`` is ``memory`` in the table ``[build]`` and ``GITRECEIVE_BUILD_MEMORY`` in the environment; fields without a section
+stand at the top. ``docs/configuration.md`` is generated from this file.
+"""
+
+import os
+import tomllib
+import types
+import typing
+from collections.abc import Mapping
+from dataclasses import MISSING, dataclass, field, fields, is_dataclass
+from pathlib import Path
+from typing import Any
+
+from gitreceive.errors import ConfigError
+from gitreceive.model import AppName
+
+_DOC = "doc"
+
+
+def _setting(default: Any, doc: str, *, choices: tuple[str, ...] = ()) -> Any:
+    metadata = {_DOC: doc, "choices": choices}
+    if isinstance(default, dict | list):
+        return field(default_factory=default.copy, metadata=metadata)
+    return field(default=default, metadata=metadata)
+
+
+@dataclass(frozen=True)
+class PolicySettings:
+    """What a push may be."""
+
+    branch: str = _setting("main", "The branch whose push deploys, for apps that are created from now on.")
+    create_on_push: bool = _setting(
+        False, "A push to an app that does not exist creates it, owned by the pusher."
+    )
+    max_push_bytes: int = _setting(512 << 20, "The largest pack that is taken.")
+    max_files: int = _setting(100_000, "The most files that a commit may hold.")
+    max_source_bytes: int = _setting(2 << 30, "The most bytes that a commit's files may hold, together.")
+    max_depth: int = _setting(64, "The deepest folder that a commit may hold.")
+
+
+@dataclass(frozen=True)
+class BuildSettings:
+    """How builds run."""
+
+    concurrency: int = _setting(2, "Builds at once, over all apps.")
+    timeout: int = _setting(1800, "Seconds that a build may take.")
+    memory: str = _setting("2g", "Memory of a build container: bytes, or a number with k, m or g.")
+    cpus: float = _setting(2.0, "CPUs of a build container.")
+    pids: int = _setting(4096, "Processes and threads in a build container.")
+    network: str = _setting("bridge", "The Docker network that builds are attached to; `none` cuts them off.")
+    ca_bundle: str = _setting(
+        "",
+        "A PEM file with the certificate authorities that builds trust, for an index behind a company proxy. It reaches every phase "
+        "of a build, and never the image.",
+    )
+    env: dict[str, str] = _setting(
+        {},
+        "Variables for every build: index URLs, proxies. They are seen by builds and are not in the image. "
+        "In the environment: `NAME=VALUE` lines.",
+    )
+    secrets: dict[str, str] = _setting(
+        {},
+        "Build-only secrets: name to a file of the server's. In the build it is the file `/platform/secrets/NAME`, on tmpfs; a value "
+        "that is found in a layer or the log fails the build.",
+    )
+    buildpacks: str = _setting(
+        "", "A folder of buildpacks with an `order.toml`, in place of the bundled ones."
+    )
+
+
+@dataclass(frozen=True)
+class KubernetesSettings:
+    """The `kubernetes` target."""
+
+    context: str = _setting("", "The kubeconfig context; empty: the current one, or the pod's own account.")
+    namespace_prefix: str = _setting("app-", "An app's namespace is this and its name.")
+    expose: str = _setting(
+        "nodeport", "How web is reached from outside the cluster.", choices=("nodeport", "ingress", "none")
+    )
+    domain: str = _setting("", "With `ingress`: an app answers at APP.DOMAIN.")
+    ingress_class: str = _setting("", "With `ingress`: the class; empty: the cluster's default.")
+    node_address: str = _setting("", "With `nodeport`: the address in URLs; empty: the first node's own.")
+    pull_secret: bool = _setting(
+        True,
+        "Give each namespace the server's own credentials for the registry as a pull secret, where there are any.",
+    )
+    deadline: int = _setting(120, "Seconds in which a release must become healthy.")
+    memory: str = _setting("512Mi", "Memory limit of each process.")
+    cpu: str = _setting("100m", "CPU request of each process.")
+
+
+@dataclass(frozen=True)
+class DockerSettings:
+    """The `docker` target."""
+
+    listen: str = _setting("127.0.0.1", "The address on which apps answer.")
+    first_port: int = _setting(8100, "Apps get the free ports from here on, one each.")
+    deadline: int = _setting(60, "Seconds in which a release must answer.")
+    drain: int = _setting(
+        30, "Seconds that requests under way get to finish on the release that is replaced."
+    )
+    memory: str = _setting("512m", "Memory limit of each process: bytes, or a number with k, m or g.")
+
+
+@dataclass(frozen=True)
+class Settings:
+    """All settings, with defaults that work."""
+
+    data_dir: Path = _setting(Path("~/.local/share/gitreceive"), "Repositories, ledger, logs, host key.")
+    ssh_listen: str = _setting("127.0.0.1:2222", "HOST:PORT of the SSH door.")
+    http_listen: str = _setting("127.0.0.1:8222", "HOST:PORT of health checks.")
+    public_host: str = _setting(
+        "", "The host name in commands that users are shown; empty: the SSH door's own."
+    )
+    registry: str = _setting("127.0.0.1:5000", "HOST[:PORT][/PREFIX] where images are kept.")
+    registry_insecure: bool = _setting(
+        False, "Speak plain HTTP to the registry. On loopback addresses that is done anyway, as Docker does."
+    )
+    target: str = _setting("docker", "What runs releases.", choices=("kubernetes", "docker"))
+    stack: str = _setting("bookworm", "The stack that apps are built on.")
+    database: str = _setting("", "SQLAlchemy URL of the ledger; empty: SQLite in the data folder.")
+    templates: str = _setting("", "A folder whose files replace templates of the same name, by target.")
+    log_limit: int = _setting(16 << 20, "Bytes that a build's log may have; past it the middle is left out.")
+    policy: PolicySettings = field(default_factory=PolicySettings)
+    build: BuildSettings = field(default_factory=BuildSettings)
+    kubernetes: KubernetesSettings = field(default_factory=KubernetesSettings)
+    docker: DockerSettings = field(default_factory=DockerSettings)
+
+    @property
+    def repositories(self) -> Path:
+        return self.data_dir / "repos"
+
+    @property
+    def socket(self) -> Path:
+        """Where hooks find the server."""
+        return self.data_dir / "server.sock"
+
+
+def load(environ: Mapping[str, str] | None = None) -> Settings:
+    """The settings in force. Raises ConfigError, naming file, key and what is expected, on any that is unknown or malformed."""
+    environ = os.environ if environ is None else environ
+    path = _settings_file(environ)
+    table = _read(path) if path else {}
+    settings = _section(Settings, table, environ, "", str(path or "gitreceive.toml"))
+    return typing.cast("Settings", settings)
+
+
+def process_environment() -> dict[str, str]:
+    """A copy of this process's environment, for the programs that it starts."""
+    return dict(os.environ)
+
+
+def acting_user() -> str | None:
+    """The user on whose behalf a command over SSH runs; None on the server's own host: an administrator."""
+    return os.environ.get("GITRECEIVE_ACTING_USER")
+
+
+def bundled(name: str) -> Path:
+    """The folder ``buildpacks`` or ``templates`` as it came with gitreceive, installed or from a clone."""
+    here = Path(__file__).resolve().parent
+    installed = here / "_bundled" / name
+    return installed if installed.is_dir() else here.parent / name
+
+
+def cache_dir() -> Path:
+    """What may be removed at any time: ``$XDG_CACHE_HOME/gitreceive``."""
+    base = os.environ.get("XDG_CACHE_HOME") or "~/.cache"
+    return Path(base).expanduser() / "gitreceive"
+
+
+def reference() -> str:
+    """``docs/configuration.md``, from the declarations above."""
+    lines = [
+        "# Configuration",
+        "",
+        "A setting comes from the environment, else from `gitreceive.toml`, else from its default. The file is looked for at",
+        "`$GITRECEIVE_CONFIG`, then as `gitreceive.toml` in the data folder, then in `/etc/gitreceive/`. An unknown key is an error.",
+        "This page is generated from `gitreceive/config.py` by `scripts/docs`.",
+    ]
+    sections: list[tuple[str, Any]] = [("", Settings)]
+    sections += [(f.name, f.type) for f in fields(Settings) if is_dataclass(f.type)]
+    for section, kind in sections:
+        lines += ["", f"## {f'[{section}]' if section else 'Top level'}", "", kind.__doc__ or "", ""]
+        lines += ["| key | environment | default | what |", "|---|---|---|---|"]
+        for f in fields(kind):
+            if not is_dataclass(f.type):
+                lines.append(_reference_row(section, f))
+    return "\n".join(lines) + "\n"
+
+
+def _reference_row(section: str, f: Any) -> str:
+    default = f.default if f.default is not MISSING else f.default_factory()
+    choices = f.metadata["choices"]
+    doc = f.metadata[_DOC] + (f" One of {', '.join(f'`{c}`' for c in choices)}." if choices else "")
+    shown = (
+        "empty"
+        if default in ("", {})
+        else f"`{str(default).lower() if isinstance(default, bool) else default}`"
+    )
+    return f"| `{f.name}` | `{_variable(section, f.name)}` | {shown} | {doc} |"
+
+
+def _settings_file(environ: Mapping[str, str]) -> Path | None:
+    named = environ.get("GITRECEIVE_CONFIG")
+    if named:
+        path = Path(named).expanduser()
+        if not path.is_file():
+            raise ConfigError(
+                f"GITRECEIVE_CONFIG names {path}, which is not there", hint="create it or unset the variable"
+            )
+        return path
+    data_dir = Path(environ.get("GITRECEIVE_DATA_DIR") or str(Settings().data_dir)).expanduser()
+    candidates = (data_dir / "gitreceive.toml", Path("/etc/gitreceive/gitreceive.toml"))
+    return next((path for path in candidates if path.is_file()), None)
+
+
+def _read(path: Path) -> dict[str, Any]:
+    try:
+        return tomllib.loads(path.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        raise ConfigError(f"{path} cannot be read: {error}", hint="it must be TOML in UTF-8") from error
+
+
+def _section(
+    kind: Any, table: Mapping[str, Any], environ: Mapping[str, str], section: str, where: str
+) -> Any:
+    known = {f.name for f in fields(kind)}
+    place = f"[{section}] in {where}" if section else where
+    for key in table:
+        if key not in known:
+            raise ConfigError(f"{place}: unknown key {key!r}", hint=f"known keys: {', '.join(sorted(known))}")
+    values: dict[str, Any] = {}
+    for f in fields(kind):
+        if is_dataclass(f.type):
+            inner = table.get(f.name, {})
+            if not isinstance(inner, dict):
+                raise ConfigError(
+                    f"{place}: {f.name} must be a table", hint=f"write [{f.name}] on a line of its own"
+                )
+            values[f.name] = _section(f.type, inner, environ, f.name, where)
+        else:
+            values[f.name] = _value(f, table, environ, section, place)
+    return kind(**values)
+
+
+def _value(f: Any, table: Mapping[str, Any], environ: Mapping[str, str], section: str, place: str) -> Any:
+    variable = _variable(section, f.name)
+    if variable in environ:
+        return _convert(f, environ[variable], variable, text=True)
+    if f.name in table:
+        return _convert(f, table[f.name], f"{place}: {f.name}", text=False)
+    default = f.default if f.default is not MISSING else f.default_factory()
+    return default.expanduser() if isinstance(default, Path) else default
+
+
+def _variable(section: str, name: str) -> str:
+    return "_".join(("GITRECEIVE", *((section,) if section else ()), name)).upper()
+
+
+def _convert(f: Any, value: Any, where: str, *, text: bool) -> Any:
+    kind = f.type.__origin__ if isinstance(f.type, types.GenericAlias) else f.type
+    try:
+        converted = _from_text(kind, value) if text else _from_toml(kind, value)
+    except ValueError as error:
+        raise ConfigError(f"{where} is {value!r}, but {error}", hint=f.metadata[_DOC]) from None
+    choices = f.metadata["choices"]
+    if choices and converted not in choices:
+        raise ConfigError(f"{where} is {value!r}", hint=f"use one of: {', '.join(choices)}")
+    if f.name.endswith("_listen"):
+        parse_listen(converted, where)
+    if f.name == "branch":
+        _check_branch(converted, where)
+    return converted
+
+
+def _from_text(kind: Any, value: str) -> Any:
+    if kind is bool:
+        truth = {"true": True, "1": True, "yes": True, "false": False, "0": False, "no": False}
+        if value.lower() not in truth:
+            raise ValueError("true or false is expected")
+        return truth[value.lower()]
+    if kind is dict:
+        pairs = [line.partition("=") for line in value.splitlines() if line.strip()]
+        if any(not name.strip() or not equals for name, equals, _ in pairs):
+            raise ValueError("lines of NAME=VALUE are expected")
+        return {name.strip(): content for name, _, content in pairs}
+    if kind in (int, float):
+        return _number(kind, value)
+    return Path(value).expanduser() if kind is Path else value
+
+
+def _from_toml(kind: Any, value: Any) -> Any:
+    if kind is dict:
+        if not isinstance(value, dict) or not all(isinstance(v, str) for v in value.values()):
+            raise ValueError("a table of strings is expected")
+        return value
+    if kind is bool and not isinstance(value, bool):
+        raise ValueError("true or false is expected")
+    if kind in (int, float):
+        if isinstance(value, bool) or not isinstance(value, int | float):
+            raise ValueError("a number is expected")
+        return _number(kind, value)
+    if kind in (str, Path) and not isinstance(value, str):
+        raise ValueError("a string is expected")
+    return Path(value).expanduser() if kind is Path else value
+
+
+def _number(kind: Any, value: Any) -> Any:
+    try:
+        number = kind(value)
+    except ValueError:
+        raise ValueError("a number is expected") from None
+    if number <= 0:
+        raise ValueError("a number above 0 is expected")
+    return number
+
+
+def parse_listen(text: str, where: str = "the address") -> tuple[str, int]:
+    """HOST:PORT, an IPv6 host in brackets; port 0 takes a free one. Raises ConfigError."""
+    host, colon, port = text.rpartition(":")
+    if not colon or not host or not port.isascii() or not port.isdigit() or int(port) > 65535:
+        raise ConfigError(f"{where} is {text!r}", hint="write HOST:PORT, such as 127.0.0.1:2222 or [::]:2222")
+    return host.removeprefix("[").removesuffix("]"), int(port)
+
+
+def _check_branch(text: str, where: str) -> None:
+    if not text or text.startswith("-") or any(c in text for c in " ~^:?*[\\") or ".." in text:
+        raise ConfigError(f"{where} is {text!r}", hint="write a branch name without refs/heads/")
+
+
+def repository_path(settings: Settings, app: AppName) -> Path:
+    """Where an app's bare repository lies."""
+    return settings.repositories / f"{app}.git"

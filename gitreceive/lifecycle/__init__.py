@@ -1,0 +1,1 @@
+"""The program inside the build container and the launcher inside the image: standard library only."""

@@ -1,0 +1,1 @@
+"""The doors for git: SSH, and the hooks that receive-pack runs."""
