@@ -3,7 +3,8 @@
 import http.client
 import threading
 import time
-from collections.abc import Callable, Set
+from collections.abc import Callable
+from collections.abc import Set as AbstractSet
 from typing import Self
 from urllib.parse import urlsplit
 
@@ -29,7 +30,7 @@ class Requests:
         for thread in self._threads:
             thread.join()
 
-    def until(self, seen: Callable[[Set[str]], bool], seconds: float = 15) -> None:
+    def until(self, seen: Callable[[AbstractSet[str]], bool], seconds: float = 15) -> None:
         """Go on until the answers are as expected."""
         end = time.monotonic() + seconds
         while not seen(frozenset(self._bodies)):

@@ -3,6 +3,7 @@
 import signal
 import time
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 
 import pytest
 
@@ -94,17 +95,19 @@ def test_a_second_push_waits_its_turn_and_says_behind_what(slow: Clone) -> None:
 
 
 def test_a_killed_server_takes_its_jobs_up_again(make_server: Callable[..., Server], app_name: str) -> None:
-    with running(make_server("docker")) as server:
-        for clone in _slow_app(server.developer("erin"), app_name):
-            push = clone.start_push()
-            wait_until(lambda: _building(clone), "the build is under way")
-            server.stop(signal.SIGKILL)
-            push.communicate(timeout=30)
-            assert push.returncode != 0
+    with (
+        running(make_server("docker")) as server,
+        contextmanager(_slow_app)(server.developer("erin"), app_name) as clone,
+    ):
+        push = clone.start_push()
+        wait_until(lambda: _building(clone), "the build is under way")
+        server.stop(signal.SIGKILL)
+        push.communicate(timeout=30)
+        assert push.returncode != 0
 
-            server.start()
-            build = str(clone.builds()[0]["build"])
-            clone.owner.ssh("builds", "attach", build).ok().says("restarted", "v1 is live")
-            assert clone.remote_head() == clone.head
-            assert len(clone.builds()) == 1
-            assert "Hello" in clone.get()
+        server.start()
+        build = str(clone.builds()[0]["build"])
+        clone.owner.ssh("builds", "attach", build).ok().says("restarted", "v1 is live")
+        assert clone.remote_head() == clone.head
+        assert len(clone.builds()) == 1
+        assert "Hello" in clone.get()
