@@ -1,0 +1,3 @@
+# shellcheck shell=bash
+KUBERNETES=$STATE/kubernetes
+kubernetes_runs() { return 1; }
