@@ -14,21 +14,21 @@ need_packages() {
   run_apt install --yes --no-install-recommends "${missing[@]}"
 }
 
-# unpack_package COMMAND PACKAGE: prints the path of COMMAND, unpacked from PACKAGE into the cache where the machine
-# does not have it. Installing docker-registry or etcd-server would start a service of the same name.
+# unpack_package PACKAGE FILE: unpacks PACKAGE into the cache and prints the path of its FILE. For what would start a
+# service when it is installed (docker-registry, etcd-server) or push out another package (busybox-static).
 unpack_package() {
-  local command=$1 package=$2 folder=$CACHE/packages/$2
-  if command -v "$command"; then return; fi
-  if [[ ! -x $folder/usr/bin/$command ]]; then
+  local package=$1 file=$2 folder=$CACHE/packages/$1
+  if [[ ! -x $folder/$file ]]; then
     step "Unpacking $package (about 5 s)"
-    rm -rf "$folder" && mkdir -p "$folder"
+    rm -rf "$folder"
+    mkdir -p "$folder"
     cd "$folder"
     run_apt download "$package"
-    dpkg-deb --extract "$folder/$package"_*.deb "$folder"
+    dpkg-deb --extract "$package"_*.deb .
     cd "$OLDPWD"
-    [[ -x $folder/usr/bin/$command ]] || fail "The Debian package $package has no usr/bin/$command."
+    [[ -x $folder/$file ]] || fail "The Debian package $package has no $file."
   fi
-  printf '%s\n' "$folder/usr/bin/$command"
+  printf '%s\n' "$folder/$file"
 }
 
 # run_apt ARGUMENT...: once as it is; where that fails, once more with fresh package lists.

@@ -28,7 +28,7 @@ registry_answers() {
 start_registry() {
   local program
   need_packages curl=curl ss=iproute2
-  program=$(unpack_package docker-registry docker-registry)
+  program=$(command -v docker-registry || unpack_package docker-registry usr/bin/docker-registry)
   choose_port "$STATE/registry/port" 5000
   step 'Starting the registry (about 1 s)'
   write_registry_config
