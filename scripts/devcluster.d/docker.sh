@@ -38,7 +38,7 @@ docker_purge() { rm -rf "$STATE/docker"; }
 
 docker_is_system() { ! is_running docker && docker_answers /var/run/docker.sock; }
 
-docker_answers() { [[ $(curl --silent --max-time 2 --unix-socket "$1" http://docker/_ping) == OK ]]; }
+docker_answers() { [[ $(curl --silent --noproxy '*' --max-time 2 --unix-socket "$1" http://docker/_ping) == OK ]]; }
 
 start_docker() {
   step 'Starting Docker (about 8 s)'

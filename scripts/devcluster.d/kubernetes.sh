@@ -3,6 +3,7 @@
 
 KUBERNETES=$STATE/kubernetes
 NODE_NAME=devcluster
+# shellcheck disable=SC2034 # read by the API server's start
 SERVICE_RANGE=10.96.0.0/16
 KUBERNETES_SERVICES=(etcd kube-apiserver kube-controller-manager kube-scheduler containerd kubelet kube-proxy)
 KUBERNETES_PACKAGES=(curl=curl openssl=openssl kubectl=kubernetes-client containerd=containerd runc=runc
@@ -18,7 +19,8 @@ kubernetes_up() {
   build_kubernetes
   step "Starting Kubernetes $KUBERNETES_VERSION (about 15 s)"
   node_ip=$(primary_address)
-  [[ -n $node_ip ]] || fail 'The machine has no IPv4 address beside loopback.' '' 'ip link add node type dummy; ip address add 192.168.254.1/32 dev node; ip link set node up'
+  [[ -n $node_ip ]] || fail 'The machine has no IPv4 address beside loopback, and a node needs one.' '' \
+    'ip link add node0 type dummy && ip address add 192.168.254.1/32 dev node0 && ip link set node0 up'
   choose_ports
   write_certificates "$node_ip"
   write_kubeconfigs
@@ -29,7 +31,7 @@ kubernetes_up() {
   detail "Kubernetes answers, its node is ready. KUBECONFIG=$KUBERNETES/admin.kubeconfig"
 }
 
-kubernetes_purge() { rm -rf "$BINARIES" "$CACHE/packages/etcd-server" "$CACHE/packages/busybox-static"; }
+kubernetes_purge() { rm -rf "$BINARIES" "$BUILD" "$CACHE/packages/etcd-server" "$CACHE/packages/busybox-static"; }
 
 # Whether any of it runs; kubernetes_is_well says whether all of it does and answers.
 kubernetes_runs() {
@@ -65,6 +67,7 @@ choose_ports() {
   choose_port "$KUBERNETES/ports/etcd-peer" $(($(port_of etcd) + 1))
   choose_port "$KUBERNETES/ports/kube-apiserver" 6443
   choose_port "$KUBERNETES/ports/kubelet" 10250
+  choose_port "$KUBERNETES/ports/kube-proxy" 10256
 }
 
 write_kubeconfigs() {

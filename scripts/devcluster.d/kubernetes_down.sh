@@ -50,15 +50,15 @@ remove_pod_logs() {
 
 # Removing a namespace removes the host's end of its cable with it.
 remove_pod_networks() {
-  local record namespace
+  local record namespace container
   for record in /var/lib/cni/results/"$POD_NETWORK"-*; do
     [[ -e $record ]] || continue
-    namespace=$(sed -n 's/.*"netns":"\([^"]*\)".*/\1/p' "$record")
-    if [[ $namespace == /var/run/netns/cni-* ]]; then
+    while IFS= read -r namespace; do
       umount "$namespace" 2>/dev/null || true
       rm -f "$namespace"
-    fi
-    rm -f "$record"
+    done < <(grep --only-matching '/var/run/netns/cni-[0-9a-f-]*' "$record" | sort -u)
+    container=${record#*"$POD_NETWORK"-}
+    rm -f "$record" "/var/lib/cni/results/cni-loopback-${container%-*}-lo"
   done
   ip link delete "$BRIDGE" 2>/dev/null || true
 }

@@ -3,8 +3,8 @@
 
 CONTAINERD_SOCKET=$RUN/containerd/containerd.sock
 PAUSE_IMAGE=devcluster.local/pause:1
-POD_NETWORK=gitreceive-pods
-POD_RANGE=10.244.0.0/24
+# shellcheck disable=SC2034 # read where its settings are written and where it is taken down
+POD_NETWORK=gitreceive-pods POD_RANGE=10.244.0.0/24
 BRIDGE=gitreceive0
 # A control group of our own tells our pods from those of any other kubelet on the machine.
 POD_CGROUP=gitreceive-devcluster
@@ -18,8 +18,11 @@ start_node() {
   wait_for containerd 30 in_containerd version
   if [[ -z $(in_containerd images ls -q "name==$PAUSE_IMAGE") ]]; then import_pause_image; fi
   is_running kubelet || start_kubelet "$node_ip"
+  # Without its node kube-proxy waits for seconds before it looks again.
+  wait_for kubelet 60 as_admin get node "$NODE_NAME"
   is_running kube-proxy ||
     start_service kube-proxy "$BINARIES/kube-proxy" --config "$KUBERNETES/kube-proxy.yaml"
+  wait_for kube-proxy 30 proxy_answers
 }
 
 in_containerd() { ctr --address "$CONTAINERD_SOCKET" --namespace k8s.io "$@" 9>&-; }
@@ -38,12 +41,17 @@ start_containerd() {
   start_service containerd containerd --config "$KUBERNETES/containerd.toml"
 }
 
+# Not on Amazon's machines: asking for its credentials would delay each start by 5 s.
 start_kubelet() {
-  start_service kubelet "$BINARIES/kubelet" --config "$KUBERNETES/kubelet.yaml" \
+  start_service kubelet env AWS_EC2_METADATA_DISABLED=true "$BINARIES/kubelet" --config "$KUBERNETES/kubelet.yaml" \
     --kubeconfig "$KUBERNETES/kubelet.kubeconfig" --hostname-override "$NODE_NAME" --node-ip "$1" \
     --container-runtime remote --container-runtime-endpoint "unix://$CONTAINERD_SOCKET" \
     --pod-infra-container-image "$PAUSE_IMAGE" --root-dir "$KUBERNETES/kubelet" \
     --cert-dir "$KUBERNETES/kubelet/pki"
+}
+
+proxy_answers() {
+  curl --silent --fail --noproxy '*' --max-time 2 --output /dev/null "http://127.0.0.1:$(port_of kube-proxy)/healthz"
 }
 
 # Pods forward packets, and services on the bridge are rewritten by iptables.

@@ -95,8 +95,9 @@ clientConnection: {kubeconfig: $KUBERNETES/kube-proxy.kubeconfig}
 hostnameOverride: $NODE_NAME
 mode: iptables
 clusterCIDR: $POD_RANGE
-healthzBindAddress: 127.0.0.1:10256
+healthzBindAddress: 127.0.0.1:$(port_of kube-proxy)
 oomScoreAdj: 0
+iptables: {minSyncPeriod: 100ms}
 conntrack: {maxPerCore: 0, min: 0, tcpEstablishedTimeout: 0s, tcpCloseWaitTimeout: 0s}
 YAML
 }

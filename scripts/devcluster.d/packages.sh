@@ -22,10 +22,7 @@ unpack_package() {
     step "Unpacking $package (about 5 s)"
     rm -rf "$folder"
     mkdir -p "$folder"
-    cd "$folder"
-    run_apt download "$package"
-    dpkg-deb --extract "$package"_*.deb .
-    cd "$OLDPWD"
+    (cd "$folder" && run_apt download "$package" && dpkg-deb --extract "$package"_*.deb .)
     [[ -x $folder/$file ]] || fail "The Debian package $package has no $file."
   fi
   printf '%s\n' "$folder/$file"
@@ -34,7 +31,8 @@ unpack_package() {
 # run_apt ARGUMENT...: once as it is; where that fails, once more with fresh package lists.
 run_apt() {
   local log=$STATE/logs/apt.log
-  local -a apt=(env DEBIAN_FRONTEND=noninteractive apt-get --quiet -o APT::Sandbox::User=root -o DPkg::Lock::Timeout=300)
+  local -a apt=(env DEBIAN_FRONTEND=noninteractive apt-get --quiet -o APT::Sandbox::User=root
+    -o DPkg::Lock::Timeout=300)
   mkdir -p "$STATE/logs"
   if "${apt[@]}" "$@" </dev/null >"$log" 2>&1 9>&-; then return; fi
   detail 'apt-get failed; once more with fresh package lists'

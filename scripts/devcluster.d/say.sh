@@ -14,7 +14,12 @@ fail() {
     tail -n 12 "$log" | cut -c1-400 | sed 's/^/       | /' >&2
   fi
   if [[ -n $hint ]]; then printf ' !     Try: %s\n' "$hint" >&2; fi
-  exit 1
+  exit "$TOLD"
+}
+
+# tell_unforeseen CODE COMMAND PLACE: for a failure that nothing else has told.
+tell_unforeseen() {
+  if (($1 != TOLD)); then printf ' !     %s: exit code %d from: %s\n' "$3" "$1" "${2%%$'\n'*}" >&2; fi
 }
 
 # in_words SECONDS: "40 s", "about 3 min".

@@ -17,7 +17,7 @@ print_status() {
     fi
   done
   if [[ $json == yes ]]; then printf '}\n'; fi
-  if [[ $missing == yes ]]; then return 3; fi
+  if [[ $missing == yes ]]; then exit 3; fi
 }
 
 # Only what devcluster runs itself: a variable that the user has set, and the default socket, need no help.
