@@ -24,9 +24,13 @@ docker_up() {
 
 docker_down() {
   if ! [[ -e $STATE/services/docker ]]; then return; fi
-  step 'Stopping Docker'
+  step 'Stopping Docker and its containers'
+  # A dockerd that was killed has left its containers running: only one that runs can end them.
+  if ! is_running docker && [[ -n $(pids_with_argument "$RUN/docker/containerd/containerd.toml") ]]; then
+    start_docker
+    wait_for docker 60 docker_answers "$RUN/docker.sock"
+  fi
   stop_service docker 30
-  # A dockerd that was killed leaves its containerd and the shims of its containers.
   stop_strays "$RUN/docker/containerd/containerd.toml"
   stop_strays "$RUN/docker/containerd/containerd.sock"
   unmount_below "$RUN/docker"

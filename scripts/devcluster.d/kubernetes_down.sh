@@ -23,17 +23,20 @@ kubernetes_down() {
 
 # The cluster is thrown away, so its pods are not asked first.
 end_pods() {
-  local pid
-  local -a tasks
-  for pid in $(cat_cgroup_processes); do
-    kill -KILL "$pid" 2>/dev/null || true
+  local tries
+  local -a processes tasks
+  for ((tries = 0; tries < 20; tries++)); do
+    mapfile -t processes < <(pod_processes)
+    if ((${#processes[@]} == 0)); then break; fi
+    kill -KILL "${processes[@]}" 2>/dev/null || true
+    sleep 0.1
   done
   if ! is_running containerd; then return; fi
   mapfile -t tasks < <(in_containerd tasks ls -q 2>/dev/null)
   if ((${#tasks[@]})); then in_containerd tasks rm --force "${tasks[@]}" >/dev/null 2>&1 || true; fi
 }
 
-cat_cgroup_processes() {
+pod_processes() {
   find /sys/fs/cgroup/*/"$POD_CGROUP" /sys/fs/cgroup/"$POD_CGROUP" -name cgroup.procs -exec cat {} + 2>/dev/null |
     sort -u || true
 }
@@ -42,6 +45,7 @@ cat_cgroup_processes() {
 remove_pod_logs() {
   local pod
   for pod in "$KUBERNETES"/kubelet/pods/*/; do
+    [[ -d $pod ]] || continue
     pod=$(basename "$pod")
     rm -rf /var/log/pods/*_"$pod"
   done

@@ -61,14 +61,18 @@ wait_for() {
 # stop_strays ARGUMENT: ends processes that carry exactly this argument, such as a socket of ours that only our own
 # container shims are given.
 stop_strays() {
-  local folder argument
+  local pid
+  for pid in $(pids_with_argument "$1"); do
+    kill -KILL "$pid" 2>/dev/null || true
+  done
+}
+
+pids_with_argument() {
+  local folder
   for folder in /proc/[0-9]*; do
-    while IFS= read -r -d '' argument; do
-      if [[ $argument == "$1" ]]; then
-        kill -KILL "${folder#/proc/}" 2>/dev/null || true
-        break
-      fi
-    done 2>/dev/null <"$folder/cmdline" || true
+    if grep --quiet --null-data --line-regexp --fixed-strings -- "$1" "$folder/cmdline" 2>/dev/null; then
+      printf '%s\n' "${folder#/proc/}"
+    fi
   done
 }
 
