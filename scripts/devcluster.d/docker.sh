@@ -26,7 +26,7 @@ docker_down() {
   if ! [[ -e $STATE/services/docker ]]; then return; fi
   step 'Stopping Docker and its containers'
   # A dockerd that was killed has left its containers running: only one that runs can end them.
-  if ! is_running docker && [[ -n $(pids_with_argument "$RUN/docker/containerd/containerd.toml") ]]; then
+  if ! is_running docker && [[ -n $(pids_with_argument "$RUN/docker/containerd/containerd.sock") ]]; then
     start_docker
     wait_for docker 60 docker_answers "$RUN/docker.sock"
   fi
@@ -48,7 +48,9 @@ start_docker() {
   step 'Starting Docker (about 8 s)'
   mkdir -p "$STATE/docker" "$RUN/docker"
   printf '{}\n' >"$STATE/docker/daemon.json"
-  rm -f "$RUN/docker.pid"
+  # What a dockerd that was killed left would be taken for a containerd that still works.
+  stop_strays "$RUN/docker/containerd/containerd.toml"
+  rm -f "$RUN/docker.pid" "$RUN/docker/containerd/containerd.pid"
   start_service docker dockerd --config-file "$STATE/docker/daemon.json" --host "$(docker_address)" \
     --data-root "$STATE/docker" --exec-root "$RUN/docker" --pidfile "$RUN/docker.pid"
 }
