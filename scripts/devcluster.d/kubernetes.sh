@@ -17,7 +17,7 @@ kubernetes_up() {
   fi
   need_packages "${KUBERNETES_PACKAGES[@]}"
   build_kubernetes
-  step "Starting Kubernetes $KUBERNETES_VERSION (about 15 s)"
+  step "Starting Kubernetes $KUBERNETES_VERSION (about 20 s)"
   node_ip=$(primary_address)
   [[ -n $node_ip ]] || fail 'The machine has no IPv4 address beside loopback, and a node needs one.' '' \
     'ip link add node0 type dummy && ip address add 192.168.254.1/32 dev node0 && ip link set node0 up'
