@@ -151,7 +151,7 @@ def record_end(
     )
 
 
-def _claimable(time: datetime) -> Select[tuple[int]]:
+def _claimable(time: datetime) -> Select[Any]:
     """The job to work on next. See the port for who comes first."""
     earlier, busy = jobs.alias("earlier"), jobs.alias("busy")
     not_first = exists().where(
