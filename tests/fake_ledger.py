@@ -65,8 +65,8 @@ class FakeLedger:
     def delete_app(self, name: AppName) -> None:
         with self._lock:
             self.app(name)
-            if self._unended(name):
-                raise ConflictError(f"a build of {name} has not ended")
+            if unended := self._unended(name):
+                raise ConflictError(f"build {unended[0].id} of {name} has not ended")
             del self._apps[name]
             self._live.pop(name, None)
             self._jobs = {id_: job for id_, job in self._jobs.items() if job.app != name}
