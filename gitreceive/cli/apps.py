@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING
 import click
 
 from gitreceive import config
-from gitreceive.access import owns, require_owner
+from gitreceive.access import check_push, check_read, may_read
 from gitreceive.cli import remote
 from gitreceive.cli.common import actor, age, as_json, open_ledger, open_platform, print_json, print_table
 from gitreceive.errors import ConflictError, UsageError
@@ -61,7 +61,7 @@ def list_(as_json: bool) -> None:
     """
     with open_ledger() as ledger:
         who = actor(ledger)
-        apps = [(app, ledger.current_release(app.name)) for app in ledger.apps() if owns(who, app)]
+        apps = [(app, ledger.current_release(app.name)) for app in ledger.apps() if may_read(who, app)]
     if as_json:
         print_json(
             [
@@ -99,7 +99,7 @@ def info(name: str | None, as_json: bool) -> None:
     """
     with open_platform() as platform:
         app = platform.ledger.app(remote.app_name(name))
-        require_owner(actor(platform.ledger), app)
+        check_read(actor(platform.ledger), app)
         facts = _facts(platform, app)
     if as_json:
         print_json(facts)
@@ -139,7 +139,7 @@ def destroy(name: str, confirm: str | None) -> None:
     """
     with open_platform() as platform:
         app = platform.ledger.app(AppName.parse(name))
-        require_owner(actor(platform.ledger), app)
+        check_push(actor(platform.ledger), app)
         _confirm(app.name, confirm)
         jobs = platform.ledger.jobs(app.name, sys.maxsize)
         _require_quiet(jobs)

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from gitreceive.access import require_owner
+from gitreceive.access import check_push, check_read
 from gitreceive.cli.common import (
     actor,
     age,
@@ -122,6 +122,7 @@ def cancel(build: int | None, app: str | None, as_json: bool) -> None:
     with open_ledger() as ledger:
         who = actor(ledger)
         job = _job(ledger, build, app)
+        check_push(who, ledger.app(job.app))
         job = ledger.request_cancel(job.id, who.name)
     if as_json:
         print_json(_facts(job))
@@ -133,7 +134,7 @@ def _job(ledger: "Ledger", build: int | None, app: str | None) -> Job:
     """The build that is meant, which the actor may see. Raises NotFoundError, ForbiddenError."""
     if build is not None:
         job = ledger.job(JobId(build))
-        require_owner(actor(ledger), ledger.app(job.app))
+        check_read(actor(ledger), ledger.app(job.app))
         return job
     own = own_app(ledger, app)
     jobs = ledger.jobs(own.name, 1)
