@@ -91,18 +91,17 @@ def command_line(
 def _run_programs(env: MutableMapping[str, str], folder: str) -> None:
     """Each program of an ``exec.d`` writes TOML, names to strings, to its file descriptor 3."""
     for name in _files(folder):
-        import subprocess  # few layers have such programs, and the import is slow
-        import tomllib
+        import tomllib  # few layers have such programs, and the import is slow
 
         read, write = os.pipe()
         path = os.path.join(folder, name)
-        command = ["/bin/sh", "-c", f'exec "$0" 3>&{write} {write}>&-', path]
-        with subprocess.Popen(command, env=dict(env), pass_fds=(write,)) as program:
-            os.close(write)
-            with open(read, "rb") as file:
-                document = tomllib.loads(file.read().decode())
-        if program.returncode:
-            raise LaunchError(f"{path} failed with exit code {program.returncode}")
+        program = os.posix_spawn(path, [path], dict(env), file_actions=[(os.POSIX_SPAWN_DUP2, write, 3)])
+        os.close(write)
+        with open(read, "rb") as file:
+            document = tomllib.loads(file.read().decode())
+        code = os.waitstatus_to_exitcode(os.waitpid(program, 0)[1])
+        if code:
+            raise LaunchError(f"{path} failed with exit code {code}")
         env.update({key: str(value) for key, value in document.items()})
 
 

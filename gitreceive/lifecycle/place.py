@@ -61,7 +61,7 @@ def environment(
     """What each phase's programs see, before layers change it: the image's PATH, the operator's settings, CNB_*."""
     values = {name: base[name] for name in ("PATH", "HOME", "HOSTNAME") if name in base}
     values |= {"LANG": "C.UTF-8", "SOURCE_DATE_EPOCH": _SOURCE_DATE_EPOCH, "CNB_EXEC_ENV": "production"}
-    values |= {f"CNB_TARGET_{name.upper()}": str(value) for name, value in target.items()}
+    values |= {f"CNB_TARGET_{name.upper()}": str(value) for name, value in {**target, **_distro()}.items()}
     if ca:
         values |= dict.fromkeys(_CA_VARIABLES, str(ca_file(place)))
     values |= env
@@ -70,6 +70,15 @@ def environment(
             values.setdefault(name.lower(), value)
             values.setdefault(name.upper(), value)
     return values
+
+
+def _distro() -> dict[str, str]:
+    try:
+        lines = Path("/etc/os-release").read_text(encoding="utf-8").splitlines()
+    except OSError:
+        return {}
+    facts = {name: value.strip("\"'") for name, _, value in (line.partition("=") for line in lines)}
+    return {"distro_name": facts.get("ID", ""), "distro_version": facts.get("VERSION_ID", "")}
 
 
 def ca_file(place: Place) -> Path:
