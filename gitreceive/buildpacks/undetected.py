@@ -25,7 +25,11 @@ def explain(
 ) -> Explanation:
     """``verdicts`` and ``reasons`` as the detect phase reports them; ``names`` is what lies at the source's root."""
     looked_for = {
-        name: b.id for there in folder.buildpacks.values() for buildpack in there for b in [buildpack] for name in b.detects
+        name: b.id
+        for there in folder.buildpacks.values()
+        for buildpack in there
+        for b in [buildpack]
+        for name in b.detects
     }
     misspelt = nearest_misspelling(names, looked_for)
     lines = [line for verdict in verdicts for line in _verdict_lines(verdict)]

@@ -87,7 +87,7 @@ def _try_group(
     if isinstance(outcome, str):
         return outcome
     by_name = {b.name: b for b in map(folder.find, group)}
-    return tuple(by_name[key] for key in outcome.keys), outcome.entries  # noqa: SIM118 - a field
+    return tuple(by_name[key] for key in outcome.keys), outcome.entries
 
 
 def _run_all(

@@ -83,9 +83,7 @@ class Folder:
                 if inner.id in seen:
                     raise FolderError(f"buildpack {inner.id} contains itself")
                 for choice in inner.order:
-                    yield from self._expand_group(
-                        group[:at] + choice + group[at + 1 :], (*seen, inner.id)
-                    )
+                    yield from self._expand_group(group[:at] + choice + group[at + 1 :], (*seen, inner.id))
                 if member.optional:
                     yield from self._expand_group(group[:at] + group[at + 1 :], seen)
                 return

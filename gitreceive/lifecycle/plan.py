@@ -88,7 +88,10 @@ def _unmet(trial: _Trial) -> Iterator[tuple[Candidate, str]]:
         later = {require["name"] for _, other in trial[at:] for require in other.requires}
         for require in option.requires:
             if require["name"] not in earlier:
-                yield candidate, f"{candidate.key} requires {require['name']!r}, which no buildpack before it provides"
+                yield (
+                    candidate,
+                    f"{candidate.key} requires {require['name']!r}, which no buildpack before it provides",
+                )
         for name in option.provides:
             if name not in later:
                 yield candidate, f"{candidate.key} provides {name!r}, which no buildpack after it requires"

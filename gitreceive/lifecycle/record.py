@@ -161,5 +161,3 @@ def _make_removable(path: Path) -> None:
             child = os.path.join(current, name)
             if not os.path.islink(child):
                 os.chmod(child, 0o700)
-
-

@@ -5,14 +5,14 @@ import secrets
 import shutil
 import tempfile
 import threading
-import time
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import docker
+import docker.utils
 from docker.errors import APIError, DockerException, ImageNotFound, NotFound
 from requests.exceptions import RequestException
 
@@ -31,8 +31,8 @@ from gitreceive.engines.docker_builder.transcript import Transcript
 from gitreceive.errors import BuildError, BuildLimitError, ConfigError, GitreceiveError, UnavailableError
 from gitreceive.lifecycle import frames
 from gitreceive.lifecycle.folder import Folder
-from gitreceive.model import AppName, Build, Digest, Layer, Stack
-from gitreceive.ports import BuildRequest, Check, Log
+from gitreceive.model import AppName, Build, Check, Digest, Layer, Stack
+from gitreceive.ports import BuildRequest, Log
 
 _LAYER_LIMIT = 500  # more than any run time accepts
 
@@ -256,7 +256,7 @@ class _Deadline:
         self._container = container
         self._timer = threading.Timer(seconds, self._end)
 
-    def __enter__(self) -> "_Deadline":
+    def __enter__(self) -> Self:
         self._timer.daemon = True
         self._timer.start()
         return self

@@ -48,14 +48,16 @@ class BuilderImages:
         tag = f"{_REPOSITORY}:{_hash(stack, files)}"
         with self._lock:
             if not self._there(tag):
-                log.detail(f"preparing the build image (once for each stack and set of buildpacks): {stack.name}")
+                log.detail(
+                    f"preparing the build image (once for each stack and set of buildpacks): {stack.name}"
+                )
                 self._make(stack, files, tag)
                 self._remove_older(stack, tag)
         return tag
 
     def _there(self, tag: str) -> bool:
         try:
-            self._client.inspect_image(tag)
+            self._client.inspect_image(tag)  # type: ignore[no-untyped-call]
         except ImageNotFound:
             return False
         return True

@@ -11,6 +11,7 @@ from types import TracebackType
 from typing import Any, Self
 
 import docker
+import docker.utils
 from docker.errors import APIError, NotFound
 from docker.types import LogConfig, Mount
 
@@ -38,7 +39,11 @@ class BuildContainer:
     """
 
     def __init__(
-        self, client: docker.APIClient, settings: BuildSettings, spec: Spec, on_output: Callable[[bytes], None]
+        self,
+        client: docker.APIClient,
+        settings: BuildSettings,
+        spec: Spec,
+        on_output: Callable[[bytes], None],
     ) -> None:
         self._client = client
         self._on_output = on_output

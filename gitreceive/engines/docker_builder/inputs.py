@@ -24,7 +24,9 @@ def read_inputs(settings: BuildSettings) -> Inputs:
     """Raises ConfigError, naming the setting, for a file that cannot be read, a bad name, or a secret too short to look for."""
     for name in (*settings.env, *settings.secrets):
         if not _NAME.fullmatch(name):
-            raise ConfigError(f"build.env or build.secrets: {name!r} cannot be a name", hint="use A-Z, 0-9 and _")
+            raise ConfigError(
+                f"build.env or build.secrets: {name!r} cannot be a name", hint="use A-Z, 0-9 and _"
+            )
     values = {name: _secret(name, file) for name, file in settings.secrets.items()}
     return Inputs(
         env=dict(settings.env),
