@@ -9,7 +9,7 @@ from pythonpack.detection import LOCKS, dependencies
 from pythonpack.django import collect_static, find_django
 from pythonpack.frameworks import Start, find_start
 from pythonpack.index import installer_env
-from pythonpack.installing import Installation, find_uv, install
+from pythonpack.installing import Installation, Tools, find_uv, install
 from pythonpack.runtime import choose_python
 
 # files that, when they appear or change, choose another Python, another manager or an error
@@ -31,7 +31,7 @@ def make(context: Context) -> None:
     env = installer_env(context)
     uv = find_uv(env)
     python = choose_python(context, uv, env)
-    installation = install(context, chosen, python, uv, env)
+    installation = install(context, chosen, Tools(python, uv, env))
     static = _static_files(context, installation)
     procfile = _names_web(context.app)
     start = None if procfile else find_start(context.app, installation.has)

@@ -64,7 +64,7 @@ _HINTS = (
 
 def explain(lines: Sequence[str], python: str) -> str:
     """The hints that fit the output, at most three, or where to look."""
-    text = re.sub(r"\s+", " ", " ".join(line.strip(" ╰─▶│├×") for line in lines))
+    text = re.sub(r"\s+", " ", " ".join(line.strip(" ╰─▶│├\xd7") for line in lines))
     hints = []
     for pattern, hint in _HINTS:
         match = re.search(pattern, text)

@@ -53,7 +53,7 @@ def _same(env: dict[str, str], *names: str) -> None:
 
 
 def _pip_config(path: Path) -> dict[str, str]:
-    """uv does not read pip's configuration, so the two settings that name an index are handed to it."""
+    """What uv has to be told, as it does not read pip's configuration: the two settings that name an index."""
     parser = configparser.RawConfigParser()
     try:
         parser.read_string(path.read_text(encoding="utf-8"))

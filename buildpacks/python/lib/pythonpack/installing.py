@@ -2,7 +2,7 @@
 
 import shutil
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -26,9 +26,16 @@ class Installation:
         return (self.layer.path / "bin" / program).is_file()
 
 
-def install(
-    context: Context, dependencies: Dependencies, python: Python, uv: str | None, env: Mapping[str, str]
-) -> Installation:
+@dataclass(frozen=True)
+class Tools:
+    """What installs. ``uv`` is its path, or None for pip."""
+
+    python: Python
+    uv: str | None
+    env: Mapping[str, str] = field(repr=False)
+
+
+def install(context: Context, dependencies: Dependencies, tools: Tools) -> Installation:
     """Make the layer ``dependencies`` hold what is declared, nothing less and nothing more.
 
     It is left alone where nothing that it follows from changed, and brought up to date where only the declaration did.
@@ -39,53 +46,47 @@ def install(
     context.layer("cache").save("cache")
     layer = context.layer("dependencies")
     now = {
-        "python": python.version,
+        "python": tools.python.version,
         "manager": dependencies.manager,
-        "installer": "uv" if uv else "pip",
-        "index": index_key(env),
+        "installer": "uv" if tools.uv else "pip",
+        "index": index_key(tools.env),
         "digest": what.digest,
     }
     before = layer.metadata()
     if before == now and not what.local and dependencies.manager != "none":
         say(f"Using the packages of the last build ({', '.join(what.files)} and Python are unchanged)")
     else:
-        _bring_up_to_date(context, dependencies, python, uv, _install_env(context, layer, env), before, now)
-        _compile(layer, context.app, env)
+        reason = _why_anew(before, now, tools.uv)
+        _bring_up_to_date(context, dependencies, tools, reason)
+        _compile(layer, context.app, tools.env)
     layer.set_env({"VIRTUAL_ENV.override": str(layer.path), "PYTHONUNBUFFERED.default": "1"})
     layer.save("launch", "build", "cache", metadata=now)
     return Installation(layer, what)
 
 
-def _bring_up_to_date(
-    context: Context,
-    dependencies: Dependencies,
-    python: Python,
-    uv: str | None,
-    env: Mapping[str, str],
-    before: Mapping[str, Any],
-    now: Mapping[str, Any],
-) -> None:
+def _bring_up_to_date(context: Context, dependencies: Dependencies, tools: Tools, anew: str | None) -> None:
     layer = context.layer("dependencies")
     layer.toml.unlink(missing_ok=True)  # from here on it holds neither the old packages nor yet the new
-    reason = _why_anew(before, now, uv)
-    if reason or not layer.path.is_dir():
-        if before:
-            say(f"Installing everything anew: {reason}")
+    env = _install_env(context, layer, tools.env)
+    if anew is not None:
+        if anew:
+            say(f"Installing everything anew: {anew}")
         layer.reset()
-        _make_venv(layer.path, python, uv, context.app, env)
+        _make_venv(layer.path, tools, context.app, env)
     if dependencies.manager == "none":
         say("No dependencies are declared (no requirements.txt, uv.lock or pyproject.toml)")
         return
-    say(f"Installing {dependencies.file} with {now['installer']}")
-    for command in _commands(context, dependencies, layer.path, uv):
+    say(f"Installing {dependencies.file} with {'uv' if tools.uv else 'pip'}")
+    for command in _commands(context, dependencies, layer.path, tools.uv):
         status, lines = run(command, cwd=context.app, env=env, quiet=_is_noise)
         if status:
-            raise Refusal(f"{dependencies.file} could not be installed", explain(lines, python.version))
+            raise Refusal(f"{dependencies.file} could not be installed", explain(lines, tools.python.version))
 
 
-def _why_anew(before: Mapping[str, Any], now: Mapping[str, Any], uv: str | None) -> str:
+def _why_anew(before: Mapping[str, Any], now: Mapping[str, Any], uv: str | None) -> str | None:
+    """The reason in words, empty for the first build; None where what is installed can be brought up to date."""
     if not before:
-        return "there is no earlier build"
+        return ""
     words = {
         "python": "Python was {} and is {}",
         "manager": "the dependencies were declared for {} and now for {}",
@@ -96,23 +97,23 @@ def _why_anew(before: Mapping[str, Any], now: Mapping[str, Any], uv: str | None)
         if before.get(key) != now[key]:
             return text.format(before.get(key), now[key])
     # pip has no command that also removes what is no longer declared
-    return "" if uv else "the declared packages changed"
+    return None if uv or before["digest"] == now["digest"] else "the declared packages changed"
 
 
-def _make_venv(path: Path, python: Python, uv: str | None, app: Path, env: Mapping[str, str]) -> None:
+def _make_venv(path: Path, tools: Tools, app: Path, env: Mapping[str, str]) -> None:
     command = (
         [
-            uv,
+            tools.uv,
             "venv",
             "--quiet",
             "--allow-existing",
             "--no-project",
             "--python",
-            str(python.executable),
+            str(tools.python.executable),
             str(path),
         ]
-        if uv
-        else [str(python.executable), "-m", "venv", str(path)]
+        if tools.uv
+        else [str(tools.python.executable), "-m", "venv", str(path)]
     )
     status, _ = run(command, cwd=app, env=env)
     if status:
@@ -172,7 +173,7 @@ def _compile(layer: Layer, app: Path, env: Mapping[str, str]) -> None:
 
 
 def find_uv(env: Mapping[str, str]) -> str | None:
-    """uv's path, or None, which is said."""
+    """The path of uv, or None, which is said."""
     uv = shutil.which("uv", path=env.get("PATH"))
     if not uv:
         say("uv is not in this build image; using pip, which is slower")
