@@ -13,7 +13,7 @@ from typing import Protocol
 from gitreceive.cancellation import Cancellation
 from gitreceive.engines.stacks.bootstrap import Workshop, bootstrap, wheel_program
 from gitreceive.engines.stacks.inspect import inspect
-from gitreceive.engines.stacks.rootfs import GROUP_ID, PROGRAM_FOLDER, USER_ID, Program, finish
+from gitreceive.engines.stacks.rootfs import GROUP_ID, PROGRAM_FOLDER, USER_ID, finish
 from gitreceive.errors import UsageError
 from gitreceive.model import Blob, Build, ImageRef, Layer, Stack
 from gitreceive.ports import Log, Registry
