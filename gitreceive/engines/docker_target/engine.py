@@ -19,6 +19,7 @@ from gitreceive.model import ImageRef
 Credentials = Callable[[], tuple[str, str] | None]
 
 _TIMEOUT = 60
+_RESTART: Any = {"Name": "unless-stopped"}
 _LOST = (requests.RequestException, urllib3.exceptions.HTTPError, OSError)
 
 
@@ -85,9 +86,7 @@ class Engine:
     def keep_running(self, container: str) -> None:
         """From now on Docker starts it again when it ends, and after a restart of its own."""
         with _translated("set a restart policy"):
-            self._api().update_container(
-                container, restart_policy={"Name": "unless-stopped", "MaximumRetryCount": 0}
-            )
+            self._api().update_container(container, restart_policy=_RESTART)
 
     def stop(self, container: str, grace: int) -> None:
         """SIGTERM, and SIGKILL after ``grace`` seconds; no error where it has ended or is gone."""

@@ -60,15 +60,12 @@ class DockerTarget:
 
     def put_back(self, failed: Release, previous: Release | None, log: Log) -> None:
         with self._lock(failed.app):
+            self._remove(c for c in self._of(failed) if c.stage is Stage.STARTING)  # they serve nobody
             try:
                 if previous is not None:
                     self._bring_up(previous, log, Cancellation())
             finally:
-                self._remove(
-                    c
-                    for c in self._switchboard.containers(failed.app)
-                    if c.place.release == failed.number and c.stage is not Stage.RETIRING
-                )
+                self._remove(c for c in self._of(failed) if c.stage is not Stage.RETIRING)
                 self._switchboard.refresh(failed.app)
 
     def run_once(self, release: Release, process: ProcessType, log: Log, cancel: Cancellation) -> int:
@@ -228,6 +225,10 @@ class DockerTarget:
                 hint="end the Dockerfile with USER 1000, or another number that is not 0",
             )
         return made.NOT_ROOT
+
+    def _of(self, release: Release) -> list[Container]:
+        found = self._switchboard.containers(release.app)
+        return [c for c in found if c.place.release == release.number and not c.once]
 
     def _left_behind(self, release: Release, process: ProcessType) -> Iterator[Container]:
         """An earlier run of the same, whose server was killed: two at a time must not work on one database."""
