@@ -1,6 +1,7 @@
 """``/healthz``: the process lives. ``/readyz``: a push would be taken, as the ledger answers."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 
 import uvicorn
 from starlette.applications import Starlette
@@ -28,9 +29,16 @@ def application(ask_ledger: Callable[[], object]) -> Starlette:
     return Starlette(routes=[Route("/healthz", healthz), Route("/readyz", readyz)])
 
 
-def server(app: Starlette, host: str, port: int) -> uvicorn.Server:
-    """To be served within a running loop; signals are the caller's."""
-    settings = uvicorn.Config(
-        app, host=host, port=port, log_level="warning", access_log=False, lifespan="off", ws="none"
-    )
-    return uvicorn.Server(settings)
+class HealthServer(uvicorn.Server):
+    """Served within a running loop. Signals are the process's, not its own."""
+
+    def __init__(self, app: Starlette, host: str, port: int) -> None:
+        super().__init__(
+            uvicorn.Config(
+                app, host=host, port=port, log_level="critical", access_log=False, lifespan="off", ws="none"
+            )
+        )
+
+    @contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        yield
