@@ -33,7 +33,7 @@ def main(argv: Sequence[str], environ: Mapping[str, str], metadata_path: str = M
         env = dict(environ)
         process = choose(metadata, argv)
         apply_layers(env, metadata, process["type"])
-        command = command_line(process, metadata, env)
+        command = command_line(process, metadata)
         os.chdir(process.get("working-dir") or metadata["app"])
         os.execvpe(command[0], command, env)  # noqa: S606 - becoming the process is what a launcher is for
     except (OSError, LaunchError, ValueError, KeyError) as error:
@@ -68,9 +68,7 @@ def apply_layers(env: MutableMapping[str, str], metadata: Mapping[str, Any], pro
             _run_programs(env, os.path.join(layer, folder))
 
 
-def command_line(
-    process: Mapping[str, Any], metadata: Mapping[str, Any], env: MutableMapping[str, str]
-) -> list[str]:
+def command_line(process: Mapping[str, Any], metadata: Mapping[str, Any]) -> list[str]:
     """Direct commands as they are; others through bash, after the layers' and the app's profile scripts."""
     if process["direct"]:
         return [*process["command"], *process["args"]]

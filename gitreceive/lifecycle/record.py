@@ -71,30 +71,39 @@ def close(layers: Path, stack: str, record: Record) -> None:
 
 
 def fingerprint(folder: Path) -> str:
-    """Of all names below, with mode, size, modification and change time, and where symbolic links lead. Reads no content."""
+    """Of all names below, with mode, size, modification and change time, and where symbolic links lead.
+
+    Reads content only in the layer's folders of variables and scripts, which buildpacks write anew each time.
+    """
     digest = hashlib.sha256()
-    pending = [os.fsencode(folder)]
-    base = len(pending[0])
+    top = os.fsencode(folder)
+    pending = [top]
     while pending:
         current = pending.pop()
+        by_content = current[len(top) + 1 :].partition(b"/")[0] in _WRITTEN_ANEW
         with os.scandir(current) as listing:
             entries = sorted(listing, key=lambda entry: entry.name)
         for entry in entries:
-            seen = entry.stat(follow_symlinks=False)
             if entry.is_dir(follow_symlinks=False):
                 pending.append(entry.path)
-                facts = b"%o" % seen.st_mode
-            else:
-                link = os.readlink(entry.path) if entry.is_symlink() else b""
-                facts = b"%o %d %d %d %s" % (
-                    seen.st_mode,
-                    seen.st_size,
-                    seen.st_mtime_ns,
-                    seen.st_ctime_ns,
-                    link,
-                )
-            digest.update(entry.path[base:] + b"\0" + facts + b"\0")
+            digest.update(entry.path[len(top) :] + b"\0" + _facts(entry, by_content=by_content) + b"\0")
     return digest.hexdigest()
+
+
+_WRITTEN_ANEW = {b"env", b"env.build", b"env.launch", b"profile.d", b"exec.d"}
+
+
+def _facts(entry: os.DirEntry[bytes], *, by_content: bool) -> bytes:
+    seen = entry.stat(follow_symlinks=False)
+    if entry.is_dir(follow_symlinks=False):
+        # its own times change with files that come and go, and its names are all looked at
+        return b"%o" % seen.st_mode
+    if entry.is_symlink():
+        return b"%o %s" % (seen.st_mode, os.readlink(entry.path))
+    if by_content and entry.is_file():
+        with open(entry.path, "rb") as file:
+            return b"%o %s" % (seen.st_mode, hashlib.sha256(file.read()).digest())
+    return b"%o %d %d %d" % (seen.st_mode, seen.st_size, seen.st_mtime_ns, seen.st_ctime_ns)
 
 
 def _open(layers: Path, stack: str) -> tuple[Record, bool, str]:

@@ -1,6 +1,6 @@
 """Writing TOML 1.0, which the standard library only reads."""
 
-import datetime
+import datetime as dt
 import json
 import re
 from collections.abc import Mapping
@@ -25,7 +25,7 @@ def _value(value: Any) -> str:
         return _string(value)
     if isinstance(value, int | float):
         return repr(value)
-    if isinstance(value, datetime.datetime | datetime.date | datetime.time):
+    if isinstance(value, dt.datetime | dt.date | dt.time):
         return value.isoformat()
     if isinstance(value, list | tuple):
         return "[" + ", ".join(_value(item) for item in value) + "]"
