@@ -1,5 +1,6 @@
 """Runs releases on Kubernetes: a namespace for each app, a Deployment for each process type."""
 
+import threading
 import time
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -28,6 +29,7 @@ from gitreceive.model import (
 from gitreceive.ports import Log
 
 _DESTROY_SECONDS = 60.0
+_DESTROY_GRACE_SECONDS = 2
 _PUT_BACK_SECONDS = 60.0
 
 
@@ -51,11 +53,13 @@ class KubernetesTarget:
         with NamespaceWatch(self._api, namespace) as watch:
             applied = rollout.apply_release(self._api, objects, watch)
             deadline = self._settings.kubernetes.deadline
-            rollout.await_healthy(self._api, watch, applied, log, cancel, deadline)
+            rollout.await_healthy(self._api, watch, applied, log, cancel=cancel, deadline=deadline)
         try:
             rollout.remove_surplus(self._api, namespace, objects)
         except GitreceiveError as error:  # it is live; what is left over goes with the next release
-            log.warn(f"what earlier releases left could not be removed: {error.message}")
+            log.warn(  # noqa: G010
+                f"what earlier releases left could not be removed: {error.message}"
+            )
 
     def put_back(self, failed: Release, previous: Release | None, log: Log) -> None:
         namespace = self._namespace(failed.app)
@@ -70,7 +74,9 @@ class KubernetesTarget:
         with NamespaceWatch(self._api, namespace) as watch:
             applied = rollout.apply_release(self._api, objects, watch)
             try:
-                rollout.await_healthy(self._api, watch, applied, log, Cancellation(), _PUT_BACK_SECONDS)
+                rollout.await_healthy(
+                    self._api, watch, applied, log, cancel=Cancellation(), deadline=_PUT_BACK_SECONDS
+                )
             finally:
                 rollout.remove_surplus(self._api, namespace, objects, drop)
 
@@ -79,7 +85,7 @@ class KubernetesTarget:
         objects = manifests.render_once(release, process, name, self._settings, self._pull())
         rollout.claim_namespace(self._api, objects[0])
         deadline = self._settings.kubernetes.deadline
-        return once.run(self._api, objects, process, log, cancel, deadline)
+        return once.run(self._api, objects, process, log, cancel=cancel, deadline=deadline)
 
     def url(self, app: AppName) -> str | None:
         settings, namespace = self._settings.kubernetes, self._namespace(app)
@@ -120,10 +126,10 @@ class KubernetesTarget:
                 f"namespace {namespace} is not gitreceive's",
                 hint="it is left alone; remove it by hand if it is to go",
             )
-        for deployment in self._api.list("Deployment", namespace, OWNED)["items"]:
-            with suppress(RolloutError):  # the namespace takes it along
-                self._api.delete("Deployment", deployment["metadata"]["name"], namespace)
         self._api.delete("Namespace", namespace)
+        # No pod is made in it any more, and nobody waits for what those there still have to say.
+        for pod in self._api.list("Pod", namespace)["items"]:
+            self._api.delete("Pod", pod["metadata"]["name"], namespace, grace=_DESTROY_GRACE_SECONDS)
         self._await_gone(namespace)
 
     def plan(self, release: Release) -> str:
@@ -134,10 +140,15 @@ class KubernetesTarget:
         return permissions.check(self._api)
 
     def start(self) -> None:
-        """Nothing has to live on in the server: the cluster runs what it was told to."""
+        """Connect in the background, so that the first push does not wait for it. The cluster may be away: it is asked again."""
+        threading.Thread(target=self._warm_up, name="kubernetes-connect", daemon=True).start()
 
     def stop(self) -> None:
-        """See ``start``."""
+        """Nothing lives on in the server: the cluster runs what it was told to."""
+
+    def _warm_up(self) -> None:
+        with suppress(GitreceiveError):
+            self._api.facts()
 
     def _namespace(self, app: AppName) -> str:
         return manifests.namespace(self._settings, app)

@@ -211,6 +211,8 @@ class LineStream:
         rest = b""
         try:
             for chunk in self._raw.stream(amt=None, decode_content=False):
+                if self._closed.is_set():
+                    return  # once shut down, what comes is not decrypted any more
                 *lines, rest = (rest + chunk).split(b"\n")
                 yield from lines
         except Exception as error:

@@ -27,6 +27,7 @@ def run(
     objects: Iterable[Manifest],
     process: ProcessType,
     log: Log,
+    *,
     cancel: Cancellation,
     deadline: float,
 ) -> int:
@@ -45,7 +46,7 @@ def run(
         try:
             api.create(pod)
             _await_start(watch, name, process, cancel, deadline)
-            return _relay(api, watch, namespace, name, process, log, cancel)
+            return _relay(api, watch, logs.Container(namespace, name, process.name), log, cancel)
         finally:
             api.delete("Pod", name, namespace, grace=0 if cancel.requested else None)
 
@@ -83,16 +84,7 @@ def _await_start(
         watch.wait(version, 0.5)
 
 
-def _relay(
-    api: Api,
-    watch: NamespaceWatch,
-    namespace: str,
-    name: str,
-    process: ProcessType,
-    log: Log,
-    cancel: Cancellation,
-) -> int:
-    container = logs.Container(name, process.name, "")
+def _relay(api: Api, watch: NamespaceWatch, container: logs.Container, log: Log, cancel: Cancellation) -> int:
     stop, opened = threading.Event(), logs.Opened()
 
     def interrupt() -> None:
@@ -100,14 +92,14 @@ def _relay(
         opened.interrupt()
 
     with cancel.stopping(interrupt):
-        for _, line in logs.stream(api, namespace, container, stop, opened):
+        for _, line in logs.stream(api, container, stop, opened):
             log.write(line + b"\n")
     while True:
         cancel.raise_if_requested()
         version, snapshot = watch.snapshot()
-        pod = snapshot.pods.get(name)
+        pod = snapshot.pods.get(container.pod)
         if pod is None:
-            raise RolloutError(f"{process.name} was removed from the cluster before it ended")
+            raise RolloutError(f"{container.process} was removed from the cluster before it ended")
         if (code := _exit_code(pod)) is not None:
             return code
         watch.wait(version, 0.5)

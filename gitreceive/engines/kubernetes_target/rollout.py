@@ -6,6 +6,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 from gitreceive.cancellation import Cancellation
 from gitreceive.engines.kubernetes_target.api import Api
+from gitreceive.engines.kubernetes_target.logs import stamped
 from gitreceive.engines.kubernetes_target.verdict import Patience, Problem, State, look
 from gitreceive.engines.kubernetes_target.watching import NamespaceWatch
 from gitreceive.errors import ConflictError, GitreceiveError, RolloutError
@@ -61,6 +62,7 @@ def await_healthy(
     watch: NamespaceWatch,
     applied: Mapping[str, int],
     log: Log,
+    *,
     cancel: Cancellation,
     deadline: float,
 ) -> None:
@@ -175,7 +177,6 @@ def _late(states: Iterable[State], deadline: float) -> Problem:
         "late",
         f"{state.process} is not ready after {deadline:g} s{doing}",
         patience=0,
-        detail=f"{state.ready} of {state.desired} ready",
         hint="web must listen on 0.0.0.0 and the port in $PORT"
         if starting and state.process == "web"
         else "",
@@ -196,15 +197,16 @@ def _failure(api: Api, namespace: str, log: Log, problem: Problem) -> RolloutErr
 
 def last_lines(api: Api, namespace: str, pod: str, *, ended: bool) -> bytes:
     """The end of a container's output: of the one that ended last, or of the one that runs. Empty where nothing can be had."""
-    query = {"tailLines": str(_TAIL_LINES), "limitBytes": str(1 << 16)}
-    tries = ({"previous": "true"}, {}) if ended else ({},)
-    for extra in tries:
+    query = {"tailLines": str(_TAIL_LINES), "limitBytes": str(1 << 16), "timestamps": "true"}
+    # Without `previous` the API shows the run that goes on, or else the one that ended last.
+    for extra in ({}, {"previous": "true"}) if ended else ({},):
         try:
-            lines = api.read_log(namespace, pod, query | extra)
+            answer = api.read_log(namespace, pod, query | extra)
         except GitreceiveError:
             continue  # the verdict matters more than its illustration
+        lines = [text for _, text in stamped(answer.split(b"\n"))]
         if lines:
-            return lines.rstrip(b"\n") + b"\n"
+            return b"\n".join(lines) + b"\n"
     return b""
 
 

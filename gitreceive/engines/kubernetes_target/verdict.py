@@ -353,10 +353,10 @@ def _short(text: str, limit: int = 160) -> str:
 
 def _last_words(text: str) -> str:
     """The end of a chain of wrapped errors is what says why."""
-    parts = text.split(": ")
+    parts = text.removesuffix(": unknown").split(": ")
     words = parts[-1]
     for part in reversed(parts[:-1]):
-        if len(part) + 2 + len(words) > 110 or part.startswith("failed to"):
+        if len(part) + 2 + len(words) > 110 or part.startswith(("failed to", "unable to")):
             break
         words = f"{part}: {words}"
     return _short(words)
