@@ -59,13 +59,9 @@ class GitStore:
             raise UnavailableError(f"{path} cannot be removed: {error}", hint="see to the disk") from error
 
     def keep(self, app: AppName, job: JobId, commit: CommitId) -> None:
-        """Where the push came from a shallow clone, its boundary is recorded too: git skips that for refs that a hook moves,
-        and without it the history would end in missing parents.
-        """
         path = self._path(app)
         _git_at(path, "update-ref", _kept_ref(job), commit)
-        if not _history_is_whole(path, commit):
-            _record_boundary(path, _commits_without_parents(path, commit))
+        close_history(path, commit)
 
     def release(self, app: AppName, job: JobId) -> None:
         _git_at(self._path(app), "update-ref", "-d", _kept_ref(job))
@@ -259,6 +255,14 @@ def _stale(app: AppName, ref: str, now: CommitId) -> StaleError:
 _SHALLOW_LOCK = threading.Lock()
 
 
+def close_history(repository: Path, commit: CommitId) -> None:
+    """Where the history of a commit (or tag) ends in missing parents, as after a push from a shallow clone, record the end in
+    git's file ``shallow``: without that, git takes the repository for damaged.
+    """
+    if not _history_is_whole(repository, commit):
+        _record_boundary(repository, _commits_without_parents(repository, commit))
+
+
 def _history_is_whole(repository: Path, commit: CommitId) -> bool:
     """Walks only what no branch or tag reaches yet, as git's own check after a push does."""
     command = ["rev-list", "--quiet", commit, "--not", "--branches", "--tags"]
@@ -267,9 +271,10 @@ def _history_is_whole(repository: Path, commit: CommitId) -> bool:
 
 def _commits_without_parents(path: Path, commit: CommitId) -> set[str]:
     boundary: set[str] = set()
+    peeled = _git_at(path, "rev-parse", "--verify", "--end-of-options", f"{commit}^{{commit}}").split()[-1]
     with closing(Repo(str(path))) as repo:
         seen: set[bytes] = set()
-        ahead: list[ObjectID] = [ObjectID(commit.encode("ascii"))]
+        ahead = [ObjectID(peeled)]
         while ahead:
             here = ahead.pop()
             found = repo.object_store[here]

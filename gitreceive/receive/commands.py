@@ -47,7 +47,7 @@ def parse(text: str | None) -> Command:
         return Greeting()
     if len(text.encode("utf-8", "surrogatepass")) > _LONGEST:
         raise UsageError("the command is too long", hint=f"at most {_LONGEST >> 10} KiB are taken")
-    if any(ord(c) < 0x20 and c != "\t" or c == "\x7f" for c in text):
+    if any((ord(c) < 0x20 and c != "\t") or c == "\x7f" for c in text):
         raise UsageError("the command holds a control character", hint="write one command on one line")
     asked = _GIT.fullmatch(text)
     return _git_command(asked[1], asked[2]) if asked else CliCommand(_words(text))

@@ -41,9 +41,8 @@ def _pre_receive() -> int:
     updates = []
     while line := sys.stdin.buffer.readline(LONGEST_LINE + 1):
         updates.append(_update(line))
-    answer = _ask(
-        {"hook": "pre-receive", "updates": updates, "quarantine": os.environ["GIT_QUARANTINE_PATH"]}
-    )
+    quarantine = os.environ.get("GIT_QUARANTINE_PATH")  # a push that only deletes has none
+    answer = _ask({"hook": "pre-receive", "updates": updates, "quarantine": quarantine})
     return 0 if answer.get("ok") is True else 1
 
 
@@ -168,7 +167,7 @@ def _hello(stdin: BinaryIO) -> set[bytes]:
 
 def _packets(stream: BinaryIO) -> list[bytes]:
     """pkt-lines up to the flush packet (gitprotocol-common(5))."""
-    lines = []
+    lines: list[bytes] = []
     while True:
         length = int(stream.read(4) or b"x", 16)
         if length == 0:
@@ -180,8 +179,7 @@ def _packets(stream: BinaryIO) -> list[bytes]:
 
 
 def _send(stream: BinaryIO, lines: list[bytes]) -> None:
-    for line in lines:
-        stream.write(b"%04x" % (len(line) + 5) + line + b"\n")
+    stream.writelines(b"%04x" % (len(line) + 5) + line + b"\n" for line in lines)
     stream.write(b"0000")
     stream.flush()
 

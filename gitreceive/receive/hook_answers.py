@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from gitreceive.config import PolicySettings
+from gitreceive.engines.git_store import close_history
 from gitreceive.errors import GitreceiveError, PolicyError, UsageError
 from gitreceive.model import Job, JobState, Push
 from gitreceive.ports import JobLedger, LogBook, SourceStore
@@ -60,9 +61,9 @@ class HookAnswers:
     def _pre_receive(self, request: _Reply, _hook: HookConnection, _voice: Voice) -> _Reply:
         session = self._session(request)
         session.received.set()
-        quarantine = _quarantine(session.repository, request.get("quarantine"))
         for update in _updates(request):
             if update.ref == session.app.deploy_ref and not update.deletes:
+                quarantine = _quarantine(session.repository, request.get("quarantine"))
                 found = inspect(session.repository, update.new, self.policy, quarantine)
                 session.inspected[update.new] = found
         return {"ok": True}
@@ -91,7 +92,9 @@ class HookAnswers:
     ) -> tuple[str, str]:
         """``ok``, ``store`` or ``ng``, and the reason."""
         match decision:
-            case Store(note=note):
+            case Store(update=update, note=note):
+                if not update.deletes:
+                    close_history(session.repository, update.new)
                 voice.warn(note)
                 return "store", ""
             case Refuse(update=update, reason=reason, hint=hint):

@@ -143,7 +143,7 @@ class HookSocket:
                 hook.reply(self._answer(hook))
         except HookGoneError:
             _log.info("a hook ended before its answer")
-        except Exception:
+        except Exception:  # noqa: BLE001  the end of the thread
             _log.exception("a hook got no answer")
         finally:
             with self._lock:

@@ -74,7 +74,7 @@ def inspect(
 class _Tally:
     limits: PolicySettings
     files: int = 0
-    folders: int = 0
+    entries: int = 0
     size: int = 0
     submodules: list[str] = field(default_factory=list)
     small: dict[str, str] = field(default_factory=dict)  # blobs that could be pointers: id to path
@@ -88,10 +88,8 @@ class _Tally:
         mode, kind, sha, size = (word.decode("ascii", "replace") for word in words)
         path = name.decode("utf-8", "backslashreplace")
         self._check_depth(path)
-        if kind == "tree":
-            self.folders += 1
-        else:
-            self.files += 1
+        self.entries += 1
+        self.files += kind != "tree"
         self._check_number()
         if kind == "commit" and len(self.submodules) < _SHOWN:
             self.submodules.append(path)
@@ -106,12 +104,11 @@ class _Tally:
             )
 
     def _check_number(self) -> None:
-        for what, number in (("files", self.files), ("folders", self.folders)):
-            if number > self.limits.max_files:
-                raise PolicyError(
-                    f"more than {self.limits.max_files} {what}",
-                    hint="leave out what a build can fetch; the limit is policy.max_files",
-                )
+        if self.entries > 2 * self.limits.max_files or self.files > self.limits.max_files:
+            raise PolicyError(
+                f"more than {self.limits.max_files} files, or as many folders again",
+                hint="leave out what a build can fetch; the limit is policy.max_files",
+            )
 
     def _add_blob(self, mode: str, sha: str, size: int, path: str) -> None:
         self.size += size

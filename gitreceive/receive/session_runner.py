@@ -5,21 +5,24 @@ import os
 import signal
 import sys
 import time
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
+from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import asyncssh
 
 from gitreceive.access import check_push, check_read
 from gitreceive.config import Settings, process_environment, repository_path
 from gitreceive.engines.git_store import run_git
-from gitreceive.errors import ConflictError, NotFoundError, UnavailableError
+from gitreceive.errors import ConflictError, NotFoundError, UnavailableError, UsageError
 from gitreceive.model import App, AppName, User
 from gitreceive.ports import AppLedger, SourceStore
 from gitreceive.receive.commands import CliCommand, GitCommand, Greeting, git_protocol, parse
 from gitreceive.receive.git_process import git_service, limit, service_environment
 from gitreceive.receive.sessions import Address, Session, Sessions
+from gitreceive.receive.shallow import CommandSection
 
 Process = asyncssh.SSHServerProcess[bytes]
 
@@ -81,11 +84,17 @@ class SessionRunner:
         repository = repository_path(self.settings, app.name)
         session = Session(user.name, app, repository, address)
         command = git_service("receive-pack", repository, self.settings)
-        with self.sessions.opened(session) as token:
-            hooks = {"GITRECEIVE_HOOK_SOCKET": self.hook_socket, "GITRECEIVE_SESSION": token}
-            async with _child(command, service_environment(_protocol(process), hooks)) as child:
+        with self.sessions.opened(session) as token, TemporaryDirectory(prefix="gitreceive-") as scratch:
+            shallow = Path(scratch, "shallow")
+            section = CommandSection(repository, shallow)
+            more = {
+                "GITRECEIVE_HOOK_SOCKET": self.hook_socket,
+                "GITRECEIVE_SESSION": token,
+                "GIT_SHALLOW_FILE": str(shallow),
+            }
+            async with _child(command, service_environment(_protocol(process), more)) as child:
                 limit(child.pid)
-                return await _connect(process, child, Clock(session))
+                return await _connect(process, child, Clock(session), section.feed)
 
     def _writable(self, user: User, name: AppName, address: Address) -> App:
         app = self._app(user, name, address)
@@ -190,13 +199,18 @@ async def _end(child: asyncio.subprocess.Process) -> None:
         await child.wait()
 
 
-async def _connect(process: Process, child: asyncio.subprocess.Process, clock: Clock) -> int:
+async def _connect(
+    process: Process,
+    child: asyncio.subprocess.Process,
+    clock: Clock,
+    passed_on: Callable[[bytes], bytes] = bytes,
+) -> int:
     """Carry bytes both ways until the program ends; its exit code. 255 where the client went away or was too slow."""
     assert child.stdin
     assert child.stdout
     assert child.stderr
-    stdin = asyncio.create_task(_feed(process, child.stdin, clock))
-    outputs = asyncio.gather(_drain(child.stdout, process.stdout), _drain(child.stderr, process.stderr))
+    stdin = asyncio.create_task(_feed(process, child.stdin, clock, passed_on))
+    outputs = asyncio.create_task(_drain_both(child.stdout, child.stderr, process))
     gone = asyncio.create_task(_gone(process, clock))
     try:
         await asyncio.wait([outputs, gone], return_when=asyncio.FIRST_COMPLETED)
@@ -211,16 +225,24 @@ async def _connect(process: Process, child: asyncio.subprocess.Process, clock: C
         await asyncio.gather(stdin, outputs, gone, return_exceptions=True)
 
 
-async def _feed(process: Process, stdin: asyncio.StreamWriter, clock: Clock) -> None:
+async def _feed(
+    process: Process, stdin: asyncio.StreamWriter, clock: Clock, passed_on: Callable[[bytes], bytes]
+) -> None:
     try:
         while chunk := await process.stdin.read(_CHUNK):
             clock.tick()
-            stdin.write(chunk)
+            stdin.write(passed_on(chunk))
             await stdin.drain()
+    except UsageError as error:
+        process.stderr.write(f"gitreceive: {error.message}\n".encode())
     except (ConnectionError, asyncssh.Error, asyncssh.SignalReceived, asyncssh.BreakReceived):
         pass  # the program has read enough, or the client has gone: either is seen elsewhere
     finally:
         stdin.close()
+
+
+async def _drain_both(stdout: asyncio.StreamReader, stderr: asyncio.StreamReader, process: Process) -> None:
+    await asyncio.gather(_drain(stdout, process.stdout), _drain(stderr, process.stderr))
 
 
 async def _drain(output: asyncio.StreamReader, client: "asyncssh.SSHWriter[bytes]") -> None:

@@ -42,6 +42,7 @@ _KEEPALIVE = (15, 4)  # seconds between probes, and how many may stay unanswered
 _MOST_CONNECTIONS = 512
 _MOST_SESSIONS = 10  # of one connection, as in OpenSSH
 _WINDOW = 4 << 20
+_ANY = {"0.0.0.0", "::"}  # noqa: S104  compared with, not bound to
 
 Serve = Callable[["asyncssh.SSHServerProcess[bytes]", User, Address], Awaitable[int]]
 
@@ -136,7 +137,7 @@ class SshDoor:
             return error.exit_code
         except (BrokenPipeError, asyncssh.Error, ConnectionError):
             return 255  # the client went away
-        except Exception:
+        except Exception:  # noqa: BLE001  the edge: nobody above could tell the client
             _log.exception("a session failed")
             process.stderr.write(b"gitreceive: the server has a fault; its log has more\n")
             return 1
@@ -144,7 +145,7 @@ class SshDoor:
     def _address(self, guest: "_Guest") -> Address:
         """The configured name, else the address that the client has reached us at."""
         host, _ = parse_listen(self._settings.ssh_listen)
-        if host in {"0.0.0.0", "::"} and guest.connection:
+        if host in _ANY and guest.connection:
             host = guest.connection.get_extra_info("sockname", (host,))[0]
         return Address(self._settings.public_host or host, self.port)
 
@@ -167,18 +168,18 @@ class _Guest(asyncssh.SSHServer):
             return
         self._door.connections.add(self)
 
-    def connection_lost(self, exc: Exception | None) -> None:
+    def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002  asyncssh calls it so
         self._door.connections.discard(self)
         self.connection = None
 
-    def begin_auth(self, username: str) -> bool:
+    def begin_auth(self, username: str) -> bool:  # noqa: ARG002
         """Any name will do (``git@`` by custom): who somebody is, is said by the key alone."""
         return True
 
     def public_key_auth_supported(self) -> bool:
         return True
 
-    async def validate_public_key(self, username: str, key: asyncssh.SSHKey) -> bool:
+    async def validate_public_key(self, username: str, key: asyncssh.SSHKey) -> bool:  # noqa: ARG002
         algorithm, blob = key.export_public_key("openssh").decode("ascii").split()[:2]
         try:
             user = await asyncio.to_thread(self._keys.user_of_key, algorithm, blob)
