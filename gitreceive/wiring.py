@@ -12,7 +12,6 @@ from gitreceive.errors import ConflictError, UnavailableError
 from gitreceive.model import AppName, Check, Stack
 from gitreceive.ports import (
     Builder,
-    BuildRequest,
     Ledger,
     Log,
     LogBook,

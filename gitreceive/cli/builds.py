@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from gitreceive import config, wiring
 from gitreceive.access import check_push, check_read
 from gitreceive.cli.common import (
     actor,
@@ -12,7 +13,6 @@ from gitreceive.cli.common import (
     app_option,
     as_json,
     open_ledger,
-    open_platform,
     own_app,
     print_json,
     print_table,
@@ -75,9 +75,10 @@ def log(build: int | None, app: str | None) -> None:
     Example:
       gitreceive builds log 12
     """
-    with open_platform() as platform:
-        job = _job(platform.ledger, build, app)
-        for chunk in _chunks(platform.logbook, job.id, 0):
+    with open_ledger() as ledger:
+        job = _job(ledger, build, app)
+        logbook = wiring.logbook(config.load())
+        for chunk in _chunks(logbook, job.id, 0):
             _write(chunk)
 
 
@@ -93,17 +94,18 @@ def attach(build: int | None, app: str | None, offset: int) -> None:
       gitreceive builds attach 12
       gitreceive builds attach --app shop
     """
-    with open_platform() as platform:
-        job = _job(platform.ledger, build, app)
+    with open_ledger() as ledger:
+        job = _job(ledger, build, app)
+        logbook = wiring.logbook(config.load())
         while True:
-            ended = platform.ledger.job(job.id).state.ended
-            for chunk in _chunks(platform.logbook, job.id, offset):
+            ended = ledger.job(job.id).state.ended
+            for chunk in _chunks(logbook, job.id, offset):
                 _write(chunk)
                 offset += len(chunk)
             if ended:
                 break
             time.sleep(_POLL_SECONDS)
-        job = platform.ledger.job(job.id)
+        job = ledger.job(job.id)
     if job.state is not JobState.LIVE:
         sys.exit(1)
 

@@ -17,7 +17,7 @@ from gitreceive.model import App, User, UserName
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from gitreceive.ports import Ledger, Platform
+    from gitreceive.ports import Ledger, Platform, Target
 
 _Command = TypeVar("_Command", bound=Callable[..., Any])
 
@@ -39,6 +39,14 @@ def open_ledger() -> "Iterator[Ledger]":
         yield ledger
     finally:
         ledger.close()
+
+
+@contextmanager
+def open_target() -> "Iterator[tuple[Ledger, Target]]":
+    from gitreceive import wiring
+
+    with open_ledger() as ledger:
+        yield ledger, wiring.target(config.load())
 
 
 @contextmanager

@@ -1,5 +1,6 @@
 """Sources in bare git repositories, one an app. C git writes and streams, dulwich walks trees (no process per look)."""
 
+import re
 import shutil
 import stat
 import subprocess
@@ -16,10 +17,11 @@ from dulwich.repo import Repo
 
 from gitreceive.config import Settings, process_environment, repository_path
 from gitreceive.errors import SourceError, StaleError, UnavailableError
-from gitreceive.model import ZERO_COMMIT, AppName, CommitId, JobId, Source, SourceEntry
+from gitreceive.model import ZERO_COMMIT, AppName, Check, CommitId, JobId, Source, SourceEntry
 
 _QUICK = 60.0  # seconds for a call that only looks at, or moves, a ref
 _SUBMODULE = 0o160000
+_OLDEST_GIT = (2, 29)
 
 
 class GitStore:
@@ -109,6 +111,17 @@ class GitStore:
         """Leaving the context raises SourceError if git failed, so a short tar is never taken for a whole one."""
         command = ["-c", "tar.umask=0022", "archive", "--format=tar", source.commit]
         return _streaming(command, self._path(source.app), whole=True)
+
+    def check(self) -> Iterator[Check]:
+        """The git that receives, which must know proc-receive hooks: 2.29 (October 2020)."""
+        try:
+            said = run_git(["version"]).decode("ascii", "replace").strip()
+        except UnavailableError as error:
+            yield Check("git", ok=False, seen=error.message, fix="apt-get install git")
+            return
+        number = re.search(r"(\d+)\.(\d+)", said)
+        ok = number is not None and (int(number[1]), int(number[2])) >= _OLDEST_GIT
+        yield Check("git", ok=ok, seen=said, fix="" if ok else "install git 2.29 or newer")
 
     def _movable_from(self, app: AppName, ref: str, old: CommitId, new: CommitId) -> CommitId:
         now = self.head(app, ref)

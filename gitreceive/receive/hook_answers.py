@@ -39,6 +39,7 @@ class HookAnswers:
     jobs: JobLedger
     sources: SourceStore
     logbook: LogBook
+    enqueued: Callable[[], None] = lambda: None
 
     def __call__(self, hook: HookConnection) -> _Reply:
         """An answer that refuses, in words, on every error that is foreseen."""
@@ -134,6 +135,7 @@ class HookAnswers:
         except GitreceiveError:
             self.jobs.request_cancel(job.id, "the server: the commit could not be kept")
             raise
+        self.enqueued()
         return job
 
     def _session(self, request: _Reply) -> Session:

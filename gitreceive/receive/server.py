@@ -1,6 +1,7 @@
 """Both ends of receiving, opened and closed together."""
 
 import asyncio
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -42,15 +43,16 @@ async def serve(
     ledger: ReceiveLedger,
     sources: SourceStore,
     logbook: LogBook,
+    enqueued: Callable[[], None] = lambda: None,
     cli: tuple[str, ...] | None = None,
 ) -> Receiver:
     """Write the hooks, listen for them and for SSH. Raises ConfigError where a place or an address cannot be had.
 
-    ``cli`` replaces the program that runs the commands of SSH users.
+    ``enqueued`` is called after each new job; ``cli`` replaces the program that runs the commands of SSH users.
     """
     sessions = Sessions()
     install_hooks(settings)
-    hooks = HookSocket(settings, HookAnswers(settings.policy, sessions, ledger, sources, logbook))
+    hooks = HookSocket(settings, HookAnswers(settings.policy, sessions, ledger, sources, logbook, enqueued))
     hooks.start()
     more = {"cli": cli} if cli else {}
     runner = SessionRunner(settings, ledger, sources, sessions, str(hooks.path), **more)
