@@ -50,6 +50,9 @@ class DockerfileBuilder:
     def forget(self, app: AppName) -> None:
         self._engine.remove_all(app)
 
+    def sweep(self) -> None:
+        self._engine.sweep()
+
     def check(self) -> Iterable[Check]:
         try:
             seen, free = self._engine.seen()

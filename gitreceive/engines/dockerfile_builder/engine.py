@@ -104,6 +104,14 @@ class BuildEngine:
                 for tag in image["RepoTags"] or ():
                     self._drop(tag)
 
+    def sweep(self) -> None:
+        """Remove the images of jobs whose server was killed."""
+        with _translated("remove images of ended builds"):
+            for image in self._api().images():
+                for tag in image["RepoTags"] or ():
+                    if tag.startswith(f"{self._prefix}/") and ":job-" in tag:
+                        self._drop(tag)
+
     def seen(self) -> tuple[str, int | None]:
         """Version and storage in words, and the bytes free where images are kept; None where that is on another host."""
         with _translated("ask Docker about itself"):
