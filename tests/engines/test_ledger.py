@@ -353,6 +353,14 @@ def test_an_ended_job_keeps_its_reason_and_seconds_and_cannot_go_on(ledger: Ledg
         ledger.renew(job.id, job.fence, LONG)
 
 
+def test_no_reason_is_too_strange_to_be_recorded(ledger: Ledger) -> None:
+    ledger.enqueue(push())
+    job = claimed(ledger)
+    ended = ledger.end(job.id, job.fence, JobState.FAILED, "file \udcff\0 ✗ 'quoted'", {})
+    assert ledger.job(job.id) == ended
+    assert "✗ 'quoted'" in ended.reason
+
+
 def test_only_going_live_makes_a_job_live(ledger: Ledger) -> None:
     ledger.enqueue(push())
     job = claimed(ledger)
@@ -592,6 +600,29 @@ def test_processes_may_open_a_new_ledger_all_at_once(url: str) -> None:
     for process in processes:
         process.join(120)
     assert [process.exitcode for process in processes] == [0] * 4
+
+
+def test_a_killed_process_loses_no_push_that_it_accepted(sqlite_url: str) -> None:
+    ledger = SqlLedger(sqlite_url)
+    ledger.create_app(SHOP, ANN, "main")
+    program = (
+        "import sys; from tests.engines.test_ledger import SqlLedger, push\n"
+        "ledger = SqlLedger(sys.argv[1])\n"
+        "while True: sys.stdout.write(f'{ledger.enqueue(push()).id}\\n'); sys.stdout.flush()"
+    )
+    for _ in range(3):
+        with subprocess.Popen(
+            [sys.executable, "-c", program, sqlite_url], stdout=subprocess.PIPE, text=True
+        ) as process:
+            assert process.stdout
+            told = [process.stdout.readline() for _ in range(50)]
+            process.kill()
+            told += process.stdout.readlines()
+        for line in told:
+            if line.endswith("\n"):
+                assert ledger.job(JobId(int(line))).push == push()
+    assert ledger.enqueue(push()).id > 150
+    ledger.close()
 
 
 def test_the_migrations_make_the_tables_of_the_schema(url: str) -> None:
