@@ -82,7 +82,7 @@ def _root() -> bytes:
                 tar.addfile(entry)
         if _SHELL.exists():
             tar.add(_SHELL, str(_SHELL))
-        for folder in ("/tmp", "/app"):  # noqa: S108
+        for folder in ("/tmp", "/app"):
             entry = tarfile.TarInfo(folder)
             entry.type, entry.mode = tarfile.DIRTYPE, 0o1777
             tar.addfile(entry)

@@ -121,7 +121,7 @@ class Ground:
             connection.close()
 
     def containers(self, engine: docker.APIClient) -> list[Any]:
-        return engine.containers(all=True, filters={"label": f"gitreceive.app={self.app}"})
+        return list(engine.containers(all=True, filters={"label": f"gitreceive.app={self.app}"}))
 
 
 @pytest.fixture
@@ -175,62 +175,67 @@ def test_containers_are_confined(ground: Ground, engine: docker.APIClient) -> No
     assert seen["Config"]["Image"] == str(ground.image)
 
 
+class Client:
+    """Asks again and again, on one connection or on a new one each time."""
+
+    def __init__(self, netloc: str, path: str, pause: float, *, keep: bool) -> None:
+        self._netloc = netloc
+        self._path = path
+        self._pause = pause
+        self._keep = keep
+        self._over = threading.Event()
+        self._connection = http.client.HTTPConnection(netloc, timeout=10)
+        self._connection.connect()
+        self.first_socket = self._connection.sock
+        self.failures: list[str] = []
+        self.answers: list[str] = []
+        self._thread = threading.Thread(target=self._run)
+        self._thread.start()
+
+    def end(self) -> bool:
+        """Whether it is still the connection that it began with."""
+        self._over.set()
+        self._thread.join()
+        same = self._connection.sock is self.first_socket
+        self._connection.close()
+        return same
+
+    def _run(self) -> None:
+        while not self._over.wait(self._pause):
+            try:
+                self._connection.request("GET", self._path)
+                response = self._connection.getresponse()
+                body = response.read()
+                assert response.status == 200, response.status
+                self.answers.append(body[:2].decode())
+            except Exception as error:  # noqa: BLE001  # every failure counts
+                self.failures.append(repr(error))
+            if not self._keep:
+                self._connection.close()
+
+
 def test_no_request_fails_while_releases_replace_each_other(ground: Ground, engine: docker.APIClient) -> None:
     ground.roll_out(ground.release(1))
     url = ground.target.url(ground.app)
     assert url is not None
     netloc = urlsplit(url).netloc
-    over, failures, answers = threading.Event(), [], []
-
-    def fresh() -> None:
-        connection = http.client.HTTPConnection(netloc, timeout=10)
-        ask(connection, "/")
-        connection.close()
-
-    def ask(connection: http.client.HTTPConnection, path: str) -> None:
-        connection.request("GET", path)
-        response = connection.getresponse()
-        body = response.read()
-        assert response.status == 200, response.status
-        answers.append(body[:2].decode())
-
-    def again_and_again(turn: Callable[[], None]) -> None:
-        while not over.is_set():
-            try:
-                turn()
-            except Exception as error:  # noqa: BLE001  # every failure counts
-                failures.append(repr(error))
-            time.sleep(0.005)
-
-    kept = http.client.HTTPConnection(netloc, timeout=10)
-    kept.connect()
-    kept_socket = kept.sock
-    seldom = http.client.HTTPConnection(netloc, timeout=10)
-    seldom.connect()
-    slow = http.client.HTTPConnection(netloc, timeout=10)
-    turns = (
-        fresh,
-        lambda: ask(kept, "/"),
-        lambda: (ask(seldom, "/"), time.sleep(0.7)),
-        lambda: ask(slow, "/slow"),
-        lambda: ask(slow, "/large"),
-    )
-    threads = [threading.Thread(target=again_and_again, args=(turn,)) for turn in turns[:4]]
-    for thread in threads:
-        thread.start()
+    fresh = Client(netloc, "/", 0.005, keep=False)
+    kept = [
+        Client(netloc, "/", 0.005, keep=True),
+        Client(netloc, "/", 0.7, keep=True),
+        Client(netloc, "/slow", 0.005, keep=True),
+        Client(netloc, "/large", 0.2, keep=True),
+    ]
     for number in (2, 3, 4):
         ground.roll_out(ground.release(number))
         time.sleep(1)
-    over.set()
-    for thread in threads:
-        thread.join()
-    assert failures == []
-    assert {"v1", "v2", "v3", "v4"} <= set(answers)
-    assert kept.sock is kept_socket, "the client's connection was closed"
-    ask(kept, "/")
-    assert answers[-1] == "v4"
-    for connection in (kept, seldom, slow):
-        connection.close()
+    same = [client.end() for client in kept]
+    fresh.end()
+    assert [client.failures for client in (fresh, *kept)] == [[], [], [], [], []]
+    assert same == [True, True, True, True], "a kept connection was closed"
+    assert {"v1", "v2", "v3", "v4"} <= set(fresh.answers)
+    assert {"v1", "v2", "v3", "v4"} <= set(kept[0].answers)
+    assert kept[1].answers[-1] == "v4"
     wait_for(lambda: len(ground.containers(engine)) == 1, 40)
 
 
@@ -292,14 +297,16 @@ def test_a_worker_that_ends_fails_the_release(ground: Ground) -> None:
 def test_a_command_that_is_not_there_is_named(ground: Ground) -> None:
     release = ground.release(1)
     broken = replace(release.image, processes=(ProcessType("web", ("gunicron",)),))
-    with pytest.raises(RolloutError, match="gunicron"):
+    with pytest.raises(RolloutError, match="web crashed: exit 127") as caught:
         ground.roll_out(replace(release, image=broken))
+    assert "not in the image" in caught.value.hint
+    assert b"gunicron" in ground.said
 
 
 def test_an_image_that_cannot_be_pulled_is_said_in_the_registrys_words(ground: Ground) -> None:
     missing = ImageRef(ground.image.repository, Digest("sha256:" + "0" * 64))
     release = ground.release(1)
-    with pytest.raises(RolloutError, match="cannot pull .*0000"):
+    with pytest.raises(RolloutError, match=r"cannot pull .*0000"):
         ground.roll_out(replace(release, image=replace(release.image, ref=missing)))
 
 

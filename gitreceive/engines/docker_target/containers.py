@@ -177,12 +177,12 @@ def _labels(
 ) -> dict[str, str]:
     labels = {
         "gitreceive.data": owned_by,
-        "gitreceive.app": release.app,
+        "gitreceive.app": str(release.app),
         "gitreceive.release": str(place.release),
         "gitreceive.process": place.process,
         "gitreceive.replica": str(place.replica),
         "gitreceive.role": role,
-        "gitreceive.commit": release.commit,
+        "gitreceive.commit": str(release.commit),
         "gitreceive.image": str(release.image.ref),
         "gitreceive.listens": str(container_port(release)),
     }

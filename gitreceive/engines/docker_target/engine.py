@@ -1,6 +1,7 @@
 """The Docker engine's API in the few words that the target needs, with errors of our own."""
 
 import threading
+import time
 from collections.abc import Callable, Generator, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from typing import Any
@@ -19,6 +20,7 @@ from gitreceive.model import ImageRef
 Credentials = Callable[[], tuple[str, str] | None]
 
 _TIMEOUT = 60
+_POLL_SECONDS = 0.05
 _RESTART: Any = {"Name": "unless-stopped"}
 _LOST = (requests.RequestException, urllib3.exceptions.HTTPError, OSError)
 
@@ -104,8 +106,19 @@ class Engine:
             except docker_errors.NotFound:
                 return
             except docker_errors.APIError as error:
-                if error.status_code != 409:  # its removal is under way already
+                if error.status_code != 409:
                     raise
+                self._wait_until_gone(container)  # somebody else removes it at this moment
+
+    def _wait_until_gone(self, container: str) -> None:
+        end = time.monotonic() + _TIMEOUT
+        while self.inspect(container) is not None:
+            if time.monotonic() > end:
+                raise RolloutError(
+                    f"Docker does not remove container {container[:12]}",
+                    hint=f"see `docker inspect {container[:12]}`, and restart Docker if it is stuck",
+                )
+            time.sleep(_POLL_SECONDS)
 
     def wait(self, container: str) -> int:
         """Its exit code, once it has ended."""

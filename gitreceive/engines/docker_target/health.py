@@ -18,6 +18,11 @@ LAST_LINES = 50
 _SETTLE_SECONDS = 2.0  # nothing can be asked of a worker: it is well when it has stayed up for a moment
 _HELD_SECONDS = 10.0
 _POLL_SECONDS = 0.1
+_HINTS = {  # as shells and docker-init have it
+    0: "a process must go on running; its last lines are above",
+    126: "its command cannot be run: its last lines are above",
+    127: "its command is not in the image: its last lines are above",
+}
 _ANSWER_SECONDS = 2.0
 
 
@@ -119,7 +124,8 @@ def _crashed(container: Container, state: Mapping[str, Any], memory: str) -> Rol
         return RolloutError(
             f"{process} ran out of memory (limit {memory})", hint="use less, or raise docker.memory"
         )
-    return RolloutError(f"{process} crashed: {why_ended(state, memory)}", hint="its last lines are above")
+    hint = _HINTS.get(int(state.get("ExitCode", 0)), "its last lines are above")
+    return RolloutError(f"{process} crashed: {why_ended(state, memory)}", hint=hint)
 
 
 def _too_late(patient: _Patient, deadline: float) -> RolloutError:

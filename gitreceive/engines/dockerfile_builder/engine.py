@@ -7,7 +7,7 @@ import threading
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import IO, Any, Self
+from typing import IO, Any, Self, cast
 
 import docker
 import requests
@@ -68,7 +68,6 @@ class BuildEngine:
                     "cpuquota": str(int(limits.cpus * _CPU_PERIOD)),
                     "networkmode": limits.network,
                     "buildargs": json.dumps(dict(arguments)),
-                    "labels": json.dumps({"gitreceive.app": app}),
                 },
                 headers={"Content-Type": "application/tar", **_registry_header()},
                 stream=True,
@@ -156,7 +155,8 @@ class BuildOutput:
 
     def __iter__(self) -> Iterator[Mapping[str, Any]]:
         try:
-            yield from json_stream(self._stream)
+            for entry in json_stream(self._stream):
+                yield cast("Mapping[str, Any]", entry)
         except (docker_errors.DockerException, ValueError, AttributeError, *_BROKEN) as error:
             if not self._hung_up:
                 raise UnavailableError(f"Docker broke off the build: {error}") from error
@@ -169,7 +169,7 @@ class BuildOutput:
 
 def _registry_header() -> dict[str, str]:
     """The engine pulls base images with them; no step of the build sees them."""
-    known = auth.load_config().get_all_credentials()
+    known = auth.load_config().get_all_credentials()  # type: ignore[no-untyped-call]
     return {"X-Registry-Config": auth.encode_header(known).decode("ascii")} if known else {}
 
 

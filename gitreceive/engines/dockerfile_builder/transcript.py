@@ -9,6 +9,7 @@ from gitreceive.ports import Log
 
 _STEP = re.compile(r"Step (\d+/\d+) : (.*)")
 _NOISE = re.compile(r"^( ---> |Removing intermediate container |Successfully (built|tagged) )")
+_CACHED = " ---> Using cache"
 _KILLED = 137  # 128 + SIGKILL
 
 
@@ -19,7 +20,7 @@ class Transcript:
         self._log = log
         self._memory = memory
         self._step = ""
-        self._cached = False
+        self._after_step = False
 
     def follow(self, entries: Iterable[Mapping[str, Any]]) -> str | None:
         """The id of the image; None where the account breaks off. Raises BuildError naming the step, BuildLimitError."""
@@ -36,13 +37,16 @@ class Transcript:
         return image
 
     def _tell(self, text: str) -> None:
+        """The steps and what they print; not Docker's own ids. A step's line ends in an entry of its own."""
         step = _STEP.match(text)
         if step:
             self._step = f"{step[1]} ({step[2].strip()[:80]})"
-        if not _NOISE.match(text) and text.strip():
+            self._log.detail(text.rstrip("\n"))
+        elif text.startswith(_CACHED):
+            self._log.detail("(as before)")
+        elif not (self._after_step and text == "\n") and not _NOISE.match(text):
             self._log.write(text.encode())
-        elif text.startswith(" ---> Using cache"):
-            self._log.detail("  as before")
+        self._after_step = step is not None and not text.endswith("\n")
 
     def _failed(self, entry: Mapping[str, Any]) -> BuildError:
         detail = entry.get("errorDetail") or {}
