@@ -166,7 +166,6 @@ def test_a_build_that_takes_too_much_memory_is_stopped(make: Callable[..., Site]
 def test_dockerignore_is_honoured(site: Site) -> None:
     with site.build('COPY . /app\nRUN ls -a /app\nCMD ["x"]', __dockerignore="secret.txt\n", secret__txt="x"):
         pass
-    print(site.said.decode())
     assert b"secret.txt" not in site.said
     assert b"Dockerfile" in site.said
 

@@ -5,17 +5,15 @@ end up in the image, so neither build secrets nor the CA bundle reach a Dockerfi
 (``ARG GITRECEIVE_RUN_IMAGE``, ``FROM ${GITRECEIVE_RUN_IMAGE}``), or on an image that trusts what it must.
 """
 
-import tarfile
-import tempfile
 import threading
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
-from dataclasses import dataclass
-from typing import IO, Any
+from typing import Any
 
 from gitreceive.cancellation import Cancellation
 from gitreceive.config import Settings
 from gitreceive.engines.dockerfile_builder.arguments import build_arguments
+from gitreceive.engines.dockerfile_builder.context import DOCKERFILE, Context, spooled
 from gitreceive.engines.dockerfile_builder.engine import BuildEngine, BuildOutput
 from gitreceive.engines.dockerfile_builder.procfile import parse_procfile
 from gitreceive.engines.dockerfile_builder.transcript import Transcript
@@ -23,11 +21,6 @@ from gitreceive.errors import BuildError, BuildLimitError, DetectError, Gitrecei
 from gitreceive.model import WEB_PROCESS, AppName, Build, Check, ProcessType, SourceEntry
 from gitreceive.ports import BuildRequest, Log
 
-DOCKERFILE = "Dockerfile"
-
-_PROCFILE = "Procfile"
-_CHUNK = 1 << 20
-_TEXT_LIMIT = 1 << 20
 _FREE_BYTES = 2 << 30
 _CONFIG = ("Env", "Entrypoint", "Cmd", "WorkingDir", "User", "Labels", "ExposedPorts", "StopSignal")
 
@@ -73,7 +66,7 @@ class DockerfileBuilder:
         app, job = request.source.app, request.job
         log.step("Building the Dockerfile")
         try:
-            with _spooled(request, cancel) as source:
+            with spooled(request.archive, cancel) as source:
                 processes = parse_procfile(source.procfile)
                 image = self._run(request, source, log, cancel)
             yield _described(self._engine.config(image), image, processes, log)
@@ -81,7 +74,7 @@ class DockerfileBuilder:
         finally:
             self._engine.remove(app, job)
 
-    def _run(self, request: BuildRequest, source: "_Source", log: Log, cancel: Cancellation) -> str:
+    def _run(self, request: BuildRequest, source: Context, log: Log, cancel: Cancellation) -> str:
         arguments = build_arguments(self._settings.env, request.stack, source.dockerfile, log)
         output = self._engine.build(
             source.archive,
@@ -97,41 +90,6 @@ class DockerfileBuilder:
         if image is None:
             raise BuildError("Docker ended the build without an image", hint="see the engine's own log")
         return image
-
-
-@dataclass(frozen=True)
-class _Source:
-    archive: IO[bytes]
-    dockerfile: str
-    procfile: bytes
-
-
-@contextmanager
-def _spooled(request: BuildRequest, cancel: Cancellation) -> Iterator[_Source]:
-    """The source's tar in a file, because two of its files are read before Docker gets it."""
-    with tempfile.TemporaryFile() as spool:
-        with request.archive as archive:
-            while chunk := archive.read(_CHUNK):
-                cancel.raise_if_requested()
-                spool.write(chunk)
-        spool.seek(0)
-        texts = _texts(spool)
-        spool.seek(0)
-        yield _Source(spool, texts[DOCKERFILE].decode("utf-8", "replace"), texts[_PROCFILE])
-
-
-def _texts(spool: IO[bytes]) -> dict[str, bytes]:
-    """The Dockerfile and the Procfile; empty where there is none."""
-    found = {DOCKERFILE: b"", _PROCFILE: b""}
-    try:
-        with tarfile.open(fileobj=spool, mode="r:") as tar:
-            for member in tar:
-                content = tar.extractfile(member) if member.name in found and member.isfile() else None
-                if content is not None:
-                    found[member.name] = content.read(_TEXT_LIMIT)
-    except tarfile.TarError as error:
-        raise BuildError(f"the source's archive cannot be read: {error}") from error
-    return found
 
 
 @contextmanager
