@@ -1,42 +1,34 @@
-"""Who may do what, as one place of plain rules."""
-
-from dataclasses import dataclass
+"""Who may do what. Pure rules, asked by every door."""
 
 from gitreceive.errors import ForbiddenError
-from gitreceive.model import App, User
+from gitreceive.model import App, User, UserName
+
+# whoever works on the server's own host, on its data folder
+LOCAL_ADMINISTRATOR = User(UserName("administrator"), admin=True)
 
 
-@dataclass(frozen=True)
-class Actor:
-    """Whoever asks: a user over SSH, or the administrator on the server's own host."""
-
-    name: str
-    admin: bool
-
-    @classmethod
-    def of(cls, user: User) -> "Actor":
-        return cls(user.name, user.admin)
+def check_push(user: User, app: App) -> None:
+    """Raise ForbiddenError unless ``user`` may deploy and change ``app``: its owner may, and every administrator."""
+    _check(user, app, "may not push to")
 
 
-LOCAL_ADMINISTRATOR = Actor("administrator", admin=True)
+def check_read(user: User, app: App) -> None:
+    """Raise ForbiddenError unless ``user`` may see ``app``, its source and its builds: whoever may deploy it."""
+    _check(user, app, "may not see")
 
 
-def owns(actor: Actor, app: App) -> bool:
-    return actor.admin or actor.name == app.owner
+def may_read(user: User, app: App) -> bool:
+    return user.admin or user.name == app.owner
 
 
-def require_owner(actor: Actor, app: App) -> None:
-    """Raise ForbiddenError unless the actor may push to the app, see it and change it: its owner, or an administrator."""
-    if not owns(actor, app):
+def check_admin(user: User, what: str) -> None:
+    """Raise ForbiddenError unless ``user`` is an administrator. ``what`` completes "only an administrator may …"."""
+    if not user.admin:
+        raise ForbiddenError(f"only an administrator may {what}", hint="run it on the server's own host, or ask one")
+
+
+def _check(user: User, app: App, verb: str) -> None:
+    if not may_read(user, app):
         raise ForbiddenError(
-            f"{actor.name} has no access to {app.name}",
-            hint=f"it belongs to {app.owner}; ask them or an administrator",
-        )
-
-
-def require_admin(actor: Actor, what: str) -> None:
-    """Raise ForbiddenError unless the actor is an administrator. ``what`` completes "only an administrator may …"."""
-    if not actor.admin:
-        raise ForbiddenError(
-            f"only an administrator may {what}", hint="run it on the server's own host, or ask one"
+            f"{user.name} {verb} {app.name}", hint=f"ask its owner, {app.owner}, or an administrator"
         )

@@ -112,6 +112,9 @@ class SourceStore(Protocol):
     def archive(self, source: Source) -> AbstractContextManager[BinaryIO]:
         """The source as a tar stream (git archive of the commit, tar.umask=0022)."""
 
+    def check(self) -> Iterable[Check]:
+        """What doctor wants to know."""
+
 
 @dataclass(frozen=True)
 class BuildRequest:
@@ -135,6 +138,9 @@ class Builder(Protocol):
 
     def forget(self, app: AppName) -> None:
         """Remove the app's caches."""
+
+    def sweep(self) -> None:
+        """Remove what the builds of a killed server left. Called once, before the first build."""
 
     def check(self) -> Iterable[Check]:
         """What doctor wants to know."""

@@ -3,15 +3,24 @@ from typing import TYPE_CHECKING
 
 import click
 
-from gitreceive import config
-from gitreceive.access import owns, require_owner
+from gitreceive import config, wiring
+from gitreceive.access import check_push, check_read, may_read
 from gitreceive.cli import remote
-from gitreceive.cli.common import actor, age, as_json, open_ledger, open_platform, print_json, print_table
+from gitreceive.cli.common import (
+    actor,
+    age,
+    as_json,
+    open_ledger,
+    open_platform,
+    open_target,
+    print_json,
+    print_table,
+)
 from gitreceive.errors import ConflictError, UsageError
 from gitreceive.model import App, AppName, Job, UserName
 
 if TYPE_CHECKING:
-    from gitreceive.ports import Platform
+    from gitreceive.ports import Ledger, Target
 
 
 @click.group("apps")
@@ -33,13 +42,13 @@ def create(name: str, branch: str | None, owner: str | None, as_json: bool) -> N
       git remote add deploy ssh://git@HOST:2222/shop
     """
     settings = config.load()
-    with open_platform() as platform:
-        who = actor(platform.ledger)
+    with open_ledger() as ledger:
+        who = actor(ledger)
         if owner and config.acting_user() is not None and owner != who.name:
             raise UsageError("--owner is for the server's own host", hint="leave it out: the app is yours")
         user = UserName.parse(owner or who.name)
-        app = platform.ledger.create_app(AppName.parse(name), user, branch or settings.policy.branch)
-        platform.sources.create(app.name, app.branch)
+        app = ledger.create_app(AppName.parse(name), user, branch or settings.policy.branch)
+        wiring.sources(settings).create(app.name)
     url = push_url(settings, app.name)
     if as_json:
         print_json({"name": app.name, "owner": app.owner, "branch": app.branch, "git_url": url})
@@ -61,7 +70,7 @@ def list_(as_json: bool) -> None:
     """
     with open_ledger() as ledger:
         who = actor(ledger)
-        apps = [(app, ledger.current_release(app.name)) for app in ledger.apps() if owns(who, app)]
+        apps = [(app, ledger.current_release(app.name)) for app in ledger.apps() if may_read(who, app)]
     if as_json:
         print_json(
             [
@@ -97,10 +106,10 @@ def info(name: str | None, as_json: bool) -> None:
     Example:
       gitreceive apps info shop
     """
-    with open_platform() as platform:
-        app = platform.ledger.app(remote.app_name(name))
-        require_owner(actor(platform.ledger), app)
-        facts = _facts(platform, app)
+    with open_target() as (ledger, target):
+        app = ledger.app(remote.app_name(name))
+        check_read(actor(ledger), app)
+        facts = _facts(ledger, target, app)
     if as_json:
         print_json(facts)
         return
@@ -109,15 +118,15 @@ def info(name: str | None, as_json: bool) -> None:
         click.echo(f"{key.replace('_', ' '):12} {'-' if shown in (None, '') else shown}")
 
 
-def _facts(platform: "Platform", app: App) -> dict[str, object]:
-    release = platform.ledger.current_release(app.name)
-    newest = platform.ledger.jobs(app.name, 1)
+def _facts(ledger: "Ledger", target: "Target", app: App) -> dict[str, object]:
+    release = ledger.current_release(app.name)
+    newest = ledger.jobs(app.name, 1)
     return {
         "name": app.name,
         "owner": app.owner,
         "branch": app.branch,
         "git_url": push_url(config.load(), app.name),
-        "url": platform.target.url(app.name) if release else None,
+        "url": target.url(app.name) if release else None,
         "release": release.label if release else None,
         "commit": release.commit if release else None,
         "image": str(release.image.ref) if release else None,
@@ -139,7 +148,7 @@ def destroy(name: str, confirm: str | None) -> None:
     """
     with open_platform() as platform:
         app = platform.ledger.app(AppName.parse(name))
-        require_owner(actor(platform.ledger), app)
+        check_push(actor(platform.ledger), app)
         _confirm(app.name, confirm)
         jobs = platform.ledger.jobs(app.name, sys.maxsize)
         _require_quiet(jobs)

@@ -5,14 +5,14 @@ from typing import TYPE_CHECKING
 
 import click
 
-from gitreceive.access import require_owner
+from gitreceive import config, wiring
+from gitreceive.access import check_push, check_read
 from gitreceive.cli.common import (
     actor,
     age,
     app_option,
     as_json,
     open_ledger,
-    open_platform,
     own_app,
     print_json,
     print_table,
@@ -75,9 +75,10 @@ def log(build: int | None, app: str | None) -> None:
     Example:
       gitreceive builds log 12
     """
-    with open_platform() as platform:
-        job = _job(platform.ledger, build, app)
-        for chunk in _chunks(platform.logbook, job.id, 0):
+    with open_ledger() as ledger:
+        job = _job(ledger, build, app)
+        logbook = wiring.logbook(config.load())
+        for chunk in _chunks(logbook, job.id, 0):
             _write(chunk)
 
 
@@ -93,17 +94,18 @@ def attach(build: int | None, app: str | None, offset: int) -> None:
       gitreceive builds attach 12
       gitreceive builds attach --app shop
     """
-    with open_platform() as platform:
-        job = _job(platform.ledger, build, app)
+    with open_ledger() as ledger:
+        job = _job(ledger, build, app)
+        logbook = wiring.logbook(config.load())
         while True:
-            ended = platform.ledger.job(job.id).state.ended
-            for chunk in _chunks(platform.logbook, job.id, offset):
+            ended = ledger.job(job.id).state.ended
+            for chunk in _chunks(logbook, job.id, offset):
                 _write(chunk)
                 offset += len(chunk)
             if ended:
                 break
             time.sleep(_POLL_SECONDS)
-        job = platform.ledger.job(job.id)
+        job = ledger.job(job.id)
     if job.state is not JobState.LIVE:
         sys.exit(1)
 
@@ -122,6 +124,7 @@ def cancel(build: int | None, app: str | None, as_json: bool) -> None:
     with open_ledger() as ledger:
         who = actor(ledger)
         job = _job(ledger, build, app)
+        check_push(who, ledger.app(job.app))
         job = ledger.request_cancel(job.id, who.name)
     if as_json:
         print_json(_facts(job))
@@ -133,7 +136,7 @@ def _job(ledger: "Ledger", build: int | None, app: str | None) -> Job:
     """The build that is meant, which the actor may see. Raises NotFoundError, ForbiddenError."""
     if build is not None:
         job = ledger.job(JobId(build))
-        require_owner(actor(ledger), ledger.app(job.app))
+        check_read(actor(ledger), ledger.app(job.app))
         return job
     own = own_app(ledger, app)
     jobs = ledger.jobs(own.name, 1)

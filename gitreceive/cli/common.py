@@ -9,15 +9,15 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 
 from gitreceive import config
-from gitreceive.access import LOCAL_ADMINISTRATOR, Actor, require_owner
+from gitreceive.access import LOCAL_ADMINISTRATOR, check_read
 from gitreceive.cli import remote
 from gitreceive.errors import UsageError
-from gitreceive.model import App, UserName
+from gitreceive.model import App, User, UserName
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from gitreceive.ports import Ledger, Platform
+    from gitreceive.ports import Ledger, Platform, Target
 
 _Command = TypeVar("_Command", bound=Callable[..., Any])
 
@@ -42,6 +42,14 @@ def open_ledger() -> "Iterator[Ledger]":
 
 
 @contextmanager
+def open_target() -> "Iterator[tuple[Ledger, Target]]":
+    from gitreceive import wiring
+
+    with open_ledger() as ledger:
+        yield ledger, wiring.target(config.load())
+
+
+@contextmanager
 def open_platform() -> "Iterator[Platform]":
     from gitreceive import wiring
 
@@ -52,16 +60,16 @@ def open_platform() -> "Iterator[Platform]":
         platform.ledger.close()
 
 
-def actor(ledger: "Ledger") -> Actor:
+def actor(ledger: "Ledger") -> User:
     """Over SSH the user whose key it was; on the server's own host the administrator. Raises NotFoundError."""
     name = config.acting_user()
-    return LOCAL_ADMINISTRATOR if name is None else Actor.of(ledger.user(UserName.parse(name)))
+    return LOCAL_ADMINISTRATOR if name is None else ledger.user(UserName.parse(name))
 
 
 def own_app(ledger: "Ledger", given: str | None) -> App:
     """The app that is meant, which the actor may see and change. Raises NotFoundError, ForbiddenError, UsageError."""
     app = ledger.app(remote.app_name(given))
-    require_owner(actor(ledger), app)
+    check_read(actor(ledger), app)
     return app
 
 

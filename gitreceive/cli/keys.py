@@ -3,10 +3,10 @@ from pathlib import Path
 
 import click
 
-from gitreceive.access import Actor, require_admin
+from gitreceive.access import check_admin
 from gitreceive.cli.common import actor, age, as_json, open_ledger, print_json, print_table
 from gitreceive.errors import UsageError
-from gitreceive.model import PublicKey, UserName
+from gitreceive.model import PublicKey, User, UserName
 
 _KEY_LIMIT = 16384
 
@@ -33,9 +33,9 @@ def add(user: str | None, file: Path | None, admin: bool, as_json: bool) -> None
         who = actor(ledger)
         name = UserName.parse(user or who.name)
         if name != who.name:
-            require_admin(who, "add keys for others")
+            check_admin(who, "add keys for others")
         if admin:
-            require_admin(who, "make administrators")
+            check_admin(who, "make administrators")
         algorithm, blob, comment, fingerprint = parse_public_key(_read(file, who))
         key = ledger.add_key(name, algorithm, blob, comment, fingerprint, admin=admin)
     if as_json:
@@ -58,7 +58,7 @@ def list_(user: str | None, as_json: bool) -> None:
         who = actor(ledger)
         wanted = UserName.parse(user) if user else None if who.admin else UserName.parse(who.name)
         if wanted is None or wanted != who.name:
-            require_admin(who, "see the keys of others")
+            check_admin(who, "see the keys of others")
         keys = ledger.keys(wanted)
     if as_json:
         print_json([_facts(key) for key in keys])
@@ -113,17 +113,17 @@ def parse_public_key(text: str) -> tuple[str, str, str, str]:
     return algorithm, blob, " ".join(comment).strip()[:100], key.get_fingerprint("sha256")
 
 
-def _read(file: Path | None, who: Actor) -> str:
+def _read(file: Path | None, who: User) -> str:
     if file is None:
         return sys.stdin.read(_KEY_LIMIT)
-    require_admin(who, "read files of the server")
+    check_admin(who, "read files of the server")
     try:
         return file.read_text(encoding="utf-8")[:_KEY_LIMIT]
     except (OSError, UnicodeDecodeError) as error:
         raise UsageError(f"{file} cannot be read: {error}") from error
 
 
-def _own(who: Actor, keys: tuple[PublicKey, ...]) -> set[str]:
+def _own(who: User, keys: tuple[PublicKey, ...]) -> set[str]:
     return {key.fingerprint for key in keys if key.user == who.name}
 
 

@@ -2,7 +2,7 @@ import json
 
 import click
 
-from gitreceive.cli.common import app_option, as_json, open_platform, own_app, seconds
+from gitreceive.cli.common import app_option, as_json, open_target, own_app, seconds
 from gitreceive.model import LogQuery, ProcessType
 
 
@@ -27,8 +27,8 @@ def command(
     """
     name = ProcessType.parse_name(process) if process else None
     query = LogQuery(process=name, lines=number, since_seconds=seconds(since), follow=follow)
-    with open_platform() as platform:
-        for line in platform.target.logs(own_app(platform.ledger, app).name, query):
+    with open_target() as (ledger, target):
+        for line in target.logs(own_app(ledger, app).name, query):
             if as_json:
                 facts = {"time": line.time.isoformat(), "process": line.process, "instance": line.instance}
                 click.echo(json.dumps({**facts, "text": line.text}))

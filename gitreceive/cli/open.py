@@ -4,7 +4,7 @@ import webbrowser
 import click
 
 from gitreceive import config
-from gitreceive.cli.common import app_option, as_json, open_platform, own_app, print_json
+from gitreceive.cli.common import app_option, as_json, open_target, own_app, print_json
 from gitreceive.errors import NotFoundError
 
 
@@ -18,9 +18,9 @@ def command(app: str | None, as_json: bool) -> None:
     Example:
       curl "$(gitreceive open --app shop)"
     """
-    with open_platform() as platform:
-        name = own_app(platform.ledger, app).name
-        url = platform.target.url(name)
+    with open_target() as (ledger, target):
+        name = own_app(ledger, app).name
+        url = target.url(name)
     if url is None:
         raise NotFoundError(f"{name} answers nowhere yet", hint="push it, with a web process")
     if as_json:

@@ -4,7 +4,7 @@ from gitreceive.cli.common import (
     app_option,
     as_json,
     duration,
-    open_platform,
+    open_target,
     own_app,
     print_json,
     print_table,
@@ -21,8 +21,8 @@ def command(app: str | None, as_json: bool) -> None:
     Example:
       gitreceive ps --app shop
     """
-    with open_platform() as platform:
-        processes = platform.target.processes(own_app(platform.ledger, app).name)
+    with open_target() as (ledger, target):
+        processes = target.processes(own_app(ledger, app).name)
     if as_json:
         print_json([vars(process) for process in processes])
         return

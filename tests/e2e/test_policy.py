@@ -93,8 +93,8 @@ def test_an_app_that_does_not_exist_is_refused_with_the_command_that_makes_it(sh
 def test_someone_elses_app_is_refused(shop: Clone) -> None:
     carol = shop.owner.server.developer("carol")
     push = Clone(carol, shop.app, shop.folder).push().failed()
-    push.says("carol", "no access")
-    carol.ssh("builds", "list", "--app", shop.app).failed().says("no access")
+    push.says("carol may not push")
+    carol.ssh("builds", "list", "--app", shop.app).failed().says("carol may not see")
 
 
 def test_a_stranger_gets_nowhere(shop: Clone) -> None:

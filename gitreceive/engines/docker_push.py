@@ -1,0 +1,163 @@
+"""Publishing of images that Docker itself built: the engine pushes them; everything else is the registry's."""
+
+import queue
+import re
+import threading
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from typing import TYPE_CHECKING, Any
+
+from gitreceive.cancellation import Cancellation
+from gitreceive.errors import RegistryError, UnavailableError, UsageError
+from gitreceive.model import Blob, Build, Check, Digest, ImageRef
+from gitreceive.ports import Log, Registry
+
+if TYPE_CHECKING:
+    from docker import APIClient
+
+_TIMEOUT = 60
+_LOOK = 0.2  # seconds between looks at a request to stop
+# what dockerd tells of a layer once it is done with it
+_DONE = {"Pushed": "sent", "Layer already exists": "already there"}
+_MOUNTED = re.compile(r"Mounted from ")
+
+
+def connect() -> "APIClient":
+    """A client of the engine that DOCKER_HOST names, speaking the newest version that both know. Raises UnavailableError."""
+    import docker
+    from docker.errors import DockerException
+    from docker.utils import kwargs_from_env
+
+    try:
+        return docker.APIClient(**kwargs_from_env(), version="auto", timeout=_TIMEOUT)
+    except DockerException as error:
+        raise UnavailableError(
+            f"Docker does not answer: {error}", hint="start it, or set DOCKER_HOST"
+        ) from error
+
+
+class DockerPush:
+    """A Registry around another: builds with an ``engine_image`` are pushed by Docker and then looked for in the registry itself."""
+
+    def __init__(self, registry: Registry, address: str, client: Callable[[], "APIClient"] = connect) -> None:
+        """``address`` is HOST[:PORT][/PREFIX], as the registry has it."""
+        self._registry = registry
+        self._address = address.strip("/")
+        self._client = client
+
+    def publish(self, build: Build, repository: str, log: Log, cancel: Cancellation) -> ImageRef:
+        """The digest is the one that Docker reports and that the registry then has."""
+        if build.engine_image is None:
+            return self._registry.publish(build, repository, log, cancel)
+        name = f"{self._address}/{repository}"
+        digest = _watch(self._push(build.engine_image, name), log, cancel)
+        ref = ImageRef(name, digest)
+        size = self._registry.size(ref)
+        log.detail(f"image of {size / 1e6:.1f} MB, digest {digest}")
+        return ref
+
+    def layers(self, image: ImageRef) -> Mapping[Digest, Blob]:
+        return self._registry.layers(image)
+
+    def size(self, image: ImageRef) -> int:
+        return self._registry.size(image)
+
+    def check(self) -> Iterable[Check]:
+        return self._registry.check()
+
+    def _push(self, image: str, name: str) -> Iterator[dict[str, Any]]:
+        """What dockerd says while it pushes. The tag is for people, and so that the registry keeps the manifest."""
+        import requests
+        import urllib3
+        from docker.errors import DockerException
+
+        tag = image.removeprefix("sha256:")[:12]
+        client = self._client()
+        try:
+            client.tag(image, name, tag, force=True)
+            yield from client.push(name, tag=tag, stream=True, decode=True)
+        except (
+            DockerException,
+            requests.RequestException,
+            urllib3.exceptions.HTTPError,
+            ValueError,
+        ) as error:
+            raise RegistryError(
+                f"Docker cannot push {name}: {error}", hint="see that Docker is up, then push again"
+            ) from error
+        finally:
+            client.close()
+
+
+def _watch(events: Iterator[dict[str, Any]], log: Log, cancel: Cancellation) -> Digest:
+    """Read to the end in a thread, so that a request to stop is heard while dockerd is silent."""
+    arrived: queue.SimpleQueue[dict[str, Any] | BaseException | None] = queue.SimpleQueue()
+    left = threading.Event()
+
+    def read() -> None:
+        try:
+            for event in events:
+                if left.is_set():
+                    return  # closes the connection, and dockerd then stops pushing
+                arrived.put(event)
+        except BaseException as error:  # noqa: BLE001 - raised again by the waiting thread
+            arrived.put(error)
+        else:
+            arrived.put(None)
+
+    threading.Thread(target=read, name="docker-push", daemon=True).start()
+    digest: Digest | None = None
+    try:
+        while (event := _next(arrived, cancel)) is not None:
+            digest = _digest(event) or digest
+            _tell(event, log)
+    finally:
+        left.set()
+    if digest is None:
+        raise RegistryError(
+            "Docker pushed the image but named no digest", hint="see Docker's own log, then push again"
+        )
+    return digest
+
+
+def _next(
+    arrived: "queue.SimpleQueue[dict[str, Any] | BaseException | None]", cancel: Cancellation
+) -> dict[str, Any] | None:
+    while True:
+        cancel.raise_if_requested()
+        try:
+            event = arrived.get(timeout=_LOOK)
+        except queue.Empty:
+            continue
+        if isinstance(event, BaseException):
+            raise event
+        if event is not None and ("error" in event or "errorDetail" in event):
+            raise _refused(event)
+        return event
+
+
+def _refused(event: Mapping[str, Any]) -> RegistryError:
+    detail = event.get("errorDetail")
+    said = str(event.get("error") or (detail.get("message") if isinstance(detail, dict) else detail))
+    hint = "see that the registry is up and may be written to, then push again"
+    if "unauthorized" in said or "denied" in said or "no basic auth" in said:
+        hint = "log the server's user in at the registry with docker login"
+    elif "HTTP response to HTTPS" in said:
+        hint = "list the registry in Docker's insecure-registries (daemon.json)"
+    return RegistryError(f"Docker's push failed: {said[:300]}", hint=hint)
+
+
+def _digest(event: Mapping[str, Any]) -> Digest | None:
+    aux = event.get("aux")
+    if not isinstance(aux, dict) or "Digest" not in aux:
+        return None
+    try:
+        return Digest.parse(str(aux["Digest"]))
+    except UsageError as error:
+        raise RegistryError("Docker reported a digest that is none", hint="push again") from error
+
+
+def _tell(event: Mapping[str, Any], log: Log) -> None:
+    status, layer = str(event.get("status", "")), event.get("id")
+    word = "taken over" if _MOUNTED.match(status) else _DONE.get(status)
+    if layer and word:
+        log.detail(f"layer {layer} {word}")

@@ -1,0 +1,214 @@
+"""Releases as containers: what the Docker engine is asked to create, and what its list says. Pure."""
+
+import hashlib
+import json
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+from pathlib import Path
+from typing import Any
+
+from docker.utils import parse_bytes
+
+from gitreceive.config import DockerSettings
+from gitreceive.engines.docker_target.connection import Address
+from gitreceive.errors import ConfigError
+from gitreceive.model import WEB_PROCESS, AppName, ProcessType, Release
+
+DEFAULT_PORT = 8080  # what $PORT is where the image does not say what it listens on
+NOT_ROOT = "1000:1000"
+
+_PIDS = 1024
+_LOG_OPTIONS = {"max-size": "10m", "max-file": "3"}
+_ONCE = "once"
+_SERVICE = "service"
+
+
+class Stage(StrEnum):
+    """Where a container is on its way. Docker can rename a container but not relabel it, so its name says it: the switch
+    from one release to the next outlives the server that made it.
+    """
+
+    STARTING = "starting"
+    LIVE = "live"
+    RETIRING = "retiring"
+
+
+@dataclass(frozen=True)
+class Place:
+    """Which of an app's containers it is."""
+
+    release: int
+    process: str
+    replica: int
+
+
+@dataclass(frozen=True)
+class Container:
+    """A container of ours, as the engine lists it."""
+
+    id: str
+    app: AppName
+    place: Place
+    stage: Stage
+    state: str  # created, running, restarting, exited, dead, paused, removing
+    once: bool
+    image: str
+    spec: str  # what it was created from; equal for equal bodies
+    host_port: int | None
+    address: Address | None
+    created: float  # seconds since 1970
+
+    @property
+    def instance(self) -> str:
+        return f"{self.place.process}.{self.place.replica}"
+
+    @property
+    def running(self) -> bool:
+        return self.state == "running"
+
+
+def places(release: Release) -> tuple[tuple[Place, ProcessType], ...]:
+    """The containers that make up a release, web first, so that what people see is told first."""
+    services = sorted(release.services, key=lambda process: (process.name != WEB_PROCESS, process.name))
+    return tuple(
+        (Place(release.number, process.name, replica), process)
+        for process in services
+        for replica in range(1, release.replicas(process.name) + 1)
+    )
+
+
+def owner(data_dir: Path) -> str:
+    """What tells one server's containers from another's on the same engine."""
+    return hashlib.sha256(str(data_dir.expanduser().resolve()).encode()).hexdigest()[:12]
+
+
+def name(owned_by: str, app: AppName, place: Place, stage: Stage, mark: str = "") -> str:
+    """Dots separate: neither an app nor a process type has one. ``mark`` tells apart what would have the same name."""
+    suffix = "" if stage is Stage.LIVE else f".{stage}"
+    suffix += f".{mark}" if mark else ""
+    return f"gitreceive.{owned_by}.{app}.v{place.release}.{place.process}.{place.replica}{suffix}"
+
+
+def service(
+    release: Release,
+    place: Place,
+    process: ProcessType,
+    *,
+    owned_by: str,
+    host_port: int | None,
+    user: str,
+    settings: DockerSettings,
+) -> dict[str, Any]:
+    """The body of ``POST /containers/create`` for a process that keeps running. Docker restarts it once it is live."""
+    body = _body(release, process, user, settings)
+    body["Labels"] = _labels(release, place, owned_by, host_port, _SERVICE)
+    body["Labels"]["gitreceive.spec"] = hashlib.sha256(json.dumps(body, sort_keys=True).encode()).hexdigest()
+    return body
+
+
+def once(
+    release: Release, process: ProcessType, *, owned_by: str, user: str, settings: DockerSettings
+) -> dict[str, Any]:
+    """The same for a process that runs to its end."""
+    body = _body(release, process, user, settings)
+    body["Labels"] = _labels(release, Place(release.number, process.name, 1), owned_by, None, _ONCE)
+    return body
+
+
+def listed(owned_by: str, rows: Iterable[Mapping[str, Any]]) -> tuple[Container, ...]:
+    """The containers of ``owned_by`` in the answer to ``GET /containers/json``, oldest release first."""
+    found = [_container(row) for row in rows if row["Labels"].get("gitreceive.data") == owned_by]
+    return tuple(sorted(found, key=lambda c: (c.place.release, c.place.process, c.place.replica)))
+
+
+def current(containers: Iterable[Container]) -> int | None:
+    """The release that serves, of one app's containers: the newest that has been switched to."""
+    live = [c.place.release for c in containers if c.stage is Stage.LIVE and not c.once]
+    return max(live, default=None)
+
+
+def container_port(release: Release) -> int:
+    return release.image.port or DEFAULT_PORT
+
+
+def memory_bytes(settings: DockerSettings) -> int:
+    """Raises ConfigError where the setting is not a size."""
+    try:
+        return int(parse_bytes(settings.memory))
+    except Exception as error:
+        raise ConfigError(
+            f"docker.memory is {settings.memory!r}", hint="write bytes, or a number with k, m or g: 512m"
+        ) from error
+
+
+def _body(release: Release, process: ProcessType, user: str, settings: DockerSettings) -> dict[str, Any]:
+    port = container_port(release)
+    environment = {key: secret.reveal() for key, secret in sorted(release.config.items())}
+    environment |= {
+        "PORT": str(port),
+        "GITRECEIVE_RELEASE": release.label,
+        "GITRECEIVE_COMMIT": release.commit,
+    }
+    memory = memory_bytes(settings)
+    body: dict[str, Any] = {
+        "Image": str(release.image.ref),
+        "Env": [f"{key}={value}" for key, value in environment.items()],
+        "User": user,
+        "HostConfig": {
+            "NetworkMode": "bridge",
+            "Init": True,
+            "Memory": memory,
+            "MemorySwap": memory,
+            "PidsLimit": _PIDS,
+            "CapDrop": ["ALL"],
+            "SecurityOpt": ["no-new-privileges"],
+            "RestartPolicy": {"Name": "no"},
+            "LogConfig": {"Type": "json-file", "Config": dict(_LOG_OPTIONS)},
+        },
+    }
+    if process.command:
+        body["Entrypoint"], body["Cmd"] = list(process.command), []
+    return body
+
+
+def _labels(
+    release: Release, place: Place, owned_by: str, host_port: int | None, role: str
+) -> dict[str, str]:
+    labels = {
+        "gitreceive.data": owned_by,
+        "gitreceive.app": str(release.app),
+        "gitreceive.release": str(place.release),
+        "gitreceive.process": place.process,
+        "gitreceive.replica": str(place.replica),
+        "gitreceive.role": role,
+        "gitreceive.commit": str(release.commit),
+        "gitreceive.image": str(release.image.ref),
+        "gitreceive.listens": str(container_port(release)),
+    }
+    if host_port is not None:
+        labels["gitreceive.port"] = str(host_port)
+    return labels
+
+
+def _container(row: Mapping[str, Any]) -> Container:
+    labels: Mapping[str, str] = row["Labels"]
+    words = row["Names"][0].split(".") if row.get("Names") else []
+    networks = (row.get("NetworkSettings") or {}).get("Networks") or {}
+    ip = next((network["IPAddress"] for network in networks.values() if network.get("IPAddress")), "")
+    port = labels.get("gitreceive.port")
+    return Container(
+        id=row["Id"],
+        app=AppName.parse(labels["gitreceive.app"]),
+        place=Place(
+            int(labels["gitreceive.release"]), labels["gitreceive.process"], int(labels["gitreceive.replica"])
+        ),
+        stage=Stage(words[6]) if words[6:] and words[6] in set(Stage) else Stage.LIVE,
+        state=row["State"],
+        once=labels["gitreceive.role"] == _ONCE,
+        image=labels["gitreceive.image"],
+        spec=labels.get("gitreceive.spec", ""),
+        host_port=int(port) if port else None,
+        address=(ip, int(labels["gitreceive.listens"])) if ip else None,
+        created=float(row["Created"]),
+    )

@@ -1,0 +1,65 @@
+"""What people are told about containers and about the engine."""
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from gitreceive.config import DockerSettings
+from gitreceive.engines.docker_target.containers import Container, Stage, memory_bytes
+from gitreceive.engines.docker_target.engine import Engine
+from gitreceive.engines.docker_target.health import why_ended
+from gitreceive.errors import ConfigError, GitreceiveError
+from gitreceive.model import Check, ProcessStatus
+
+_NOT_THERE = "start Docker, and see DOCKER_HOST and `docker version`"
+
+
+def status(container: Container, seen: Mapping[str, Any] | None, memory: str, now: float) -> ProcessStatus:
+    """``seen`` is the engine's answer to an inspection; None where the container has gone meanwhile."""
+    state = seen["State"] if seen else {}
+    running = bool(state.get("Running")) and not state.get("Restarting")
+    word = _word(container.stage, running)
+    return ProcessStatus(
+        process=container.place.process,
+        instance=container.instance,
+        release=container.place.release,
+        state=word,
+        ready=word == "up",
+        restarts=int(seen["RestartCount"]) if seen else 0,
+        age_seconds=max(0.0, now - container.created),
+        reason="" if running or word == "stopping" else why_ended(state, memory),
+    )
+
+
+def check(engine: Engine, settings: DockerSettings) -> Iterator[Check]:
+    try:
+        version = engine.version()
+        info = engine.info()
+    except GitreceiveError as error:
+        yield Check("docker", False, error.message, _NOT_THERE)
+        return
+    yield Check("docker", True, f"{version['Version']}, API {version['ApiVersion']}")
+    yield Check(
+        "docker on this host",
+        engine.local,
+        "yes" if engine.local else "DOCKER_HOST names another host",
+        "" if engine.local else "run the server where Docker is: the forwarder reaches containers directly",
+    )
+    yield _memory(info, settings)
+
+
+def _memory(info: Mapping[str, Any], settings: DockerSettings) -> Check:
+    try:
+        size = memory_bytes(settings)
+    except ConfigError as error:
+        return Check("docker.memory", False, error.message, error.hint)
+    limited = bool(info.get("MemoryLimit"))
+    fix = "" if limited else "boot the host with cgroup_enable=memory"
+    return Check("docker.memory", limited, f"{size} bytes" if limited else "Docker cannot limit memory", fix)
+
+
+def _word(stage: Stage, running: bool) -> str:
+    if stage is Stage.RETIRING:
+        return "stopping"
+    if not running:
+        return "crashed"
+    return "up" if stage is Stage.LIVE else "starting"

@@ -1,0 +1,160 @@
+"""The forwarder: a port for each app, and behind it whichever containers serve at the moment.
+
+It lives in the server process, on an event loop in a thread of its own.
+"""
+
+import asyncio
+import threading
+from collections.abc import Coroutine, Sequence
+from concurrent.futures import Future
+from typing import Any, TypeVar
+
+from gitreceive.engines.docker_target.connection import Address, Connection
+from gitreceive.errors import UnavailableError
+
+_T = TypeVar("_T")
+_POLL_SECONDS = 0.02
+_BACKLOG = 1024
+
+
+class Forwarder:
+    """All methods block, may be called from any thread, and may be called twice."""
+
+    def __init__(self, host: str) -> None:
+        self._host = host
+        self._lock = threading.Lock()
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._thread: threading.Thread | None = None
+        self._routes: dict[str, _Route] = {}
+
+    def route(self, app: str, port: int, addresses: Sequence[Address]) -> None:
+        """Requests that begin from now on go to ``addresses``, in turn. Listens where it does not yet.
+
+        Raises UnavailableError where the port cannot be had.
+        """
+        self._run(self._route(app, port, tuple(addresses)))
+
+    def drain(self, app: str, addresses: Sequence[Address], seconds: float) -> int:
+        """Wait until no connection goes to ``addresses``, which the app has been routed away from.
+
+        Those between two requests move at once, those under way have ``seconds``; how many were cut then.
+        """
+        route = self._routes.get(app)
+        return self._run(route.drained(frozenset(addresses), seconds)) if route else 0
+
+    def drop(self, app: str) -> None:
+        """Stop listening for the app, and cut what is open."""
+        if app in self._routes:
+            self._run(self._drop(app))
+
+    @property
+    def apps(self) -> tuple[str, ...]:
+        return tuple(self._routes)
+
+    def stop(self, grace: float) -> None:
+        """Listen no more. Requests under way have ``grace`` seconds; then everything is cut."""
+        with self._lock:
+            if self._loop is None or self._thread is None:
+                return
+            asyncio.run_coroutine_threadsafe(self._stop(grace), self._loop).result()
+            self._loop.call_soon_threadsafe(self._loop.stop)
+            self._thread.join()
+            self._loop.close()
+            self._loop = self._thread = None
+
+    def _run(self, work: Coroutine[Any, Any, _T]) -> _T:
+        with self._lock:
+            if self._loop is None:
+                self._loop = asyncio.new_event_loop()
+                self._thread = threading.Thread(target=self._loop.run_forever, name="forwarder", daemon=True)
+                self._thread.start()
+            done: Future[_T] = asyncio.run_coroutine_threadsafe(work, self._loop)
+        return done.result()
+
+    async def _route(self, app: str, port: int, addresses: tuple[Address, ...]) -> None:
+        route = self._routes.get(app)
+        if route is not None and route.port != port:
+            await self._drop(app)
+            route = None
+        if route is None:
+            route = _Route(port)
+            await route.listen(app, self._host)
+            self._routes[app] = route
+        route.addresses = addresses
+        route.move()
+
+    async def _drop(self, app: str) -> None:
+        await self._routes.pop(app).close(0)
+
+    async def _stop(self, grace: float) -> None:
+        routes = list(self._routes.values())
+        self._routes.clear()
+        await asyncio.gather(*(route.close(grace) for route in routes))
+
+
+class _Route:
+    """One app's port. Used on the event loop only."""
+
+    def __init__(self, port: int) -> None:
+        self.port = port
+        self.addresses: tuple[Address, ...] = ()
+        self._turn = 0
+        self._server: asyncio.Server | None = None
+        self._open: dict[Connection, asyncio.Task[Any]] = {}
+
+    async def listen(self, app: str, host: str) -> None:
+        try:
+            self._server = await asyncio.start_server(self._accept, host, self.port, backlog=_BACKLOG)
+        except OSError as error:
+            raise UnavailableError(
+                f"cannot listen on {host} port {self.port} for {app}: {error.strerror or error}",
+                hint="free the port, or set docker.listen to an address of this host",
+            ) from error
+
+    def move(self) -> None:
+        for connection in self._open:
+            connection.move()
+
+    async def close(self, grace: float) -> None:
+        if self._server is not None:
+            self._server.close()
+        self.addresses = ()
+        self.move()
+        await self.drained(None, grace)
+        tasks = tuple(self._open.values())
+        for connection, task in self._open.items():
+            connection.abort()
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+    async def drained(self, addresses: frozenset[Address] | None, seconds: float) -> int:
+        """Until no connection is on these addresses (None: on any), or the time is up: then they are cut."""
+        loop = asyncio.get_running_loop()
+        end = loop.time() + seconds
+        while True:
+            busy = [c for c in self._open if c.address and (addresses is None or c.address in addresses)]
+            if not busy:
+                return 0
+            if loop.time() >= end:
+                break
+            await asyncio.sleep(_POLL_SECONDS)
+        for connection in busy:
+            connection.abort()
+        return len(busy)
+
+    def in_turn(self) -> Sequence[Address]:
+        if not self.addresses:
+            return ()
+        self._turn = (self._turn + 1) % len(self.addresses)
+        return self.addresses[self._turn :] + self.addresses[: self._turn]
+
+    async def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        connection = Connection(reader, writer, self)
+        task = asyncio.current_task()
+        if task is None:
+            raise RuntimeError("a connection outside a task")
+        self._open[connection] = task
+        try:
+            await connection.carry()
+        finally:
+            del self._open[connection]

@@ -1,0 +1,144 @@
+"""Waiting until new containers are well, and saying why where they are not."""
+
+import socket
+import time
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from gitreceive.cancellation import Cancellation
+from gitreceive.engines.docker_target.connection import Address
+from gitreceive.engines.docker_target.containers import Container
+from gitreceive.engines.docker_target.engine import Engine
+from gitreceive.errors import RolloutError
+from gitreceive.model import WEB_PROCESS
+from gitreceive.ports import Log
+
+LAST_LINES = 50
+
+_SETTLE_SECONDS = 2.0  # nothing can be asked of a worker: it is well when it has stayed up for a moment
+_HELD_SECONDS = 10.0
+_POLL_SECONDS = 0.1
+_HINTS = {  # as shells and docker-init have it
+    0: "a process must go on running; its last lines are above",
+    126: "its command cannot be run: its last lines are above",
+    127: "its command is not in the image: its last lines are above",
+}
+_ANSWER_SECONDS = 2.0
+
+
+def wait_until_well(
+    engine: Engine,
+    containers: Iterable[Container],
+    *,
+    deadline: float,
+    memory: str,
+    log: Log,
+    cancel: Cancellation,
+) -> None:
+    """Return when every ``web`` answers HTTP, whatever it says, and every other process has run for two seconds.
+
+    A web that has taken connections for ten seconds without an answer is taken to be slow, not broken. Raises RolloutError
+    as soon as one has ended, or after ``deadline`` seconds; its last lines are in the log then. Raises CanceledError.
+    """
+    waiting = {container.id: _Patient(container) for container in containers}
+    began = time.monotonic()
+    while waiting:
+        for patient in tuple(waiting.values()):
+            state = _state(engine, patient.container)
+            if not state.get("Running"):
+                _tell_last_lines(engine, patient.container, log)
+                raise _crashed(patient.container, state, memory)
+            if patient.is_well():
+                log.detail(f"{patient.container.instance} is up after {time.monotonic() - began:.1f} s")
+                del waiting[patient.container.id]
+        if waiting and time.monotonic() - began > deadline:
+            patient = next(iter(waiting.values()))
+            _tell_last_lines(engine, patient.container, log)
+            raise _too_late(patient, deadline)
+        cancel.wait(_POLL_SECONDS)
+
+
+def why_ended(state: Mapping[str, Any], memory: str) -> str:
+    """In words, from the ``State`` of a container that does not run."""
+    if state.get("OOMKilled"):
+        return f"out of memory (limit {memory})"
+    if state.get("Error"):
+        return str(state["Error"])
+    return f"exit {state.get('ExitCode', 0)}"
+
+
+class _Patient:
+    """A container that is looked at until it is well."""
+
+    def __init__(self, container: Container) -> None:
+        self.container = container
+        self.accepted = 0.0  # when it first took a connection
+        self._seen = 0.0
+
+    def is_well(self) -> bool:
+        now = time.monotonic()
+        self._seen = self._seen or now
+        if self.container.place.process != WEB_PROCESS:
+            return now - self._seen >= _SETTLE_SECONDS
+        if self.container.address is None:
+            return False
+        accepts, answers = _knock(self.container.address)
+        if accepts and not self.accepted:
+            self.accepted = now
+        return answers or (accepts and now - self.accepted >= _HELD_SECONDS)
+
+
+def _knock(address: Address) -> tuple[bool, bool]:
+    """Whether it takes a connection, and whether it answers a request with anything at all."""
+    try:
+        with socket.create_connection(address, timeout=_ANSWER_SECONDS) as door:
+            door.sendall(
+                b"GET / HTTP/1.1\r\nHost: localhost\r\nUser-Agent: gitreceive-health\r\nConnection: close\r\n\r\n"
+            )
+            try:
+                return True, bool(door.recv(1))
+            except OSError:
+                return True, False
+    except OSError:
+        return False, False
+
+
+def _state(engine: Engine, container: Container) -> Mapping[str, Any]:
+    seen = engine.inspect(container.id)
+    if seen is None:
+        return {"Running": False, "Error": "somebody removed its container"}
+    state: Mapping[str, Any] = seen["State"]
+    return state
+
+
+def _tell_last_lines(engine: Engine, container: Container, log: Log) -> None:
+    lines = engine.tail(container.id, LAST_LINES)
+    if lines:
+        log.detail(f"the last lines of {container.instance}:")
+        log.write(lines if lines.endswith(b"\n") else lines + b"\n")
+
+
+def _crashed(container: Container, state: Mapping[str, Any], memory: str) -> RolloutError:
+    process = container.place.process
+    if state.get("OOMKilled"):
+        return RolloutError(
+            f"{process} ran out of memory (limit {memory})", hint="use less, or raise docker.memory"
+        )
+    hint = _HINTS.get(int(state.get("ExitCode", 0)), "its last lines are above")
+    return RolloutError(f"{process} crashed: {why_ended(state, memory)}", hint=hint)
+
+
+def _too_late(patient: _Patient, deadline: float) -> RolloutError:
+    process, address = patient.container.place.process, patient.container.address
+    if process != WEB_PROCESS:
+        return RolloutError(f"{process} did not stay up within {deadline:g} s")
+    if patient.accepted:
+        return RolloutError(
+            f"web did not answer within {deadline:g} s",
+            hint="it listens, but says nothing to GET /: see the lines above",
+        )
+    port = address[1] if address else "?"
+    return RolloutError(
+        f"web did not listen on $PORT ({port}) within {deadline:g} s",
+        hint=f"listen on 0.0.0.0 and the port in $PORT, which is {port}; docker.deadline is the time it has",
+    )

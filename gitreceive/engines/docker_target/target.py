@@ -1,0 +1,246 @@
+"""The ``docker`` target: releases as containers on this host, behind a forwarder in the server."""
+
+import threading
+import time
+import uuid
+from collections.abc import Iterable, Iterator
+from typing import Any
+
+import yaml
+
+from gitreceive.cancellation import Cancellation
+from gitreceive.config import Settings
+from gitreceive.engines.docker_target import containers as made
+from gitreceive.engines.docker_target import diagnosis, logs
+from gitreceive.engines.docker_target.containers import Container, Place, Stage
+from gitreceive.engines.docker_target.engine import Credentials, Engine
+from gitreceive.engines.docker_target.health import wait_until_well
+from gitreceive.engines.docker_target.switchboard import Switchboard
+from gitreceive.errors import RolloutError
+from gitreceive.model import (
+    WEB_PROCESS,
+    AppName,
+    Check,
+    LogLine,
+    LogQuery,
+    ProcessStatus,
+    ProcessType,
+    Release,
+)
+from gitreceive.ports import Log
+
+_GRACE_SECONDS = 10  # for what is destroyed: nobody waits for its answers
+
+
+class DockerTarget:
+    """A Target. Roll-outs belong in the server process, where the forwarder is; everything else works from any process.
+
+    The engine must be on this host: the forwarder reaches the containers at their own addresses.
+    """
+
+    def __init__(self, settings: Settings, credentials: Credentials = lambda: None) -> None:
+        self._settings = settings
+        self._owned_by = made.owner(settings.data_dir)
+        self._engine = Engine(credentials)
+        self._switchboard = Switchboard(self._engine, self._owned_by, settings.docker)
+        self._locks: dict[AppName, threading.RLock] = {}
+        self._locks_lock = threading.Lock()
+
+    def start(self) -> None:
+        self._switchboard.start()
+
+    def stop(self) -> None:
+        self._switchboard.stop()
+        self._engine.close()
+
+    def roll_out(self, release: Release, log: Log, cancel: Cancellation) -> None:
+        with self._lock(release.app):
+            self._switchboard.start()
+            self._bring_up(release, log, cancel)
+
+    def put_back(self, failed: Release, previous: Release | None, log: Log) -> None:
+        with self._lock(failed.app):
+            self._remove(c for c in self._of(failed) if c.stage is Stage.STARTING)  # they serve nobody
+            try:
+                if previous is not None:
+                    self._bring_up(previous, log, Cancellation())
+            finally:
+                self._remove(c for c in self._of(failed) if c.stage is not Stage.RETIRING)
+                self._switchboard.refresh(failed.app)
+
+    def run_once(self, release: Release, process: ProcessType, log: Log, cancel: Cancellation) -> int:
+        user = self._image_user(release, log, cancel)
+        self._remove(self._left_behind(release, process))
+        body = made.once(release, process, owned_by=self._owned_by, user=user, settings=self._settings.docker)
+        place = Place(release.number, process.name, 1)
+        name = made.name(self._owned_by, release.app, place, Stage.LIVE, f"once-{uuid.uuid4().hex[:8]}")
+        container = self._engine.create(name, body)
+        try:
+            with cancel.stopping(lambda: self._engine.remove(container)):
+                self._engine.start(container)
+                for chunk in self._engine.log(
+                    container, tail=None, since=None, follow=True, timestamps=False
+                ):
+                    log.write(chunk)
+                code = self._engine.wait(container)
+            cancel.raise_if_requested()
+            return code
+        except RolloutError:
+            cancel.raise_if_requested()  # it was removed under our hands
+            raise
+        finally:
+            self._engine.remove(container)
+
+    def url(self, app: AppName) -> str | None:
+        found = self._switchboard.containers(app)
+        serving = made.current(found)
+        port = next((c.host_port for c in found if c.place.release == serving and c.host_port), None)
+        host = self._settings.docker.listen
+        if host in {"0.0.0.0", "::"}:  # noqa: S104  # every address of this host: this is one of them
+            host = self._settings.public_host or "127.0.0.1"
+        return f"http://{f'[{host}]' if ':' in host else host}:{port}" if port else None
+
+    def running(self, app: AppName) -> int | None:
+        return made.current(self._switchboard.containers(app))
+
+    def processes(self, app: AppName) -> tuple[ProcessStatus, ...]:
+        found = [c for c in self._switchboard.containers(app) if not c.once]
+        return tuple(
+            diagnosis.status(c, self._engine.inspect(c.id), self._settings.docker.memory, time.time())
+            for c in found
+        )
+
+    def logs(self, app: AppName, query: LogQuery) -> Iterator[LogLine]:
+        if query.follow:
+            return logs.follow(self._engine, lambda: self._switchboard.containers(app), query)
+        return logs.read(self._engine, self._switchboard.containers(app), query)
+
+    def destroy(self, app: AppName) -> None:
+        with self._lock(app):
+            found = self._switchboard.containers(app)
+            for container in found:
+                self._engine.stop(container.id, _GRACE_SECONDS)
+            self._remove(found)
+            for image in {c.image for c in found}:
+                self._engine.remove_image(image)
+            self._switchboard.forget(app)
+
+    def plan(self, release: Release) -> str:
+        documents = []
+        for place, process in made.places(release):
+            body = self._body(release, place, process, "the image's own, never root", None)
+            body["Env"] = [f"{variable.partition('=')[0]}=***" for variable in body["Env"]]
+            documents.append({"name": made.name(self._owned_by, release.app, place, Stage.LIVE), **body})
+        return yaml.safe_dump_all(documents, sort_keys=False, explicit_start=True, allow_unicode=True)
+
+    def check(self) -> Iterable[Check]:
+        return diagnosis.check(self._engine, self._settings.docker)
+
+    def _bring_up(self, release: Release, log: Log, cancel: Cancellation) -> None:
+        """The release serves, and nothing else of the app does. What is there already and well is kept."""
+        user = self._image_user(release, log, cancel)
+        wanted = self._create_missing(release, user, cancel)
+        wait_until_well(
+            self._engine,
+            wanted,
+            deadline=self._settings.docker.deadline,
+            memory=self._settings.docker.memory,
+            log=log,
+            cancel=cancel,
+        )
+        cancel.raise_if_requested()
+        self._switch(release.app, wanted)
+
+    def _create_missing(self, release: Release, user: str, cancel: Cancellation) -> list[Container]:
+        existing = [c for c in self._switchboard.containers(release.app) if not c.once]
+        port = self._switchboard.port(release.app, existing)
+        wanted: set[str] = set()
+        for place, process in made.places(release):
+            cancel.raise_if_requested()
+            body = self._body(release, place, process, user, port)
+            here = [c for c in existing if c.place == place and c.stage is not Stage.RETIRING]
+            same = next((c for c in here if c.running and c.spec == body["Labels"]["gitreceive.spec"]), None)
+            if same is None:
+                self._remove(here)
+                wanted.add(self._run(release.app, place, body))
+            else:
+                wanted.add(same.id)
+        return [c for c in self._switchboard.containers(release.app) if c.id in wanted]
+
+    def _run(self, app: AppName, place: Place, body: dict[str, Any]) -> str:
+        container = self._engine.create(made.name(self._owned_by, app, place, Stage.STARTING), body)
+        try:
+            self._engine.start(container)
+        except RolloutError as error:
+            self._engine.remove(container)
+            raise RolloutError(f"{place.process} cannot start: {error.message}", hint=error.hint) from error
+        return container
+
+    def _switch(self, app: AppName, wanted: list[Container]) -> None:
+        """From here on the release serves. The names are changed first: they are what a restarted server goes by."""
+        for container in wanted:
+            if container.stage is not Stage.LIVE:
+                self._engine.keep_running(container.id)
+                self._engine.rename(container.id, made.name(self._owned_by, app, container.place, Stage.LIVE))
+        keep = {c.id for c in wanted}
+        old = [c for c in self._switchboard.containers(app) if not c.once and c.id not in keep]
+        for container in old:
+            if container.stage is not Stage.RETIRING:
+                self._engine.rename(
+                    container.id,
+                    made.name(self._owned_by, app, container.place, Stage.RETIRING, container.id[:12]),
+                )
+        self._switchboard.refresh(app)
+        self._switchboard.retire(old)
+
+    def _body(
+        self, release: Release, place: Place, process: ProcessType, user: str, port: int | None
+    ) -> dict[str, Any]:
+        return made.service(
+            release,
+            place,
+            process,
+            owned_by=self._owned_by,
+            host_port=port if process.name == WEB_PROCESS else None,
+            user=user,
+            settings=self._settings.docker,
+        )
+
+    def _image_user(self, release: Release, log: Log, cancel: Cancellation) -> str:
+        """Whom to run as: the image's own user. The image is on the engine then. Raises RolloutError where that is root."""
+        cancel.raise_if_requested()
+        image = release.image.ref
+        user = self._engine.image_user(image)
+        if user is None:
+            log.detail(f"pulling {image.repository}@{image.digest.short}")
+            self._engine.pull(image, cancel)
+            user = self._engine.image_user(image)
+        if user is None:
+            raise RolloutError(f"{image} was pulled and is not there", hint="see `docker images --digests`")
+        if user.partition(":")[0] not in {"", "0", "root"}:
+            return user
+        if release.image.buildpacks == ("dockerfile",):
+            raise RolloutError(
+                "the image would run as root, which is not allowed",
+                hint="end the Dockerfile with USER 1000, or another number that is not 0",
+            )
+        return made.NOT_ROOT
+
+    def _of(self, release: Release) -> list[Container]:
+        found = self._switchboard.containers(release.app)
+        return [c for c in found if c.place.release == release.number and not c.once]
+
+    def _left_behind(self, release: Release, process: ProcessType) -> Iterator[Container]:
+        """An earlier run of the same, whose server was killed: two at a time must not work on one database."""
+        for container in self._switchboard.containers(release.app):
+            if container.once and container.place == Place(release.number, process.name, 1):
+                yield container
+
+    def _lock(self, app: AppName) -> threading.RLock:
+        """Held while an app's containers are changed."""
+        with self._locks_lock:
+            return self._locks.setdefault(app, threading.RLock())
+
+    def _remove(self, containers: Iterable[Container]) -> None:
+        for container in containers:
+            self._engine.remove(container.id)

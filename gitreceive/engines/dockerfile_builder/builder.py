@@ -1,0 +1,188 @@
+"""Sources with a Dockerfile: a Builder that hands them to Docker's own build.
+
+It is the classic builder, which every engine has over its plain API. It has no way to hand a file to a build that would not
+end up in the image, so neither build secrets nor the CA bundle reach a Dockerfile: base it on the stack's images
+(``ARG GITRECEIVE_RUN_IMAGE``, ``FROM ${GITRECEIVE_RUN_IMAGE}``), or on an image that trusts what it must.
+"""
+
+import tarfile
+import tempfile
+import threading
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import AbstractContextManager, contextmanager
+from dataclasses import dataclass
+from typing import IO, Any
+
+from gitreceive.cancellation import Cancellation
+from gitreceive.config import Settings
+from gitreceive.engines.dockerfile_builder.arguments import build_arguments
+from gitreceive.engines.dockerfile_builder.engine import BuildEngine, BuildOutput
+from gitreceive.engines.dockerfile_builder.procfile import parse_procfile
+from gitreceive.engines.dockerfile_builder.transcript import Transcript
+from gitreceive.errors import BuildError, BuildLimitError, DetectError, GitreceiveError
+from gitreceive.model import WEB_PROCESS, AppName, Build, Check, ProcessType, SourceEntry
+from gitreceive.ports import BuildRequest, Log
+
+DOCKERFILE = "Dockerfile"
+
+_PROCFILE = "Procfile"
+_CHUNK = 1 << 20
+_TEXT_LIMIT = 1 << 20
+_FREE_BYTES = 2 << 30
+_CONFIG = ("Env", "Entrypoint", "Cmd", "WorkingDir", "User", "Labels", "ExposedPorts", "StopSignal")
+
+
+def takes(root: Iterable[SourceEntry]) -> bool:
+    """Whether the source is one for this builder."""
+    return any(entry.name == DOCKERFILE and entry.kind in {"file", "executable"} for entry in root)
+
+
+class DockerfileBuilder:
+    """A Builder. The image that it makes stays in the engine until the context is left."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings.build
+        self._engine = BuildEngine(settings.data_dir)
+
+    def build(self, request: BuildRequest, log: Log, cancel: Cancellation) -> AbstractContextManager[Build]:
+        return self._build(request, log, cancel)
+
+    def forget(self, app: AppName) -> None:
+        self._engine.remove_all(app)
+
+    def sweep(self) -> None:
+        self._engine.sweep()
+
+    def check(self) -> Iterable[Check]:
+        try:
+            seen, free = self._engine.seen()
+        except GitreceiveError as error:
+            yield Check("docker build", False, error.message, error.hint)
+            return
+        yield Check("docker build", True, seen)
+        if free is not None:
+            enough = free >= _FREE_BYTES
+            fix = "" if enough else "free at least 2 GB, for example with `docker system prune`"
+            yield Check("docker disk", enough, f"{free / 1e9:.1f} GB free", fix)
+
+    @contextmanager
+    def _build(self, request: BuildRequest, log: Log, cancel: Cancellation) -> Iterator[Build]:
+        cancel.raise_if_requested()
+        if not takes(request.root):
+            raise DetectError("there is no Dockerfile at the root", hint="add a file named Dockerfile")
+        app, job = request.source.app, request.job
+        log.step("Building the Dockerfile")
+        try:
+            with _spooled(request, cancel) as source:
+                processes = parse_procfile(source.procfile)
+                image = self._run(request, source, log, cancel)
+            yield _described(self._engine.config(image), image, processes, log)
+            self._engine.keep_for_cache(app, job)
+        finally:
+            self._engine.remove(app, job)
+
+    def _run(self, request: BuildRequest, source: "_Source", log: Log, cancel: Cancellation) -> str:
+        arguments = build_arguments(self._settings.env, request.stack, source.dockerfile, log)
+        output = self._engine.build(
+            source.archive,
+            app=request.source.app,
+            job=request.job,
+            arguments=arguments,
+            nocache=request.options.nocache,
+            limits=self._settings,
+        )
+        with output, _limited(output, self._settings.timeout, cancel):
+            image = Transcript(log, self._settings.memory).follow(output)
+            cancel.raise_if_requested()
+        if image is None:
+            raise BuildError("Docker ended the build without an image", hint="see the engine's own log")
+        return image
+
+
+@dataclass(frozen=True)
+class _Source:
+    archive: IO[bytes]
+    dockerfile: str
+    procfile: bytes
+
+
+@contextmanager
+def _spooled(request: BuildRequest, cancel: Cancellation) -> Iterator[_Source]:
+    """The source's tar in a file, because two of its files are read before Docker gets it."""
+    with tempfile.TemporaryFile() as spool:
+        with request.archive as archive:
+            while chunk := archive.read(_CHUNK):
+                cancel.raise_if_requested()
+                spool.write(chunk)
+        spool.seek(0)
+        texts = _texts(spool)
+        spool.seek(0)
+        yield _Source(spool, texts[DOCKERFILE].decode("utf-8", "replace"), texts[_PROCFILE])
+
+
+def _texts(spool: IO[bytes]) -> dict[str, bytes]:
+    """The Dockerfile and the Procfile; empty where there is none."""
+    found = {DOCKERFILE: b"", _PROCFILE: b""}
+    try:
+        with tarfile.open(fileobj=spool, mode="r:") as tar:
+            for member in tar:
+                content = tar.extractfile(member) if member.name in found and member.isfile() else None
+                if content is not None:
+                    found[member.name] = content.read(_TEXT_LIMIT)
+    except tarfile.TarError as error:
+        raise BuildError(f"the source's archive cannot be read: {error}") from error
+    return found
+
+
+@contextmanager
+def _limited(output: BuildOutput, seconds: int, cancel: Cancellation) -> Iterator[None]:
+    """Hang up, which stops the build, when it is canceled or its time is over. Raises CanceledError, BuildLimitError."""
+    over = threading.Event()
+
+    def stop() -> None:
+        over.set()
+        output.hang_up()
+
+    timer = threading.Timer(seconds, stop)
+    timer.daemon = True
+    timer.start()
+    try:
+        with cancel.stopping(output.hang_up):
+            yield
+    except GitreceiveError:
+        cancel.raise_if_requested()
+        if not over.is_set():
+            raise
+    finally:
+        timer.cancel()
+    if over.is_set():
+        raise BuildLimitError(
+            f"the build took longer than {seconds} s", hint="make it do less, or raise build.timeout"
+        )
+
+
+def _described(config: Mapping[str, Any], image: str, extra: tuple[ProcessType, ...], log: Log) -> Build:
+    processes = {process.name: process for process in extra}
+    if config.get("Cmd") or config.get("Entrypoint"):
+        processes.setdefault(WEB_PROCESS, ProcessType(WEB_PROCESS))
+    if not processes:
+        raise BuildError("the image says nothing of what to run", hint="end the Dockerfile with CMD")
+    if str(config.get("User") or "").partition(":")[0] in {"", "0", "root"}:
+        log.warn(  # noqa: G010
+            "this image runs as root, which targets refuse: end the Dockerfile with USER 1000"
+        )
+    return Build(
+        buildpacks=("dockerfile",),
+        processes=tuple(sorted(processes.values(), key=lambda process: process.name)),
+        port=_port(config),
+        run_image=None,
+        layers=(),
+        config={key: config[key] for key in _CONFIG if config.get(key)},
+        engine_image=image,
+    )
+
+
+def _port(config: Mapping[str, Any]) -> int | None:
+    """Of a single ``EXPOSE``; where there are several, nobody knows which is web's."""
+    tcp = [port for port in config.get("ExposedPorts") or () if port.endswith("/tcp")]
+    return int(tcp[0].partition("/")[0]) if len(tcp) == 1 else None

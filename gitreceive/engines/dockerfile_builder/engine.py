@@ -1,0 +1,209 @@
+"""The Docker engine's build API, with errors of our own."""
+
+import hashlib
+import json
+import shutil
+import threading
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import IO, Any, Self, cast
+
+import docker
+import requests
+import urllib3
+from docker import auth
+from docker import errors as docker_errors
+from docker.types import CancellableStream
+from docker.utils import kwargs_from_env, parse_bytes
+from docker.utils.json_stream import json_stream
+
+from gitreceive.config import BuildSettings, process_environment
+from gitreceive.errors import BuildError, ConfigError, UnavailableError
+from gitreceive.model import AppName, JobId
+
+_TIMEOUT = 60
+_CPU_PERIOD = 100_000  # microseconds
+_LAST = "last"
+_BROKEN = (requests.RequestException, urllib3.exceptions.HTTPError, OSError)
+
+
+class BuildEngine:
+    """One engine, reached as ``DOCKER_HOST`` and its companions say. Connects when first used.
+
+    All methods raise UnavailableError where the engine does not answer, BuildError with its own words where it refuses.
+    """
+
+    def __init__(self, data_dir: Path) -> None:
+        owner = hashlib.sha256(str(data_dir.expanduser().resolve()).encode()).hexdigest()[:12]
+        self._prefix = f"gitreceive.{owner}"
+        self._lock = threading.Lock()
+        self._client: docker.APIClient | None = None
+
+    def build(
+        self,
+        context: IO[bytes],
+        *,
+        app: AppName,
+        job: JobId,
+        arguments: Mapping[str, str],
+        nocache: bool,
+        limits: BuildSettings,
+    ) -> "BuildOutput":
+        """Begin a build of the tar ``context``, and return when the engine has all of it."""
+        memory = _bytes(limits.memory)
+        with _translated("build the Dockerfile"):
+            client = self._api()
+            response = client.post(
+                f"{client.base_url}/v{client.api_version}/build",
+                data=context,
+                params={
+                    "t": self._name(app, job),
+                    "rm": "true",
+                    "forcerm": "true",
+                    "nocache": "true" if nocache else "false",
+                    "memory": str(memory),
+                    "memswap": str(memory),
+                    "cpuperiod": str(_CPU_PERIOD),
+                    "cpuquota": str(int(limits.cpus * _CPU_PERIOD)),
+                    "networkmode": limits.network,
+                    "buildargs": json.dumps(dict(arguments)),
+                },
+                headers={"Content-Type": "application/tar", **_registry_header()},
+                stream=True,
+                timeout=(_TIMEOUT, None),  # a step may be silent for as long as the build may take
+            )
+            if not response.ok:
+                with response:
+                    raise BuildError(
+                        f"Docker refuses the build: {_message(response)}",
+                        hint="see the line of the Dockerfile",
+                    )
+            return BuildOutput(response)
+
+    def config(self, image: str) -> Mapping[str, Any]:
+        with _translated("look at the image"):
+            seen = self._api().inspect_image(image)  # type: ignore[no-untyped-call]
+            config: Mapping[str, Any] = seen["Config"] or {}
+            return config
+
+    def keep_for_cache(self, app: AppName, job: JobId) -> None:
+        """The app's last image stays, in place of the one before: its layers are the next build's cache."""
+        with _translated("tag the image"):
+            self._drop(f"{self._repository(app)}:{_LAST}")
+            self._api().tag(self._name(app, job), self._repository(app), tag=_LAST)
+
+    def remove(self, app: AppName, job: JobId) -> None:
+        """The job's image, unless it is kept for the cache."""
+        with _translated("remove the image"):
+            self._drop(self._name(app, job))
+
+    def remove_all(self, app: AppName) -> None:
+        with _translated("remove the app's images"):
+            for image in self._api().images(name=self._repository(app)):
+                for tag in image["RepoTags"] or ():
+                    self._drop(tag)
+
+    def sweep(self) -> None:
+        """Remove the images of jobs whose server was killed."""
+        with _translated("remove images of ended builds"):
+            for image in self._api().images():
+                for tag in image["RepoTags"] or ():
+                    if tag.startswith(f"{self._prefix}/") and ":job-" in tag:
+                        self._drop(tag)
+
+    def seen(self) -> tuple[str, int | None]:
+        """Version and storage in words, and the bytes free where images are kept; None where that is on another host."""
+        with _translated("ask Docker about itself"):
+            client = self._api()
+            info = client.info()
+            words = f"{info['ServerVersion']}, API {client.api_version}, {info['Driver']}"
+        root = Path(info.get("DockerRootDir") or "/nowhere")
+        try:
+            return words, shutil.disk_usage(root).free
+        except OSError:
+            return words, None
+
+    def _drop(self, name: str) -> None:
+        try:
+            self._api().remove_image(name)
+        except docker_errors.NotFound:
+            return
+        except docker_errors.APIError as error:
+            if error.status_code != 409:  # something runs on it
+                raise
+
+    def _repository(self, app: AppName) -> str:
+        return f"{self._prefix}/{app}"
+
+    def _name(self, app: AppName, job: JobId) -> str:
+        return f"{self._repository(app)}:job-{job}"
+
+    def _api(self) -> docker.APIClient:
+        with self._lock:
+            if self._client is None:
+                settings = kwargs_from_env(environment=process_environment())
+                self._client = docker.APIClient(version="auto", timeout=_TIMEOUT, **settings)
+            return self._client
+
+
+class BuildOutput:
+    """The engine's account of a build as it comes. ``hang_up`` ends it and the build with it, from any thread."""
+
+    def __init__(self, response: requests.Response) -> None:
+        self._response = response
+        self._hung_up = False
+        self._stream: Any = CancellableStream(response.raw.stream(decode_content=True), response)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *raised: object) -> None:
+        self._response.close()
+
+    def __iter__(self) -> Iterator[Mapping[str, Any]]:
+        try:
+            for entry in json_stream(self._stream):
+                yield cast("Mapping[str, Any]", entry)
+        except (docker_errors.DockerException, ValueError, AttributeError, *_BROKEN) as error:
+            if not self._hung_up:
+                raise UnavailableError(f"Docker broke off the build: {error}") from error
+
+    def hang_up(self) -> None:
+        self._hung_up = True
+        with suppress(docker_errors.DockerException, AttributeError, *_BROKEN):  # it has ended already
+            self._stream.close()
+
+
+def _registry_header() -> dict[str, str]:
+    """The engine pulls base images with them; no step of the build sees them."""
+    known = auth.load_config().get_all_credentials()  # type: ignore[no-untyped-call]
+    return {"X-Registry-Config": auth.encode_header(known).decode("ascii")} if known else {}
+
+
+def _bytes(text: str) -> int:
+    try:
+        return int(parse_bytes(text))
+    except docker_errors.DockerException as error:
+        raise ConfigError(
+            f"build.memory is {text!r}", hint="write bytes, or a number with k, m or g: 2g"
+        ) from error
+
+
+def _message(response: requests.Response) -> str:
+    try:
+        return str(response.json()["message"]).strip()
+    except (ValueError, KeyError):
+        return f"HTTP {response.status_code}"
+
+
+@contextmanager
+def _translated(what: str) -> Iterator[None]:
+    try:
+        yield
+    except docker_errors.APIError as error:
+        raise BuildError(f"cannot {what}: {error.explanation or error}") from error
+    except (docker_errors.DockerException, *_BROKEN) as error:
+        raise UnavailableError(
+            f"Docker does not answer: {error}", hint="start Docker, and see DOCKER_HOST and `docker version`"
+        ) from error

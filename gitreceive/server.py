@@ -1,0 +1,77 @@
+"""The server: the doors, the job runner and the target's own life, in one process, until it is told to stop."""
+
+import asyncio
+import os
+import signal
+import time
+from collections.abc import Callable
+
+from gitreceive import __version__, config, wiring
+from gitreceive.errors import ConfigError
+from gitreceive.jobs import JobRunner
+from gitreceive.ports import Platform
+from gitreceive.receive.server import serve
+from gitreceive.web import health
+
+
+def run(settings: config.Settings, announce: Callable[[str], None]) -> None:
+    """Serve until SIGTERM or SIGINT. Raises ConflictError where a server runs on the data folder, ConfigError, UnavailableError.
+
+    Builds under way are not waited for: they are taken up again when a server is back.
+    """
+    with wiring.only_server(settings):
+        platform = wiring.platform(settings)
+        platform.builder.sweep()
+        platform.target.start()
+        runner = JobRunner(platform, settings.build.concurrency, _holder())
+        runner.start()
+        try:
+            asyncio.run(_serve(settings, platform, runner, announce))
+        finally:
+            runner.stop()
+            platform.target.stop()
+            platform.ledger.close()
+
+
+async def _serve(
+    settings: config.Settings, platform: Platform, runner: JobRunner, announce: Callable[[str], None]
+) -> None:
+    stopping = asyncio.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(number, stopping.set)
+    receiver = await serve(
+        settings,
+        ledger=platform.ledger,
+        sources=platform.sources,
+        logbook=platform.logbook,
+        enqueued=runner.wake,
+    )
+    http = asyncio.create_task(_serve_http(settings, platform))
+    announce(f"gitreceive {__version__}: SSH on {settings.ssh_listen}, health on {settings.http_listen}")
+    announce(f"target {settings.target}, registry {settings.registry}, data in {settings.data_dir}")
+    stopped = asyncio.create_task(stopping.wait())
+    await asyncio.wait({http, stopped}, return_when=asyncio.FIRST_COMPLETED)
+    announce("stopping")
+    await receiver.close()
+    stopped.cancel()
+    http.cancel()
+    failure = (await asyncio.gather(http, return_exceptions=True))[0]
+    if isinstance(failure, Exception):
+        raise failure
+
+
+async def _serve_http(settings: config.Settings, platform: Platform) -> None:
+    host, port = config.parse_listen(settings.http_listen)
+    server = health.HealthServer(health.application(platform.ledger.apps), host, port)
+    try:
+        await server.serve()
+    except SystemExit:
+        raise ConfigError(
+            f"{settings.http_listen} cannot be listened on",
+            hint="stop what listens there, or set GITRECEIVE_HTTP_LISTEN",
+        ) from None
+
+
+def _holder() -> str:
+    """New for each start, so that a restarted server never mistakes its predecessor's lease for its own."""
+    return f"{os.uname().nodename}:{os.getpid()}:{time.time_ns()}"

@@ -1,0 +1,186 @@
+"""Settings → engines. The only place that names them; each is imported when it is first wanted."""
+
+import fcntl
+import os
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+from gitreceive import config
+from gitreceive.cancellation import Cancellation
+from gitreceive.errors import ConflictError, UnavailableError
+from gitreceive.model import AppName, Check, Stack
+from gitreceive.ports import (
+    Builder,
+    Ledger,
+    Log,
+    LogBook,
+    Platform,
+    Registry,
+    SourceStore,
+    Target,
+)
+
+if TYPE_CHECKING:
+    from gitreceive.engines.oci_registry import OciRegistry
+
+
+def platform(settings: config.Settings) -> Platform:
+    """All engines. Nothing is asked of Docker, the registry or the cluster yet."""
+    oci = _oci_registry(settings)
+    return Platform(
+        sources=sources(settings),
+        builder=builder(settings),
+        registry=_registry(settings, oci),
+        target=target(settings, oci),
+        ledger=ledger(settings),
+        logbook=logbook(settings),
+        stack=settings.stack,
+    )
+
+
+def ledger(settings: config.Settings) -> Ledger:
+    from gitreceive.engines.sql_ledger import open_ledger
+
+    make_data_dir(settings)
+    return open_ledger(settings)
+
+
+def sources(settings: config.Settings) -> SourceStore:
+    from gitreceive.engines.git_store import GitStore
+
+    return GitStore(settings)
+
+
+def logbook(settings: config.Settings) -> LogBook:
+    from gitreceive.engines.file_logbook import FileLogBook
+
+    return FileLogBook(settings.data_dir / "logs", settings.log_limit)
+
+
+def target(settings: config.Settings, oci: "OciRegistry | None" = None) -> Target:
+    """What ``settings.target`` names, with the registry's credentials for pulling."""
+    credentials = (oci or _oci_registry(settings)).credentials
+    if settings.target == "kubernetes":
+        from gitreceive.engines.kubernetes_target import KubernetesTarget
+
+        return KubernetesTarget(settings, credentials)
+    from gitreceive.engines.docker_target import DockerTarget
+
+    return DockerTarget(settings, credentials)
+
+
+def builder(settings: config.Settings) -> Builder:
+    """A Dockerfile goes to Docker, everything else to buildpacks."""
+    from gitreceive.engines.by_source import BuilderBySource
+    from gitreceive.engines.docker_builder import DockerBuilder
+    from gitreceive.engines.dockerfile_builder import DockerfileBuilder, takes
+
+    return BuilderBySource(
+        takes, DockerfileBuilder(settings), DockerBuilder(settings.build, settings.data_dir)
+    )
+
+
+def create_stack(
+    settings: config.Settings,
+    name: str,
+    *,
+    suite: str,
+    packages: Sequence[str],
+    images: tuple[str | None, str | None],
+    log: Log,
+) -> Stack:
+    """Make a stack and keep its images in the registry. Raises as ``engines.stacks.create`` does."""
+    from gitreceive.engines.stacks import StackRequest, create
+
+    build_image, run_image = images
+    request = StackRequest(name, suite, build_image, run_image, tuple(packages))
+    return create(request, _oci_registry(settings), config.process_environment(), log, Cancellation())
+
+
+def checks(settings: config.Settings) -> Iterator[tuple[str, Callable[[], Iterable[Check]]]]:
+    """What doctor asks, part by part: a name, and the question, which may raise a GitreceiveError."""
+    oci = _oci_registry(settings)
+    yield "git", lambda: sources(settings).check()
+    yield "docker", lambda: builder(settings).check()
+    yield "registry", oci.check
+    yield settings.target, lambda: target(settings, oci).check()
+    yield "ledger", lambda: ledger(settings).check()
+    yield "stack", lambda: _check_stack(settings, oci)
+    yield "apps", lambda: _check_apps(settings, target(settings, oci))
+
+
+@contextmanager
+def only_server(settings: config.Settings) -> Iterator[None]:
+    """Hold the data folder: one server works on it at a time. Raises ConflictError."""
+    make_data_dir(settings)
+    path = settings.data_dir / "server.lock"
+    with path.open("w", encoding="ascii") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            raise ConflictError(
+                f"a server already works on {settings.data_dir}", hint="stop it, or set GITRECEIVE_DATA_DIR"
+            ) from None
+        lock.write(f"{os.getpid()}\n")
+        lock.flush()
+        yield
+
+
+def make_data_dir(settings: config.Settings) -> None:
+    """Raises UnavailableError where the data folder can be neither found nor made."""
+    try:
+        settings.data_dir.mkdir(parents=True, exist_ok=True, mode=0o700)
+    except OSError as error:
+        raise UnavailableError(
+            f"the data folder {settings.data_dir} cannot be made: {error.strerror}",
+            hint="set GITRECEIVE_DATA_DIR",
+        ) from error
+
+
+def _oci_registry(settings: config.Settings) -> "OciRegistry":
+    from gitreceive.engines.oci_registry import OciRegistry
+
+    return OciRegistry(
+        settings.registry, insecure=settings.registry_insecure, environment=config.process_environment()
+    )
+
+
+def _registry(settings: config.Settings, oci: "OciRegistry") -> Registry:
+    from gitreceive.engines.docker_push import DockerPush
+
+    return DockerPush(oci, settings.registry)
+
+
+def _check_stack(settings: config.Settings, registry: Registry) -> Iterator[Check]:
+    name = settings.stack
+    stack = ledger(settings).stack(name)
+    if stack is None:
+        yield Check(
+            "stack", ok=False, seen=f"there is no stack {name}", fix=f"gitreceive stack create {name}"
+        )
+        return
+    for kind, image in (("build", stack.build), ("run", stack.run)):
+        whole = bool(registry.layers(image))
+        yield Check(
+            f"stack {name}, {kind} image",
+            ok=whole,
+            seen=str(image) if whole else f"{image} is not in the registry",
+            fix="" if whole else f"gitreceive stack create {name}",
+        )
+
+
+def _check_apps(settings: config.Settings, target: Target) -> Iterator[Check]:
+    """What the ledger says is live is what runs."""
+    book = ledger(settings)
+    for app in book.apps():
+        release = book.current_release(AppName(app.name))
+        if release is None or any(not job.state.ended for job in book.jobs(app.name, 5)):
+            continue
+        running = target.running(app.name)
+        yield Check(
+            f"app {app.name}",
+            ok=running == release.number,
+            seen=f"{release.label} is live, " + (f"v{running} runs" if running else "nothing runs"),
+            fix="" if running == release.number else "push a commit: git commit --allow-empty && git push",
+        )

@@ -1,0 +1,393 @@
+"""Pushes by a real git through a real ssh to the real door; only what a build does is scripted."""
+
+import os
+import re
+import signal
+import subprocess
+import threading
+import time
+from pathlib import Path
+
+import pytest
+
+from gitreceive.model import ZERO_COMMIT, Job, JobId, JobState, PushOptions
+from gitreceive.voice import Voice
+from tests.fake_receive import BuildFailed
+from tests.receive.conftest import SHOP, Clone, Place
+
+MAIN = "refs/heads/main"
+
+
+def test_a_push_shows_its_build_and_is_accepted_once_live(place: Place, clone: Clone) -> None:
+    pushed = clone.push()
+    assert pushed.code == 0, pushed.err
+    assert re.search(r"^remote: -----> Build 1 of shop: [0-9a-f]{7} by alice", pushed.err, re.MULTILINE)
+    assert f"ssh -p {place.port} git@127.0.0.1 builds attach 1" in pushed.err
+    assert "remote: -----> v1 is live" in pushed.err
+    assert "main -> main" in pushed.err
+    assert place.head() == clone.head
+    assert place.sources.head(SHOP, "refs/gitreceive/builds/1") == clone.head
+
+
+def test_output_is_shown_while_the_build_runs(place: Place, clone: Clone) -> None:
+    go_on = threading.Event()
+
+    def slow(job: Job, voice: Voice) -> None:
+        voice.step("first")
+        assert go_on.wait(20)
+        voice.step("second")
+
+    place.runner.run = slow
+    with _pushing(clone) as push:
+        assert push.stderr
+        seen = ""
+        while "first" not in seen:
+            seen += push.stderr.readline()
+        assert "second" not in seen
+        go_on.set()
+        rest = push.stderr.read()
+    assert "second" in rest
+
+
+def test_a_failed_build_rejects_with_its_reason_and_the_same_push_tries_again(
+    place: Place, clone: Clone
+) -> None:
+    def fail(job: Job, voice: Voice) -> None:
+        raise BuildFailed("no buildpack matches: add requirements.txt")
+
+    run = place.runner.run
+    place.runner.run = fail
+    pushed = clone.push()
+    assert pushed.code == 1
+    assert "! [remote rejected] main -> main (no buildpack matches: add requirements.txt)" in pushed.err
+    assert place.head() == ZERO_COMMIT
+    place.runner.run = run
+    assert clone.push().code == 0
+    assert place.head() == clone.head
+
+
+def test_pushing_what_is_live_already_does_nothing(place: Place, clone: Clone) -> None:
+    clone.push()
+    again = clone.push()
+    assert (again.code, again.err) == (0, "Everything up-to-date\n")
+    assert len(place.ledger.jobs()) == 1
+
+
+def test_another_branch_is_refused_with_the_command_that_deploys_it(place: Place, clone: Clone) -> None:
+    clone.git("switch", "--quiet", "--create", "feature")
+    pushed = clone.push("feature")
+    assert pushed.code == 1
+    assert "! [remote rejected] feature -> feature (feature is not deployed, main is)" in pushed.err
+    assert f"git push {place.url()} feature:main" in pushed.err
+    assert not place.ledger.jobs()
+    assert clone.push("feature:main").code == 0
+
+
+def test_refs_of_one_push_are_answered_each_on_its_own(place: Place, clone: Clone) -> None:
+    clone.git("branch", "feature")
+    clone.git("tag", "v1")
+    pushed = clone.push("main", "feature", "v1")
+    assert pushed.code == 1
+    assert re.search(r"\[new branch\]\s+main -> main", pushed.err)
+    assert re.search(r"\[new tag\]\s+v1 -> v1", pushed.err)
+    assert "feature is not deployed" in pushed.err
+    assert place.head() == clone.head
+    assert place.head("refs/tags/v1") == clone.head
+    assert place.head("refs/heads/feature") == ZERO_COMMIT
+
+
+def test_an_atomic_push_with_one_refusal_changes_nothing(place: Place, clone: Clone) -> None:
+    clone.git("branch", "feature")
+    clone.git("tag", "v1")
+    pushed = clone.push("--atomic", "main", "feature", "v1")
+    assert pushed.code == 1
+    assert "feature is not deployed" in pushed.err
+    assert not place.ledger.jobs()
+    assert place.head() == place.head("refs/tags/v1") == ZERO_COMMIT
+
+
+def test_an_atomic_push_whose_build_fails_stores_no_tag(place: Place, clone: Clone) -> None:
+    def fail(job: Job, voice: Voice) -> None:
+        raise BuildFailed("broken")
+
+    place.runner.run = fail
+    clone.git("tag", "v1")
+    assert clone.push("--atomic", "main", "v1").code == 1
+    assert place.head("refs/tags/v1") == ZERO_COMMIT
+
+
+def test_an_atomic_push_that_deploys_is_accepted(place: Place, clone: Clone) -> None:
+    clone.git("tag", "v1")
+    assert clone.push("--atomic", "main", "v1").code == 0
+    assert place.head("refs/tags/v1") == place.head() == clone.head
+
+
+def test_mirror_and_all_deploy_the_one_branch(place: Place, clone: Clone) -> None:
+    clone.git("branch", "feature")
+    clone.git("update-ref", "refs/notes/commits", "HEAD")
+    pushed = clone.git("push", "--mirror", place.url())
+    assert pushed.code == 1
+    assert "only branches and tags are taken" in pushed.err
+    assert place.head() == clone.head
+
+
+def test_tags_are_stored_and_deleted_and_deploy_nothing(place: Place, clone: Clone) -> None:
+    clone.git("tag", "--annotate", "--message=one", "v1")
+    pushed = clone.push("v1")
+    assert pushed.code == 0
+    assert "remote:  !     tag v1 stored; tags do not deploy" in pushed.err
+    assert place.head("refs/tags/v1") != ZERO_COMMIT
+    assert clone.push("--delete", "v1").code == 0
+    assert place.head("refs/tags/v1") == ZERO_COMMIT
+    assert not place.ledger.jobs()
+
+
+def test_an_annotated_tag_cannot_stand_for_a_commit(place: Place, clone: Clone) -> None:
+    clone.git("tag", "--annotate", "--message=one", "v1")
+    pushed = clone.push("v1:refs/heads/main")
+    assert "this is a tag, not a commit" in pushed.err
+    assert clone.push("v1^{}:refs/heads/main").code == 0
+
+
+def test_the_branch_that_runs_cannot_be_deleted(place: Place, clone: Clone) -> None:
+    clone.push()
+    pushed = clone.push("--delete", "main")
+    assert "(main cannot be deleted: it is what runs)" in pushed.err
+    assert place.head() == clone.head
+
+
+def test_a_forced_push_deploys_another_history(place: Place, clone: Clone) -> None:
+    clone.push()
+    clone.git("commit", "--amend", "--message=other")
+    assert clone.push().code == 1
+    assert clone.push("--force").code == 0
+    assert place.head() == clone.head
+
+
+def test_push_options_reach_the_build(place: Place, clone: Clone) -> None:
+    assert clone.push("-onocache", "-obuildpack=gitreceive/python").code == 0
+    assert place.ledger.job(JobId(1)).push.options == PushOptions(nocache=True, buildpack="gitreceive/python")
+
+
+@pytest.mark.parametrize("option", ["nocahe", "a;b", "nocache=1", "buildpack=../x", "$(id)"])
+def test_an_unknown_push_option_is_refused_and_the_known_ones_are_listed(
+    place: Place, clone: Clone, option: str
+) -> None:
+    pushed = clone.push(f"-o{option}")
+    assert pushed.code == 1
+    assert "known options: -o nocache" in pushed.err
+    assert not place.ledger.jobs()
+
+
+def test_a_clone_of_depth_one_deploys_and_the_next_full_one_too(
+    place: Place, clone: Clone, tmp_path: Path
+) -> None:
+    for number in range(3):
+        clone.commit(app_py=f"print({number})\n")
+    clone.git("clone", "--quiet", "--depth=1", f"file://{clone.path}", str(tmp_path / "shallow"))
+    shallow = Clone(place, tmp_path / "shallow")
+    pushed = shallow.push()
+    assert pushed.code == 0, pushed.err
+    assert place.head() == clone.head
+    clone.commit(app_py="print('next')\n")
+    pushed = clone.push()
+    assert pushed.code == 0, pushed.err
+    copied = clone.git("clone", "--quiet", place.url(), str(tmp_path / "copy"))
+    assert copied.code == 0, copied.err
+    assert Clone(place, tmp_path / "copy").head == clone.head
+
+
+def test_a_submodule_is_refused_by_name(place: Place, clone: Clone) -> None:
+    clone.git("update-index", "--add", "--cacheinfo", f"160000,{clone.head},lib/x")
+    clone.git("commit", "--quiet", "--message=submodule")
+    pushed = clone.push()
+    assert "(submodules cannot be deployed: lib/x)" in pushed.err
+    assert "its files are not in this repository" in pushed.err
+
+
+def test_an_lfs_pointer_is_refused_by_name(place: Place, clone: Clone) -> None:
+    pointer = f"version https://git-lfs.github.com/spec/v1\noid sha256:{'a' * 64}\nsize 12345\n"
+    clone.commit(model_bin=pointer)
+    pushed = clone.push()
+    assert "(Git LFS pointers cannot be deployed: model.bin)" in pushed.err
+    assert not place.ledger.jobs()
+
+
+def test_ctrl_c_leaves_the_build_running(place: Place, clone: Clone) -> None:
+    go_on = threading.Event()
+
+    def slow(job: Job, voice: Voice) -> None:
+        voice.step("building")
+        assert go_on.wait(20)
+
+    place.runner.run = slow
+    with _pushing(clone) as push:
+        assert push.stderr
+        while "building" not in push.stderr.readline():
+            pass
+        os.killpg(push.pid, signal.SIGINT)
+        push.wait(10)
+    assert place.ledger.job(JobId(1)).state is JobState.BUILDING
+    go_on.set()
+    _until(lambda: place.ledger.job(JobId(1)).state is JobState.LIVE)
+    assert place.head() == clone.head
+    _until(lambda: not _processes_of(place))
+
+
+def test_a_second_push_says_what_it_waits_for(place: Place, clone: Clone) -> None:
+    go_on = threading.Event()
+
+    def slow(job: Job, voice: Voice) -> None:
+        voice.step("building")
+        assert go_on.wait(20)
+
+    place.runner.run = slow
+    with _pushing(clone) as push:
+        assert push.stderr
+        while "building" not in push.stderr.readline():
+            pass
+        clone.commit(app_py="print('second')\n")
+        with _pushing(clone) as second:
+            assert second.stderr
+            seen = ""
+            while "Waiting" not in seen:
+                seen += second.stderr.readline()
+            assert re.search(r"-----> Waiting for build 1 by alice \(building, \d+ s\)", seen)
+            go_on.set()
+            second.stderr.read()
+        push.stderr.read()
+    assert (push.returncode, second.returncode) == (0, 0)
+    assert place.head() == clone.head
+
+
+def test_a_canceled_build_rejects_and_says_who_canceled(place: Place, clone: Clone) -> None:
+    place.runner.paused.set()
+    with _pushing(clone) as push:
+        assert push.stderr
+        while "Build 1" not in push.stderr.readline():
+            pass
+        place.ledger.request_cancel(JobId(1), "bob")
+        assert "(canceled by bob)" in push.stderr.read()
+    assert place.head() == ZERO_COMMIT
+
+
+def test_a_server_that_stops_tells_the_pusher_that_the_build_goes_on(place: Place, clone: Clone) -> None:
+    place.runner.paused.set()
+    with _pushing(clone) as push:
+        assert push.stderr
+        while "Build 1" not in push.stderr.readline():
+            pass
+        place.stop()
+        assert "(server restarting; build 1 continues: builds attach 1)" in push.stderr.read()
+    place.runner.paused.clear()
+    _until(lambda: place.ledger.job(JobId(1)).state is JobState.LIVE)
+
+
+def test_an_unknown_app_is_refused_with_the_command_that_creates_it(place: Place, clone: Clone) -> None:
+    pushed = clone.push(app="blog")
+    assert pushed.code == 128
+    assert (
+        f"there is no app blog\n  to create it: ssh -p {place.port} git@127.0.0.1 apps create blog"
+        in pushed.err
+    )
+
+
+def test_an_unknown_app_is_created_where_the_policy_says_so(unstarted: Place, tmp_path: Path) -> None:
+    unstarted.policy(create_on_push=True)
+    unstarted.start()
+    clone = Clone(unstarted, tmp_path / "clone", user="bob")
+    clone.commit(index_html="hello")
+    assert clone.push(app="blog").code == 0
+    assert [(app.name, app.owner) for app in unstarted.ledger.apps()] == [("blog", "bob"), ("shop", "alice")]
+
+
+def test_somebody_elses_app_takes_no_push_but_an_administrators(place: Place, clone: Clone) -> None:
+    clone.user = "bob"
+    pushed = clone.push()
+    assert pushed.code == 128
+    assert "bob may not push to shop" in pushed.err
+    assert "bob may not read shop" in clone.git("ls-remote", place.url()).err
+    clone.user = "root"
+    assert clone.push().code == 0
+
+
+@pytest.mark.parametrize(
+    ("limits", "reason"),
+    [
+        ({"max_files": 2}, "more than 2 files"),
+        ({"max_depth": 2}, "a folder is more than 2 deep"),
+        ({"max_source_bytes": 1 << 20}, "the files hold more than 1 MiB"),
+        ({"max_push_bytes": 20_000}, "pack exceeds maximum allowed size"),
+    ],
+)
+def test_a_source_past_a_limit_is_refused_and_none_of_it_kept(
+    unstarted: Place, tmp_path: Path, limits: dict[str, object], reason: str
+) -> None:
+    unstarted.policy(**limits)
+    unstarted.start()
+    clone = Clone(unstarted, tmp_path / "clone")
+    noise = "".join(f"{n * 7919 % 1_000_003:x}" for n in range(300_000))
+    clone.commit(a__b__c__d_txt="deep", two_txt=noise, three_txt="3")
+    pushed = clone.push()
+    assert pushed.code == 1
+    assert reason in pushed.err
+    objects = unstarted.settings.repositories / "shop.git" / "objects"
+    assert [path for path in objects.rglob("*") if path.is_file()] == []
+
+
+def test_only_the_git_protocol_is_taken_from_the_clients_environment(place: Place, clone: Clone) -> None:
+    clone.push()
+    listed = clone.git("-c", "protocol.version=2", "ls-remote", place.url(), GIT_TRACE_PACKET="1")
+    assert "< version 2" in listed.err
+    assert "refs/gitreceive" not in listed.out
+    shown = place.ssh(
+        "env",
+        options=("-oSetEnv=GIT_DIR=/tmp GIT_PROTOCOL=version=2 LD_PRELOAD=/x GITRECEIVE_ACTING_USER=root",),
+    )
+    assert "GIT_DIR" not in shown.out
+    assert "LD_PRELOAD" not in shown.out
+    assert '"GITRECEIVE_ACTING_USER": "alice"' in shown.out
+
+
+class _pushing:  # noqa: N801  reads as a verb
+    """A push that goes on beside the test."""
+
+    def __init__(self, clone: Clone) -> None:
+        self._process = subprocess.Popen(
+            ["git", "push", clone.place.url(), "main"],
+            cwd=clone.path,
+            env=clone.place.environment(clone.user),
+            stderr=subprocess.PIPE,
+            text=True,
+            start_new_session=True,
+        )
+
+    def __enter__(self) -> "subprocess.Popen[str]":
+        return self._process.__enter__()
+
+    def __exit__(self, *error: object) -> None:
+        if error[0] is not None:
+            self._process.kill()
+        self._process.__exit__(None, None, None)
+
+
+def _until(true: "object", seconds: float = 10) -> None:
+    assert callable(true)
+    end = time.monotonic() + seconds
+    while not true():
+        assert time.monotonic() < end, "it did not come to be"
+        time.sleep(0.02)
+
+
+def _processes_of(place: Place) -> list[str]:
+    """Command lines of git and hooks that work on the place's repositories."""
+    lines = []
+    for entry in Path("/proc").iterdir():
+        if entry.name.isdigit():
+            try:
+                line = (entry / "cmdline").read_bytes().replace(b"\0", b" ").decode("utf-8", "replace")
+            except OSError:
+                continue
+            if f"{place.settings.data_dir}" in line and ("receive-pack" in line or "hooks/" in line):
+                lines.append(line)
+    return lines
