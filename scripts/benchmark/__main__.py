@@ -8,7 +8,6 @@ import secrets
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -82,7 +81,7 @@ class Bench:
         self._plain.begin(app, self._like)
 
     def _round(self, case: str) -> None:
-        sides = [(PLAIN, self._plain), (OURS, self._ours)]
+        sides: list[tuple[str, Ours | Plain]] = [(PLAIN, self._plain), (OURS, self._ours)]
         self._turns += 1
         for name, side in sides if self._turns % 2 else reversed(sides):
             self._settle()
@@ -116,8 +115,11 @@ def main() -> int:
     stack, registry = _stack(), _required("GITRECEIVE_REGISTRY")
     results = Results(ground=_ground())
     with tempfile.TemporaryDirectory(prefix="gitreceive-bench-") as folder:
-        for _ in _both_sides(Path(folder), stack, registry, results, rounds):
-            pass
+        try:
+            _both_sides(Path(folder), stack, registry, results, rounds)
+        except (AssertionError, RuntimeError, TimeoutError, ValueError) as error:
+            print(f" !     {error}", file=sys.stderr)
+            return 2
     print("\n" + table(results), flush=True)
     if arguments.json:
         arguments.json.write_text(json.dumps(results.as_json(), indent=2) + "\n")
@@ -129,7 +131,7 @@ def main() -> int:
 
 def _both_sides(
     folder: Path, stack: dict[str, str], registry: str, results: Results, rounds: dict[str, int]
-) -> Iterator[None]:
+) -> None:
     ours = Ours(folder / "ours", stack)
     env = dict(
         line.split("=", 1) for line in os.environ.get("GITRECEIVE_TEST_BUILD_ENV", "").splitlines() if line
@@ -143,7 +145,6 @@ def _both_sides(
             Bench(ours, plain, results).measure(rounds)
             time.sleep(5)
             results.memory["after the last push"] = memory(server.process.pid)
-            yield
     finally:
         plain.remove()
 

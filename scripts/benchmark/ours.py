@@ -46,8 +46,8 @@ class Ours:
         with self._clone.start_push() as push:
             assert push.stderr is not None
             for line in push.stderr:
-                lines.append((round(time.monotonic() - began, 3), line.rstrip("\n")))
-                if not self._url and "remote:" in line and "http://" in line:
+                lines.append((round(time.monotonic() - began, 3), line.rstrip()))
+                if len(lines) > 1 and parse_summary(lines[-2][1]):  # the address stands below the summary
                     self._url = line.split()[-1]
                     answer.ask(self._url)
         returned = time.monotonic() - began
