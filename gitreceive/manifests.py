@@ -174,6 +174,7 @@ def _context(
         "pull_secrets": [{"name": PULL_SECRET}] if pull else [],
         # A Dockerfile says itself whom it runs as, and must not say root.
         "run_as_user": None if release.image.buildpacks == ("dockerfile",) else _USER_ID,
+        "run_as_group": None if release.image.buildpacks == ("dockerfile",) else _USER_ID,
         "image": str(release.image.ref),
         "port": port,
         "env": [

@@ -12,6 +12,7 @@ from gitreceive.errors import ConflictError, UnavailableError
 from gitreceive.model import AppName, Check, Stack
 from gitreceive.ports import (
     Builder,
+    BuildRequest,
     Ledger,
     Log,
     LogBook,
@@ -76,8 +77,11 @@ def builder(settings: config.Settings) -> Builder:
     from gitreceive.engines.docker_builder import DockerBuilder
     from gitreceive.engines.dockerfile_builder import DockerfileBuilder, takes
 
+    def by_docker(request: BuildRequest) -> bool:
+        return request.options.buildpack is None and takes(request.root)
+
     return BuilderBySource(
-        takes, DockerfileBuilder(settings), DockerBuilder(settings.build, settings.data_dir)
+        by_docker, DockerfileBuilder(settings), DockerBuilder(settings.build, settings.data_dir)
     )
 
 

@@ -252,11 +252,11 @@ class Clone:
 
 
 def prepare(folder: Path) -> None:
-    """Run what a sample asks for before its first commit (``.prepare``: a JSON list of commands)."""
+    """Run what a sample asks for before its first commit: ``.prepare``, a command as a JSON list."""
     script = folder / ".prepare"
     if script.exists():
-        for command in json.loads(script.read_text()):
-            run(command, cwd=folder, env=os.environ).ok()
+        path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+        run(json.loads(script.read_text()), cwd=folder, env={**os.environ, "PATH": path}).ok()
         script.unlink()
 
 

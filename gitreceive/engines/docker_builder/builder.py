@@ -40,13 +40,13 @@ _LAYER_LIMIT = 500  # more than any run time accepts
 class DockerBuilder:
     """A Builder. Raises ConfigError at once for settings that no build could use.
 
-    ``data_dir`` holds the spool, and tells this server's containers and caches from others' on the same Docker engine.
+    ``data_dir`` holds the spool; ``owner``, made of it, tells this server's containers and caches from others' on the same Docker engine.
     """
 
     def __init__(self, settings: BuildSettings, data_dir: Path) -> None:
         self._settings = settings
         self._spool = data_dir / "tmp" / "builds"
-        self._owner = hashlib.sha256(str(data_dir.resolve()).encode()).hexdigest()[:12]
+        self.owner = hashlib.sha256(str(data_dir.resolve()).encode()).hexdigest()[:12]
         self._path = Path(settings.buildpacks) if settings.buildpacks else config.bundled("buildpacks")
         self._client_lock = threading.Lock()
         self._client: docker.APIClient | None = None
@@ -81,9 +81,16 @@ class DockerBuilder:
         with _docker_speaks():
             client = self._connect()
             for container in client.containers(
-                all=True, filters={"label": [f"gitreceive.data={self._owner}", "gitreceive.job"]}
+                all=True, filters={"label": [f"gitreceive.data={self.owner}", "gitreceive.job"]}
             ):
                 client.remove_container(container["Id"], force=True, v=True)
+
+    def close(self) -> None:
+        """Let go of the connections to Docker."""
+        with self._client_lock:
+            if self._client is not None:
+                self._client.close()
+                self._client = None
 
     def check(self) -> Iterable[Check]:
         """Docker answers, and the settings for builds can be used."""
@@ -137,7 +144,7 @@ class DockerBuilder:
         client = self._connect()
         assert self._images is not None
         app, job = run.request.source.app, run.request.job
-        labels = {"gitreceive.job": str(job), "gitreceive.app": str(app), "gitreceive.data": self._owner}
+        labels = {"gitreceive.job": str(job), "gitreceive.app": str(app), "gitreceive.data": self.owner}
         for attempt in (1, 2):
             image = self._images.ensure(run.stack, run.folder, self._path, run.log)
             spec = Spec(image, f"gitreceive-build-{app}-{job}", labels, self._cache(app))
@@ -170,14 +177,14 @@ class DockerBuilder:
             raise _memory_error(self._settings)
 
     def _cache(self, app: AppName) -> str:
-        return f"gitreceive-cache-{app}-{self._owner}"
+        return f"gitreceive-cache-{app}-{self.owner}"
 
     def _connect(self) -> docker.APIClient:
         with self._client_lock:
             if self._client is None:
                 options = docker.utils.kwargs_from_env(environment=config.process_environment())
                 self._client = docker.APIClient(version="auto", timeout=60, **options)
-                self._images = BuilderImages(self._client, self._owner)
+                self._images = BuilderImages(self._client, self.owner)
             return self._client
 
 

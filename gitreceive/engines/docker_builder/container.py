@@ -68,9 +68,9 @@ class BuildContainer:
             attached = self._client.attach_socket(
                 self.id, params={"stdin": 1, "stdout": 1, "stderr": 1, "stream": 1}
             )
-            self._keep = attached
             self._socket: Any = getattr(attached, "_sock", attached)
             self._socket.settimeout(None)
+            self._response = attached._response  # noqa: SLF001 - docker-py hangs the connection's owner there
             self._stream = io.BufferedReader(attached, _READ)
             self._client.start(self.id)
         except BaseException:
@@ -146,7 +146,9 @@ class BuildContainer:
         with contextlib.suppress(APIError, OSError):
             self._client.remove_container(self.id, force=True, v=True)
         with contextlib.suppress(OSError, AttributeError):
+            self._response.close()
             self._stream.close()
+            self._socket.close()
 
 
 def _limits(settings: BuildSettings) -> dict[str, Any]:

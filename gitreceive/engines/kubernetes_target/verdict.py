@@ -1,5 +1,6 @@
 """How a process type of a release is doing, from what the cluster shows of it. Pure: the same objects, the same verdict."""
 
+import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -276,7 +277,7 @@ def _crash(process: str, pod: Manifest, status: Mapping[str, Any]) -> Problem | 
     ended = state.get("terminated") or status.get("lastState", {}).get("terminated")
     if not ended:
         return None
-    exits = status.get("restartCount", 0) + (0 if state.get("running") else 1)
+    exits = status.get("restartCount", 0) + (0 if "running" in state else 1)
     backing_off = (state.get("waiting") or {}).get("reason") == "CrashLoopBackOff"
     return Problem(
         process,
@@ -333,14 +334,17 @@ def pod_doing(pod: Manifest, events: Iterable[Manifest]) -> str:
     reasons = [event.get("reason") for event in events if event["involvedObject"].get("uid") == uid]
     for status in _containers(pod):
         state = status.get("state", {})
-        if state.get("running"):
+        if "running" in state:
             return "starting" if not status.get("restartCount") else "starting again"
-        if state.get("terminated"):
+        if "terminated" in state:
             return "crashed, starting again"
         reason = (state.get("waiting") or {}).get("reason", "")
         if reason not in {"", "ContainerCreating", "PodInitializing"}:
             return str(reason)
     return "pulling image" if "Pulling" in reasons and "Pulled" not in reasons else "creating container"
+
+
+_WRAPPING = re.compile(r"^(failed|unable) to|desc = ")
 
 
 def _one_line(text: str) -> str:
@@ -356,7 +360,7 @@ def _last_words(text: str) -> str:
     parts = text.removesuffix(": unknown").split(": ")
     words = parts[-1]
     for part in reversed(parts[:-1]):
-        if len(part) + 2 + len(words) > 110 or part.startswith(("failed to", "unable to")):
+        if len(part) + 2 + len(words) > 110 or _WRAPPING.search(part):
             break
         words = f"{part}: {words}"
     return _short(words)

@@ -6,7 +6,9 @@ the order of commits.
 """
 
 import os
+import sqlite3
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import datetime
@@ -33,7 +35,11 @@ class Database:
         self._lock = (
             threading.Lock()
         )  # threads of one process queue here, fairly, and not in SQLite's busy loop
-        self._prepare()
+        try:
+            self._prepare()
+        except GitreceiveError:
+            self.close()
+            raise
 
     @property
     def file(self) -> Path | None:
@@ -90,8 +96,8 @@ class Database:
 
 def now(connection: Connection) -> datetime:
     """The database's own time: all servers agree on it."""
-    time: datetime = connection.execute(select(database_time(type_=Instant()))).scalar_one()
-    return time
+    found: datetime = connection.execute(select(database_time(type_=Instant()))).scalar_one()
+    return found
 
 
 def _is_sqlite(url: URL) -> bool:
@@ -128,9 +134,21 @@ def _set_up_sqlite(connection: Any, _record: object) -> None:
     cursor = connection.cursor()
     cursor.execute(f"PRAGMA busy_timeout = {_BUSY_SECONDS * 1000}")
     cursor.execute("PRAGMA foreign_keys = ON")
-    cursor.execute("PRAGMA journal_mode = WAL")
     cursor.execute("PRAGMA synchronous = FULL")  # an accepted push survives a power cut
+    _switch_to_wal(cursor)
     cursor.close()
+
+
+def _switch_to_wal(cursor: Any) -> None:
+    """Once in a file's life. SQLite does not wait its busy_timeout where two processes try it at the same moment."""
+    give_up = time.monotonic() + _BUSY_SECONDS
+    while cursor.execute("PRAGMA journal_mode").fetchone() != ("wal",):
+        try:
+            cursor.execute("PRAGMA journal_mode = WAL")
+        except sqlite3.OperationalError as error:
+            if error.sqlite_errorcode != sqlite3.SQLITE_BUSY or time.monotonic() > give_up:
+                raise
+            time.sleep(0.01)
 
 
 def _begin_sqlite(connection: Connection) -> None:

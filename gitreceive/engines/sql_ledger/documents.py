@@ -1,4 +1,7 @@
-"""What is kept as JSON, in both directions. A document is written by one version and may be read by a later one."""
+"""What is kept as JSON, in both directions. A document is written by one version and may be read by a later one.
+
+And text that programs and people wrote, which must not stop a record from being made.
+"""
 
 from collections.abc import Mapping
 from typing import Any
@@ -44,3 +47,8 @@ def packages_document(packages: Mapping[str, tuple[str, ...]]) -> dict[str, list
 
 def packages_from(document: Mapping[str, list[str]]) -> dict[str, tuple[str, ...]]:
     return {side: tuple(names) for side, names in document.items()}
+
+
+def storable(said: str) -> str:
+    """The text without what a database refuses: NUL (PostgreSQL) and lone surrogates, each become ``?``."""
+    return said.replace("\0", "?").encode(errors="replace").decode()

@@ -12,7 +12,13 @@ from sqlalchemy import Connection, Row, Select, case, delete, exists, func, inse
 
 from gitreceive.engines.sql_ledger.apps import no_app
 from gitreceive.engines.sql_ledger.database import now
-from gitreceive.engines.sql_ledger.documents import image_document, image_from, options_document, options_from
+from gitreceive.engines.sql_ledger.documents import (
+    image_document,
+    image_from,
+    options_document,
+    options_from,
+    storable,
+)
 from gitreceive.engines.sql_ledger.part import Part
 from gitreceive.engines.sql_ledger.schema import apps, jobs, releases
 from gitreceive.errors import ConflictError, LeaseLostError, NotFoundError, UsageError
@@ -142,7 +148,7 @@ def record_end(
         .where(jobs.c.id == job)
         .values(
             state=state,
-            reason=reason,
+            reason=storable(reason),
             seconds=dict(seconds),
             ended_at=now(connection),
             holder=None,

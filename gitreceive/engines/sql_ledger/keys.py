@@ -5,6 +5,7 @@ from typing import Any
 from sqlalchemy import Row, delete, insert, or_, select, update
 
 from gitreceive.engines.sql_ledger.database import now
+from gitreceive.engines.sql_ledger.documents import storable
 from gitreceive.engines.sql_ledger.part import Part
 from gitreceive.engines.sql_ledger.schema import keys, users
 from gitreceive.errors import ConflictError, NotFoundError
@@ -28,13 +29,13 @@ class Keys(Part):
                 connection.execute(insert(users).values(name=user, admin=admin))
             elif admin:
                 connection.execute(update(users).where(users.c.name == user).values(admin=True))
-            key = PublicKey(user, algorithm, blob, comment, fingerprint, now(connection))
+            key = PublicKey(user, algorithm, blob, storable(comment), fingerprint, now(connection))
             connection.execute(
                 insert(keys).values(
                     user=user,
                     algorithm=algorithm,
                     blob=blob,
-                    comment=comment,
+                    comment=key.comment,
                     fingerprint=fingerprint,
                     added_at=key.added_at,
                 )

@@ -74,7 +74,7 @@ def find_site(app: Path) -> Site:
 def render(site: Site, port: int, folder: Path, access_log: str, digest: str | None = None) -> str:
     """The whole configuration of nginx. ``folder`` is where it may write."""
     fallback = "/index.html" if site.pushstate else "=404"
-    not_found = "error_page 404 /404.html;" if (site.root / "404.html").is_file() else ""
+    not_found = "error_page 403 404 =404 /404.html;" if (site.root / "404.html").is_file() else ""
     # Files in an image all have the same time, so nginx's own ETag and Last-Modified would stay when content changes.
     etag = (
         f"add_header ETag '\"{digest}\"';\n    if ($http_if_none_match ~ '\"{digest}\"') {{ return 304; }}"
@@ -131,7 +131,7 @@ http {{
     location ~ /\\.(?!well-known(/|$)) {{ return 404; }}
     location = /Staticfile {{ return 404; }}
     location = /Procfile {{ return 404; }}
-    location / {{ try_files $uri $uri/index.html $uri.html {fallback}; }}
+    location / {{ try_files $uri $uri/ $uri.html {fallback}; }}
   }}
 }}
 """

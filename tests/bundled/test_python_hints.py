@@ -1,0 +1,34 @@
+import pytest
+from pythonpack.hints import explain
+
+
+@pytest.mark.parametrize(
+    ("output", "hint"),
+    [
+        (
+            "× No solution found\n╰─▶ Because nosuch was not found in the package\n    registry and you require nosuch",
+            "nosuch is not on the package index",
+        ),
+        ("Because there is no version of flask==99 and you require flask==99", "no such version: flask==99"),
+        ("ERROR: No matching distribution found for nosuch", "nosuch: no such package"),
+        (
+            "Because the current Python version (3.11.2) does not satisfy Python>=3.12",
+            "does not work with Python 3.11",
+        ),
+        (
+            "error: The lockfile at `uv.lock` needs to be updated, but `--locked` was provided.",
+            "run `uv lock`",
+        ),
+        (
+            "src/x.c:1:10: fatal error: libxml/xpath.h: No such file or directory",
+            "libxml/xpath.h is a system library",
+        ),
+        ("Error: pg_config executable not found.", "psycopg2-binary"),
+        ("error: command 'gcc' failed: No such file or directory", "has a wheel"),
+        ("invalid peer certificate: UnknownIssuer", "build.ca_bundle"),
+        ("HTTP status client error (401 Unauthorized)", "netrc or pip.conf"),
+        ("something else", "words are above"),
+    ],
+)
+def test_an_installers_failure_gets_a_hint(output: str, hint: str) -> None:
+    assert hint in explain(output.splitlines(), "3.11.2")

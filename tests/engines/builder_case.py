@@ -1,0 +1,152 @@
+"""What the tests of the builder stand on: a stack, buildpacks written on the spot, sources in memory."""
+
+import contextlib
+import io
+import os
+import subprocess
+import tarfile
+import textwrap
+from collections.abc import Iterator, Mapping
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import BinaryIO
+
+from gitreceive.model import (
+    AppName,
+    Blob,
+    CommitId,
+    Digest,
+    ImageRef,
+    JobId,
+    PushOptions,
+    Source,
+    SourceEntry,
+    Stack,
+)
+from gitreceive.ports import BuildRequest
+
+_PACKAGES = {"build": "python3,ca-certificates", "run": "python3,ca-certificates"}
+
+
+def test_stack(work: Path) -> Stack:
+    """The stack that GITRECEIVE_TEST_STACK names, as ``BUILD@DIGEST RUN@DIGEST``, else a small one made now."""
+    named = os.environ.get("GITRECEIVE_TEST_STACK")
+    build, run = named.split() if named else (_make_image(kind, work) for kind in ("build", "run"))
+    return Stack(
+        "test", ImageRef.parse(build), ImageRef.parse(run), 0, 0, {"build": (), "run": ()}, datetime.now(UTC)
+    )
+
+
+test_stack.__test__ = False  # type: ignore[attr-defined]
+
+
+def _make_image(kind: str, work: Path) -> str:
+    registry = os.environ.get("GITRECEIVE_REGISTRY", "127.0.0.1:5000")
+    name = f"{registry}/stacks/minimal-{kind}:test"
+    found = subprocess.run(
+        ["docker", "inspect", "-f", "{{index .RepoDigests 0}}", name],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    if found.returncode == 0:
+        return found.stdout.strip()
+    tar = work / f"{kind}.tar"
+    subprocess.run(
+        ["mmdebstrap", "--variant=minbase", f"--include={_PACKAGES[kind]}", "bookworm", str(tar)], check=True
+    )
+    subprocess.run(["docker", "import", str(tar), name], check=True)
+    subprocess.run(["docker", "push", name], check=True)
+    tar.unlink()
+    return _make_image(kind, work)
+
+
+def write_buildpack(
+    folder: Path,
+    name: str,
+    *,
+    build: str,
+    detect: str = "exit 0",
+    api: str = "0.10",
+    detects: tuple[str, ...] = (),
+) -> None:
+    """``gitreceive-test/NAME`` 1.0 with two shell scripts."""
+    place = folder / name
+    (place / "bin").mkdir(parents=True)
+    (place / "buildpack.toml").write_text(
+        f'api = "{api}"\n[buildpack]\nid = "test/{name}"\nversion = "1.0"\n'
+        f"[metadata.gitreceive]\ndetects = {list(detects)!r}\n"
+    )
+    for program, script in (("detect", detect), ("build", build)):
+        file = place / "bin" / program
+        file.write_text(f"#!/bin/bash\n{textwrap.dedent(script)}\n")
+        file.chmod(0o755)
+
+
+def write_order(folder: Path, *groups: tuple[str, ...]) -> None:
+    """A name that ends in ``?`` is optional."""
+    text = ""
+    for group in groups:
+        text += "[[order]]\n"
+        for name in group:
+            optional = str(name.endswith("?")).lower()
+            text += f'[[order.group]]\nid = "test/{name.rstrip("?")}"\nversion = "1.0"\noptional = {optional}\n'
+    (folder / "order.toml").write_text(text)
+
+
+def request(
+    files: Mapping[str, bytes],
+    stack: Stack,
+    *,
+    app: str = "shop",
+    options: tuple[str, ...] = (),
+    previous: Mapping[Digest, Blob] | None = None,
+) -> BuildRequest:
+    return BuildRequest(
+        job=JobId(7),
+        source=Source(AppName.parse(app), CommitId.parse("c0ffee" + "0" * 34)),
+        options=PushOptions.parse(options),
+        stack=stack,
+        previous=previous or {},
+        archive=archive(files),
+        root=tuple(SourceEntry(name, "file") for name in sorted(files) if "/" not in name),
+    )
+
+
+@contextlib.contextmanager
+def archive(files: Mapping[str, bytes]) -> Iterator[BinaryIO]:
+    buffer = io.BytesIO()
+    with tarfile.open(fileobj=buffer, mode="w") as tar:
+        for name, content in sorted(files.items()):
+            info = tarfile.TarInfo(name)
+            info.size, info.mode = len(content), 0o644
+            tar.addfile(info, io.BytesIO(content))
+    buffer.seek(0)
+    yield buffer
+
+
+class HeardLog:
+    """A Log that keeps all it is told."""
+
+    def __init__(self) -> None:
+        self.lines: list[str] = []
+        self.output = b""
+
+    def step(self, text: str) -> None:
+        self.lines.append(f"-----> {text}")
+
+    def detail(self, text: str) -> None:
+        self.lines.append(text)
+
+    def warn(self, text: str) -> None:
+        self.lines.append(f"! {text}")
+
+    def error(self, text: str, hint: str = "") -> None:
+        self.lines.append(f"! {text} {hint}")
+
+    def write(self, chunk: bytes) -> None:
+        self.output += chunk
+
+    @property
+    def text(self) -> str:
+        return "\n".join(self.lines) + "\n" + self.output.decode()

@@ -1,0 +1,1 @@
+"""The contract of ledgers, on the fake and on real databases, and what only databases can show."""

@@ -1,0 +1,59 @@
+"""The ledgers under test: the fake, SQLite, and PostgreSQL where one is named.
+
+``GITRECEIVE_TEST_POSTGRESQL`` is its URL. The database's name must end in ``test``: it is emptied.
+"""
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from sqlalchemy import create_engine, text
+
+from gitreceive.engines.sql_ledger import SqlLedger
+from gitreceive.engines.sql_ledger.schema import metadata
+from gitreceive.ports import Ledger
+from tests.engines.ledger.words import ANN, BLOG, BOB, SHOP
+from tests.fake_ledger import FakeLedger
+
+
+@pytest.fixture
+def sqlite_url(tmp_path: Path) -> str:
+    return f"sqlite:///{tmp_path / 'ledger.db'}"
+
+
+@pytest.fixture
+def postgresql_url() -> str:
+    url = os.environ.get("GITRECEIVE_TEST_POSTGRESQL")
+    if not url:
+        pytest.skip("GITRECEIVE_TEST_POSTGRESQL names no database")
+    engine = create_engine(url)
+    assert str(engine.url.database).endswith("test"), "its name must end in test: it is emptied"
+    with engine.begin() as connection:
+        metadata.drop_all(connection)
+        connection.execute(text("DROP TABLE IF EXISTS alembic_version"))
+    engine.dispose()
+    return url
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def url(request: pytest.FixtureRequest) -> str:
+    found: str = request.getfixturevalue(f"{request.param}_url")
+    return found
+
+
+@pytest.fixture(params=["fake", "sqlite", "postgresql"])
+def empty(request: pytest.FixtureRequest) -> Iterator[Ledger]:
+    if request.param == "fake":
+        yield FakeLedger()
+        return
+    ledger = SqlLedger(request.getfixturevalue(f"{request.param}_url"))
+    yield ledger
+    ledger.close()
+
+
+@pytest.fixture
+def ledger(empty: Ledger) -> Ledger:
+    empty.create_app(SHOP, ANN, "main")
+    empty.create_app(BLOG, BOB, "main")
+    return empty

@@ -1,0 +1,138 @@
+"""Apps, users and their keys, stacks."""
+
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from gitreceive.errors import (
+    ConflictError,
+    NotFoundError,
+)
+from gitreceive.model import (
+    AppName,
+    Digest,
+    ImageRef,
+    Stack,
+)
+from gitreceive.ports import Ledger
+from tests.engines.ledger.words import ANN, BOB, SHOP, go_live, push
+
+
+def test_an_app_is_read_as_it_was_created(empty: Ledger) -> None:
+    app = empty.create_app(SHOP, ANN, "trunk")
+    assert (app.name, app.owner, app.branch) == (SHOP, ANN, "trunk")
+    assert abs(app.created_at - datetime.now(UTC)) < timedelta(minutes=1)
+    assert empty.app(SHOP) == app
+    assert isinstance(empty.app(SHOP).name, AppName)
+
+
+def test_a_name_is_given_once(ledger: Ledger) -> None:
+    with pytest.raises(ConflictError, match="shop"):
+        ledger.create_app(SHOP, BOB, "main")
+    assert ledger.app(SHOP).owner == ANN
+
+
+def test_apps_are_listed_by_name(ledger: Ledger) -> None:
+    ledger.create_app(AppName("a-b"), ANN, "main")
+    ledger.create_app(AppName("ab"), ANN, "main")
+    ledger.create_app(AppName("a1"), ANN, "main")
+    assert [app.name for app in ledger.apps()] == ["a-b", "a1", "ab", "blog", "shop"]
+
+
+def test_an_unknown_app_is_told(empty: Ledger) -> None:
+    with pytest.raises(NotFoundError, match="shop"):
+        empty.app(SHOP)
+    with pytest.raises(NotFoundError, match="shop"):
+        empty.delete_app(SHOP)
+    with pytest.raises(NotFoundError, match="shop"):
+        empty.enqueue(push())
+
+
+def test_an_app_with_work_under_way_is_not_deleted(ledger: Ledger) -> None:
+    job = ledger.enqueue(push())
+    with pytest.raises(ConflictError, match=str(job.id)):
+        ledger.delete_app(SHOP)
+    assert ledger.job(job.id) == job
+
+
+def test_a_deleted_app_takes_its_jobs_and_releases_along_and_ids_are_not_used_again(ledger: Ledger) -> None:
+    last = go_live(ledger)
+    ledger.delete_app(SHOP)
+    with pytest.raises(NotFoundError):
+        ledger.job(last.id)
+    assert (ledger.jobs(SHOP), ledger.releases(SHOP), ledger.current_release(SHOP)) == ((), (), None)
+    ledger.create_app(SHOP, BOB, "main")
+    assert ledger.current_release(SHOP) is None
+    assert ledger.enqueue(push()).id > last.id
+
+
+def test_a_key_leads_to_its_user(empty: Ledger) -> None:
+    key = empty.add_key(ANN, "ssh-ed25519", "AAAAC3", "ann@laptop", "SHA256:one", admin=False)
+    assert (key.user, key.algorithm, key.blob) == (ANN, "ssh-ed25519", "AAAAC3")
+    assert (key.comment, key.fingerprint) == ("ann@laptop", "SHA256:one")
+    found = empty.user_of_key("ssh-ed25519", "AAAAC3")
+    assert found == empty.user(ANN)
+    assert found
+    assert found.admin is False
+
+
+def test_a_part_of_a_key_or_another_algorithm_leads_to_nobody(empty: Ledger) -> None:
+    empty.add_key(ANN, "ssh-ed25519", "AAAAC3", "", "SHA256:one", admin=False)
+    for algorithm, blob in (
+        ("ssh-ed25519", "AAAAC"),
+        ("ssh-ed25519", "aaaac3"),
+        ("ssh-ed25519", "%"),
+        ("ssh-rsa", "AAAAC3"),
+    ):
+        assert empty.user_of_key(algorithm, blob) is None
+
+
+def test_a_key_belongs_to_one_user(empty: Ledger) -> None:
+    empty.add_key(ANN, "ssh-ed25519", "AAAAC3", "", "SHA256:one", admin=False)
+    with pytest.raises(ConflictError, match="SHA256:one"):
+        empty.add_key(BOB, "ssh-ed25519", "AAAAC3", "", "SHA256:one", admin=True)
+    with pytest.raises(NotFoundError, match="bob"):
+        empty.user(BOB)
+
+
+def test_a_user_once_administrator_stays_it(empty: Ledger) -> None:
+    empty.add_key(ANN, "ssh-ed25519", "A1", "", "SHA256:one", admin=False)
+    assert not empty.user(ANN).admin
+    empty.add_key(ANN, "ssh-ed25519", "A2", "", "SHA256:two", admin=True)
+    empty.add_key(ANN, "ssh-ed25519", "A3", "", "SHA256:three", admin=False)
+    assert empty.user(ANN).admin
+    assert [key.fingerprint for key in empty.keys(ANN)] == ["SHA256:one", "SHA256:two", "SHA256:three"]
+
+
+def test_a_removed_key_opens_nothing(empty: Ledger) -> None:
+    key = empty.add_key(ANN, "ssh-ed25519", "A1", "", "SHA256:one", admin=False)
+    other = empty.add_key(BOB, "ssh-ed25519", "B1", "", "SHA256:two", admin=False)
+    assert empty.remove_key("SHA256:one") == key
+    assert empty.user_of_key("ssh-ed25519", "A1") is None
+    assert empty.keys() == (other,)
+    with pytest.raises(NotFoundError, match="SHA256:one"):
+        empty.remove_key("SHA256:one")
+
+
+def test_a_stack_replaces_one_of_the_same_name(empty: Ledger) -> None:
+    stack = Stack(
+        name="bookworm",
+        build=ImageRef("127.0.0.1:5000/stack/build", Digest("sha256:" + "2" * 64)),
+        run=ImageRef("127.0.0.1:5000/stack/run", Digest("sha256:" + "3" * 64)),
+        build_bytes=5_000_000_000,
+        run_bytes=30_000_000,
+        packages={"build": ("gcc=12", "make=4"), "run": ("libc6=2.36",)},
+        created_at=datetime(2026, 1, 2, 3, 4, 5, 678901, tzinfo=UTC),
+    )
+    empty.put_stack(stack)
+    assert (empty.stack("bookworm"), empty.stack("trixie")) == (stack, None)
+    newer = replace(stack, run_bytes=29_000_000)
+    older = replace(stack, name="bullseye")
+    empty.put_stack(newer)
+    empty.put_stack(older)
+    assert empty.stacks() == (newer, older)
+
+
+def test_a_sound_ledger_passes_its_checks(ledger: Ledger) -> None:
+    assert all(check.ok for check in ledger.check())

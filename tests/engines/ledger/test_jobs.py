@@ -1,0 +1,171 @@
+"""Jobs: order, leases, fences, cancels."""
+
+import time
+
+import pytest
+
+from gitreceive.errors import (
+    ConflictError,
+    LeaseLostError,
+    NotFoundError,
+    UsageError,
+)
+from gitreceive.model import (
+    AppName,
+    JobId,
+    JobState,
+)
+from gitreceive.ports import Ledger
+from tests.engines.ledger.words import ANN, BLINK, BLOG, BOB, IMAGE, LONG, SHOP, claimed, push
+
+
+def test_a_job_is_read_as_it_was_enqueued(ledger: Ledger) -> None:
+    job = ledger.enqueue(push())
+    assert (job.push, job.state, job.fence) == (push(), JobState.QUEUED, 0)
+    assert (job.started_at, job.ended_at, job.image, job.release) == (None, None, None, None)
+    assert ledger.job(job.id) == job
+    with pytest.raises(NotFoundError, match="999"):
+        ledger.job(JobId(999))
+
+
+def test_jobs_are_listed_newest_first(ledger: Ledger) -> None:
+    ids = [ledger.enqueue(push(app)).id for app in (SHOP, BLOG, SHOP, SHOP)]
+    assert [job.id for job in ledger.jobs()] == ids[::-1]
+    assert [job.id for job in ledger.jobs(SHOP, limit=2)] == [ids[3], ids[2]]
+
+
+def test_jobs_ahead_are_the_unended_ones_of_the_same_app(ledger: Ledger) -> None:
+    first, _, second, third = (ledger.enqueue(push(app)) for app in (SHOP, BLOG, SHOP, SHOP))
+    assert ledger.ahead(third.id) == (first, second)
+    ledger.request_cancel(first.id, "ann")
+    assert ledger.ahead(third.id) == (second,)
+    assert ledger.ahead(first.id) == ()
+
+
+def test_jobs_of_one_app_are_claimed_one_at_a_time_in_push_order(ledger: Ledger) -> None:
+    first, second = ledger.enqueue(push()), ledger.enqueue(push())
+    held = claimed(ledger)
+    assert (held.id, held.fence) == (first.id, 1)
+    assert held.started_at
+    assert ledger.claim("server-2", LONG) is None
+    ledger.end(held.id, held.fence, JobState.FAILED, "broken", {})
+    assert claimed(ledger).id == second.id
+
+
+def test_users_take_turns(ledger: Ledger) -> None:
+    for name in ("a1", "a2", "a3"):
+        ledger.create_app(AppName(name), ANN, "main")
+    first, second, third = (ledger.enqueue(push(AppName(name))).id for name in ("a1", "a2", "a3"))
+    bobs = ledger.enqueue(push(BLOG, BOB)).id
+    assert [claimed(ledger).id for _ in range(4)] == [first, bobs, second, third]
+    assert ledger.claim("server-1", LONG) is None
+
+
+def test_what_a_dead_server_left_comes_first_and_with_a_new_fence(ledger: Ledger) -> None:
+    ledger.create_app(AppName("a1"), BOB, "main")
+    waiting = ledger.enqueue(push(AppName("a1"), BOB))
+    ledger.end(waiting.id, claimed(ledger).fence, JobState.FAILED, "", {})
+    left = ledger.enqueue(push())
+    held = claimed(ledger, BLINK)
+    ledger.advance(left.id, held.fence, JobState.BUILDING)
+    ledger.enqueue(push(AppName("a1"), BOB))
+    time.sleep(BLINK * 2)
+    taken = claimed(ledger)
+    assert (taken.id, taken.fence, taken.state) == (left.id, held.fence + 1, JobState.BUILDING)
+    assert taken.started_at == held.started_at
+
+
+def test_whoever_lost_the_lease_records_nothing_any_more(ledger: Ledger) -> None:
+    job = ledger.enqueue(push())
+    old = claimed(ledger, BLINK)
+    time.sleep(BLINK * 2)
+    new = claimed(ledger)
+    with pytest.raises(LeaseLostError):
+        ledger.renew(job.id, old.fence, LONG)
+    with pytest.raises(LeaseLostError):
+        ledger.advance(job.id, old.fence, JobState.PUBLISHING)
+    with pytest.raises(LeaseLostError):
+        ledger.end(job.id, old.fence, JobState.FAILED, "", {})
+    with pytest.raises(LeaseLostError):
+        ledger.intend_release(job.id, old.fence, IMAGE)
+    with pytest.raises(LeaseLostError):
+        ledger.go_live(job.id, old.fence, {})
+    assert ledger.job(job.id) == new
+
+
+def test_a_lease_that_ran_out_is_still_held_while_nobody_else_claimed_it(ledger: Ledger) -> None:
+    ledger.enqueue(push())
+    job = claimed(ledger, BLINK)
+    time.sleep(BLINK * 2)
+    ledger.renew(job.id, job.fence, LONG)
+    assert ledger.claim("server-2", LONG) is None
+
+
+def test_a_renewal_shows_who_asked_to_cancel(ledger: Ledger) -> None:
+    ledger.enqueue(push())
+    job = claimed(ledger)
+    ledger.advance(job.id, job.fence, JobState.BUILDING)
+    asked = ledger.request_cancel(job.id, "bob")
+    assert (asked.state, asked.cancel_requested_by) == (JobState.BUILDING, "bob")
+    ledger.request_cancel(job.id, "ann")
+    assert ledger.renew(job.id, job.fence, LONG).cancel_requested_by == "bob"
+
+
+def test_a_queued_job_is_canceled_at_once(ledger: Ledger) -> None:
+    first, second = ledger.enqueue(push()), ledger.enqueue(push())
+    canceled = ledger.request_cancel(first.id, "bob")
+    assert (canceled.state, canceled.reason) == (JobState.CANCELED, "canceled by bob")
+    assert canceled.ended_at
+    assert claimed(ledger).id == second.id
+    with pytest.raises(ConflictError, match="canceled"):
+        ledger.request_cancel(first.id, "bob")
+
+
+def test_a_job_canceled_before_its_first_step_is_lost_to_its_holder(ledger: Ledger) -> None:
+    ledger.enqueue(push())
+    job = claimed(ledger)
+    assert ledger.request_cancel(job.id, "bob").state is JobState.CANCELED
+    with pytest.raises(LeaseLostError):
+        ledger.advance(job.id, job.fence, JobState.BUILDING)
+
+
+def test_advancing_keeps_the_image_once_it_is_known(ledger: Ledger) -> None:
+    ledger.enqueue(push())
+    job = claimed(ledger)
+    ledger.advance(job.id, job.fence, JobState.RELEASING, image=IMAGE)
+    ledger.advance(job.id, job.fence, JobState.ROLLING_OUT)
+    found = ledger.job(job.id)
+    assert (found.state, found.image) == (JobState.ROLLING_OUT, IMAGE)
+
+
+def test_an_ended_job_keeps_its_reason_and_seconds_and_cannot_go_on(ledger: Ledger) -> None:
+    ledger.enqueue(push())
+    job = claimed(ledger)
+    ended = ledger.end(job.id, job.fence, JobState.FAILED, "pip failed", {"build": 1.25})
+    assert (ended.state, ended.reason, ended.seconds) == (JobState.FAILED, "pip failed", {"build": 1.25})
+    assert ended.ended_at
+    assert ledger.job(job.id) == ended
+    with pytest.raises(LeaseLostError):
+        ledger.advance(job.id, job.fence, JobState.BUILDING)
+    with pytest.raises(LeaseLostError):
+        ledger.renew(job.id, job.fence, LONG)
+
+
+def test_no_reason_is_too_strange_to_be_recorded(ledger: Ledger) -> None:
+    ledger.enqueue(push())
+    job = claimed(ledger)
+    ended = ledger.end(job.id, job.fence, JobState.FAILED, "file \udcff\0 ✗ 'quoted'", {})
+    assert ledger.job(job.id) == ended
+    assert "✗ 'quoted'" in ended.reason
+
+
+def test_only_going_live_makes_a_job_live(ledger: Ledger) -> None:
+    ledger.enqueue(push())
+    job = claimed(ledger)
+    with pytest.raises(UsageError):
+        ledger.end(job.id, job.fence, JobState.LIVE, "", {})
+    with pytest.raises(UsageError):
+        ledger.advance(job.id, job.fence, JobState.LIVE)
+    with pytest.raises(ConflictError):
+        ledger.go_live(job.id, job.fence, {})
+    assert ledger.job(job.id).state is JobState.QUEUED

@@ -1,0 +1,70 @@
+"""Releases: numbered without gaps."""
+
+import time
+from dataclasses import replace
+
+import pytest
+
+from gitreceive.errors import (
+    LeaseLostError,
+)
+from gitreceive.model import (
+    JobState,
+)
+from gitreceive.ports import Ledger
+from tests.engines.ledger.words import ANN, BLINK, BLOG, IMAGE, SHOP, claimed, go_live, push
+
+
+def test_a_release_is_read_as_it_was_intended_and_its_job_has_ended_live(ledger: Ledger) -> None:
+    queued = ledger.enqueue(push(commit="b" * 40))
+    job = claimed(ledger)
+    intended = ledger.intend_release(job.id, job.fence, IMAGE)
+    assert (intended.app, intended.number, intended.image) == (SHOP, 1, IMAGE)
+    assert (intended.commit, intended.user, intended.description) == ("b" * 40, ANN, "Deploy bbbbbbb")
+    assert (intended.config, intended.scale) == ({}, {})
+    assert ledger.job(job.id).release == 1
+    assert (ledger.current_release(SHOP), ledger.releases(SHOP)) == (None, ())
+    assert ledger.go_live(job.id, job.fence, {"rollout": 2.5}) == intended
+    assert (ledger.current_release(SHOP), ledger.releases(SHOP)) == (intended, (intended,))
+    ended = ledger.job(queued.id)
+    assert (ended.state, ended.release, ended.seconds) == (JobState.LIVE, 1, {"rollout": 2.5})
+    assert ended.ended_at
+
+
+def test_intending_twice_gives_the_same_release_also_after_a_restart(ledger: Ledger) -> None:
+    ledger.enqueue(push())
+    job = claimed(ledger, BLINK)
+    intended = ledger.intend_release(job.id, job.fence, IMAGE)
+    time.sleep(BLINK * 2)
+    again = claimed(ledger)
+    assert again.release == 1
+    assert ledger.intend_release(again.id, again.fence, replace(IMAGE, size=1)) == intended
+
+
+def test_a_release_goes_live_once(ledger: Ledger) -> None:
+    job = go_live(ledger)
+    with pytest.raises(LeaseLostError):
+        ledger.go_live(job.id, job.fence, {})
+    assert len(ledger.releases(SHOP)) == 1
+
+
+@pytest.mark.parametrize("state", [JobState.FAILED, JobState.CANCELED])
+def test_a_release_that_did_not_go_live_leaves_no_gap(ledger: Ledger, state: JobState) -> None:
+    go_live(ledger)
+    ledger.enqueue(push())
+    job = claimed(ledger)
+    assert ledger.intend_release(job.id, job.fence, IMAGE).number == 2
+    assert ledger.end(job.id, job.fence, state, "crashed", {}).release is None
+    current = ledger.current_release(SHOP)
+    assert current
+    assert current.number == 1
+    go_live(ledger)
+    assert [release.number for release in ledger.releases(SHOP)] == [2, 1]
+
+
+def test_each_app_counts_its_own_releases_newest_first(ledger: Ledger) -> None:
+    for app in (SHOP, BLOG, SHOP, SHOP):
+        go_live(ledger, app)
+    assert [release.number for release in ledger.releases(SHOP)] == [3, 2, 1]
+    assert [release.number for release in ledger.releases(SHOP, limit=2)] == [3, 2]
+    assert [release.number for release in ledger.releases(BLOG)] == [1]

@@ -1,0 +1,55 @@
+"""A Registry that is a dictionary. It keeps the contract of tests/engines/test_registry.py."""
+
+import hashlib
+import json
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+
+from gitreceive.cancellation import Cancellation
+from gitreceive.errors import RegistryError
+from gitreceive.model import Blob, Build, Check, Digest, ImageRef
+from gitreceive.ports import Log
+
+
+@dataclass
+class FakeRegistry:
+    """``images`` by reference, ``held`` the blobs of each repository. ``failure`` is raised by the next publish."""
+
+    address: str = "registry.test"
+    images: dict[ImageRef, Build] = field(default_factory=dict)
+    held: dict[str, set[Digest]] = field(default_factory=dict)
+    failure: Exception | None = None
+
+    def publish(self, build: Build, repository: str, log: Log, cancel: Cancellation) -> ImageRef:
+        cancel.raise_if_requested()
+        if self.failure:
+            failure, self.failure = self.failure, None
+            raise failure
+        held = self.held.setdefault(repository, set())
+        for layer in build.layers:
+            if layer.path is None and layer.blob.digest not in held:
+                raise RegistryError(f"the registry no longer has the layer {layer.title}")
+            held.add(layer.blob.digest)
+        what = [
+            build.engine_image,
+            str(build.run_image),
+            [x.diff_id for x in build.layers],
+            dict(build.config),
+        ]
+        digest = hashlib.sha256(json.dumps(what, sort_keys=True).encode()).hexdigest()
+        ref = ImageRef(f"{self.address}/{repository}", Digest(f"sha256:{digest}"))
+        self.images[ref] = build
+        log.detail(f"digest {ref.digest}")
+        return ref
+
+    def layers(self, image: ImageRef) -> Mapping[Digest, Blob]:
+        build = self.images.get(image)
+        return {layer.diff_id: layer.blob for layer in build.layers} if build else {}
+
+    def size(self, image: ImageRef) -> int:
+        if image not in self.images:
+            raise RegistryError(f"the registry no longer has {image}")
+        return sum(layer.blob.size for layer in self.images[image].layers)
+
+    def check(self) -> Iterator[Check]:
+        yield Check("registry answers", ok=True, seen=self.address)
