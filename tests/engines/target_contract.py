@@ -28,6 +28,7 @@ from gitreceive.model import (
 )
 from gitreceive.ports import Target
 from gitreceive.voice import Voice
+from tests.engines.target_record import TargetRecord
 
 SERVER = """
 import http.server, os
@@ -121,7 +122,7 @@ class Stage:
         }
 
 
-class TargetContract:
+class TargetContract(TargetRecord):
     """Needs a fixture ``stage`` that destroys its app at the end."""
 
     def test_a_release_answers_at_its_url(self, stage: Stage) -> None:

@@ -1,0 +1,117 @@
+"""A builder and a target that keep everything in memory, for tests of the story and of what tells it.
+
+The target keeps tests/engines/target_record.py, as the real ones do.
+"""
+
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+
+from gitreceive.cancellation import Cancellation
+from gitreceive.errors import GitreceiveError
+from gitreceive.model import (
+    AppName,
+    Build,
+    Check,
+    LogLine,
+    LogQuery,
+    ProcessStatus,
+    ProcessType,
+    Release,
+)
+from gitreceive.ports import BuildRequest, Log
+
+
+@dataclass
+class FakeBuilder:
+    """``failure`` is raised by every build until it is taken away; ``during`` is called while one runs."""
+
+    processes: tuple[ProcessType, ...] = (ProcessType("web"),)
+    failure: GitreceiveError | None = None
+    during: Callable[[BuildRequest, Cancellation], None] = lambda _request, _cancel: None
+    requests: list[BuildRequest] = field(default_factory=list)
+    open_builds: int = 0
+
+    @contextmanager
+    def build(self, request: BuildRequest, log: Log, cancel: Cancellation) -> Iterator[Build]:
+        self.requests.append(request)
+        self.open_builds += 1
+        try:
+            log.step("Building")
+            cancel.raise_if_requested()
+            self.during(request, cancel)
+            if self.failure:
+                raise self.failure
+            yield Build(
+                ("fake@1",), self.processes, None, None, (), {"commit": request.source.commit}, "sha256:engine"
+            )
+        finally:
+            self.open_builds -= 1
+
+    def forget(self, app: AppName) -> None: ...
+
+    def sweep(self) -> None: ...
+
+    def check(self) -> Iterable[Check]:
+        return ()
+
+
+@dataclass
+class FakeTarget:
+    """``failure`` is raised by every roll-out until it is taken away; ``during`` is called while one runs."""
+
+    failure: GitreceiveError | None = None
+    during: Callable[[Release, Cancellation], None] = lambda _release, _cancel: None
+    exit_code: int = 0
+    live: dict[AppName, Release] = field(default_factory=dict)
+    calls: list[str] = field(default_factory=list)
+
+    def roll_out(self, release: Release, log: Log, cancel: Cancellation) -> None:
+        self.calls.append(f"roll out {release.label}")
+        cancel.raise_if_requested()
+        self.during(release, cancel)
+        if self.failure:
+            raise self.failure
+        self.live[release.app] = release
+
+    def put_back(self, failed: Release, previous: Release | None, log: Log) -> None:
+        self.calls.append(f"put back {previous.label if previous else 'nothing'}")
+        if previous:
+            self.live[failed.app] = previous
+        else:
+            self.live.pop(failed.app, None)
+
+    def run_once(self, release: Release, process: ProcessType, log: Log, cancel: Cancellation) -> int:
+        self.calls.append(f"run {process.name} of {release.label}")
+        cancel.raise_if_requested()
+        return self.exit_code
+
+    def url(self, app: AppName) -> str | None:
+        return f"http://{app}.test" if app in self.live else None
+
+    def running(self, app: AppName) -> int | None:
+        return self.live[app].number if app in self.live else None
+
+    def processes(self, app: AppName) -> tuple[ProcessStatus, ...]:
+        if app not in self.live:
+            return ()
+        number = self.live[app].number
+        return tuple(
+            ProcessStatus(p.name, f"{p.name}.1", number, "up", True, 0, 1.0) for p in self.live[app].services
+        )
+
+    def logs(self, app: AppName, query: LogQuery) -> Iterator[LogLine]:
+        return iter(())
+
+    def destroy(self, app: AppName) -> None:
+        self.live.pop(app, None)
+
+    def plan(self, release: Release) -> str:
+        return f"release: {release.number}\n"
+
+    def check(self) -> Iterable[Check]:
+        return ()
+
+    def start(self) -> None: ...
+
+    def stop(self) -> None: ...
