@@ -68,9 +68,12 @@ class GitStore:
 
     def head(self, app: AppName, ref: str) -> CommitId:
         _check_ref(ref)
-        found = _git_at(self._path(app), "for-each-ref", "--format=%(objectname)", ref)
-        lines = found.decode("ascii").split()
-        return CommitId.parse(lines[0]) if lines else ZERO_COMMIT
+        listed = _git_at(self._path(app), "for-each-ref", "--format=%(objectname) %(refname)", ref)
+        for line in listed.decode("utf-8", "replace").splitlines():
+            commit, _, name = line.partition(" ")
+            if name == ref:
+                return CommitId.parse(commit)
+        return ZERO_COMMIT
 
     def check_move(self, app: AppName, ref: str, old: CommitId, new: CommitId) -> None:
         self._movable_from(app, ref, old, new)
