@@ -43,7 +43,13 @@ class FakeBuilder:
             if self.failure:
                 raise self.failure
             yield Build(
-                ("fake@1",), self.processes, None, None, (), {"commit": request.source.commit}, "sha256:engine"
+                ("fake@1",),
+                self.processes,
+                None,
+                None,
+                (),
+                {"commit": request.source.commit},
+                "sha256:engine",
             )
         finally:
             self.open_builds -= 1

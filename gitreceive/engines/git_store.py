@@ -70,9 +70,12 @@ class GitStore:
 
     def head(self, app: AppName, ref: str) -> CommitId:
         _check_ref(ref)
-        found = _git_at(self._path(app), "for-each-ref", "--format=%(objectname)", ref)
-        lines = found.decode("ascii").split()
-        return CommitId.parse(lines[0]) if lines else ZERO_COMMIT
+        listed = _git_at(self._path(app), "for-each-ref", "--format=%(objectname) %(refname)", ref)
+        for line in listed.decode("utf-8", "replace").splitlines():
+            commit, _, name = line.partition(" ")
+            if name == ref:
+                return CommitId.parse(commit)
+        return ZERO_COMMIT
 
     def check_move(self, app: AppName, ref: str, old: CommitId, new: CommitId) -> None:
         self._movable_from(app, ref, old, new)
@@ -115,7 +118,7 @@ class GitStore:
     def check(self) -> Iterator[Check]:
         """The git that receives, which must know proc-receive hooks: 2.29 (October 2020)."""
         try:
-            said = run_git(["version"]).decode("ascii", "replace").strip()
+            said = run_git(["version"]).stdout.decode("ascii", "replace").strip()
         except UnavailableError as error:
             yield Check("git", ok=False, seen=error.message, fix="apt-get install git")
             return

@@ -64,7 +64,7 @@ class HookAnswers:
         session.received.set()
         for update in _updates(request):
             if update.ref == session.app.deploy_ref and not update.deletes:
-                quarantine = _quarantine(session.repository, request.get("quarantine"))
+                quarantine = _quarantine(session, request.get("quarantine"))
                 found = inspect(session.repository, update.new, self.policy, quarantine)
                 session.inspected[update.new] = found
         return {"ok": True}
@@ -166,12 +166,14 @@ def _options(request: _Reply) -> list[str]:
     return options
 
 
-def _quarantine(repository: Path, path: object) -> dict[str, str]:
+def _quarantine(session: Session, path: object) -> dict[str, str]:
     """Git's environment for objects in quarantine; the folder must lie in the repository's own objects."""
-    objects = (repository / "objects").resolve()
-    if not isinstance(path, str) or Path(path).resolve().parent != objects:
+    objects = (session.repository / "objects").resolve()
+    quarantine = Path(path).resolve() if isinstance(path, str) else objects
+    if quarantine.parent != objects or "incoming-" not in quarantine.name:
         raise UsageError("the push has no quarantine", hint="git 2.11 or newer is needed on the server")
-    return {"GIT_OBJECT_DIRECTORY": path, "GIT_ALTERNATE_OBJECT_DIRECTORIES": str(objects)}
+    session.quarantine = quarantine
+    return {"GIT_OBJECT_DIRECTORY": str(quarantine), "GIT_ALTERNATE_OBJECT_DIRECTORIES": str(objects)}
 
 
 def _refuse_all(request: _Reply, reason: str) -> _Reply:

@@ -99,6 +99,14 @@ class HookSocket:
 
     def start(self) -> None:
         """Raises ConfigError where another server listens already, or where the socket cannot be made."""
+        try:
+            self._listen()
+        except BaseException:
+            self._release()
+            raise
+        threading.Thread(target=self._accept, name="hooks", daemon=True).start()
+
+    def _listen(self) -> None:
         self.path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
         _remove_stale(self.path)
         try:
@@ -107,20 +115,22 @@ class HookSocket:
             self._listener.listen(256)
         except OSError as error:
             raise ConfigError(f"{self.path} cannot be listened on: {error}") from error
-        threading.Thread(target=self._accept, name="hooks", daemon=True).start()
 
     def close(self, patience: float = 5.0) -> None:
         """Tell every hook that waits, and give them ``patience`` seconds to take their answers."""
         self._stop.close()
         with suppress(OSError):
             self._listener.shutdown(socket.SHUT_RDWR)
-        self._listener.close()
         with self._lock:
             threads = tuple(self._threads)
         for thread in threads:
             thread.join(patience)
-        self._stopped.close()
         self.path.unlink(missing_ok=True)
+        self._release()
+
+    def _release(self) -> None:
+        for end in (self._listener, self._stop, self._stopped):
+            end.close()
         if self._folder:
             self._folder.cleanup()
 

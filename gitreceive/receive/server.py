@@ -11,7 +11,7 @@ from gitreceive.receive.git_process import install_hooks
 from gitreceive.receive.hook_answers import HookAnswers
 from gitreceive.receive.hook_socket import HookSocket
 from gitreceive.receive.session_runner import SessionRunner
-from gitreceive.receive.sessions import Sessions
+from gitreceive.receive.sessions import Sessions, sweep_quarantines
 from gitreceive.receive.ssh_door import SshDoor
 
 
@@ -53,7 +53,8 @@ async def serve(
     sessions = Sessions()
     install_hooks(settings)
     hooks = HookSocket(settings, HookAnswers(settings.policy, sessions, ledger, sources, logbook, enqueued))
-    hooks.start()
+    hooks.start()  # refuses where another server has pushes under way here
+    await asyncio.to_thread(sweep_quarantines, settings.repositories)
     more = {"cli": cli} if cli else {}
     runner = SessionRunner(settings, ledger, sources, sessions, str(hooks.path), **more)
     door = SshDoor(settings, ledger, runner)

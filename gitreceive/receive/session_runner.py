@@ -1,35 +1,24 @@
 """What runs behind the SSH door: git's own programs, the command line, or a greeting."""
 
 import asyncio
-import os
-import signal
 import sys
-import time
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
-from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-import asyncssh
-
 from gitreceive.access import check_push, check_read
 from gitreceive.config import Settings, process_environment, repository_path
 from gitreceive.engines.git_store import run_git
-from gitreceive.errors import ConflictError, NotFoundError, UnavailableError, UsageError
+from gitreceive.errors import ConflictError, NotFoundError
 from gitreceive.model import App, AppName, User
 from gitreceive.ports import AppLedger, SourceStore
 from gitreceive.receive.commands import CliCommand, GitCommand, Greeting, git_protocol, parse
 from gitreceive.receive.git_process import git_service, limit, service_environment
+from gitreceive.receive.programs import Clock, Process, connect, running
 from gitreceive.receive.sessions import Address, Session, Sessions
 from gitreceive.receive.shallow import CommandSection
 
-Process = asyncssh.SSHServerProcess[bytes]
-
-_CHUNK = 64 << 10
-_SILENCE = 600.0  # seconds that a client may send nothing while its push is being received
-_RECEIVING = 3600.0  # seconds that receiving may take
-_GRACE = 5.0  # seconds from asking a program to end to ending it
+_PATIENCE = 10.0  # seconds that git gets to end by itself: asked by a signal, it leaves its quarantine behind (from 2.39 on)
 
 
 @dataclass(frozen=True)
@@ -69,15 +58,15 @@ class SessionRunner:
             "GITRECEIVE_DATA_DIR": str(self.settings.data_dir),
             "GITRECEIVE_ACTING_USER": str(user.name),
         }
-        async with _child([*self.cli, *argv], environment) as child:
-            return await _connect(process, child, Clock())
+        async with running([*self.cli, *argv], environment) as child:
+            return await connect(process, child, Clock())
 
     async def _upload(self, process: Process, app: App) -> int:
         repository = repository_path(self.settings, app.name)
         command = git_service("upload-pack", repository, self.settings)
-        async with _child(command, service_environment(_protocol(process), {})) as child:
+        async with running(command, service_environment(_protocol(process), {})) as child:
             limit(child.pid)
-            return await _connect(process, child, Clock())
+            return await connect(process, child, Clock())
 
     async def _receive(self, process: Process, user: User, name: AppName, address: Address) -> int:
         app = await asyncio.to_thread(self._writable, user, name, address)
@@ -92,9 +81,13 @@ class SessionRunner:
                 "GITRECEIVE_SESSION": token,
                 "GIT_SHALLOW_FILE": str(shallow),
             }
-            async with _child(command, service_environment(_protocol(process), more)) as child:
-                limit(child.pid)
-                return await _connect(process, child, Clock(session), section.feed)
+            environment = service_environment(_protocol(process), more)
+            try:
+                async with running(command, environment, patience=_PATIENCE) as child:
+                    limit(child.pid)
+                    return await connect(process, child, Clock(session), section.feed)
+            finally:
+                await asyncio.to_thread(session.sweep)
 
     def _writable(self, user: User, name: AppName, address: Address) -> App:
         app = self._app(user, name, address)
@@ -144,118 +137,3 @@ def _greeting(user: User, address: Address) -> str:
         f"  to deploy:   git push {address.remote('APP')} BRANCH\n"
         f"  to do more:  {address.ssh} help\n"
     )
-
-
-# --- programs, and their bytes ------------------------------------------------------------------------------------------
-
-
-class Clock:
-    """How long the client of a push may take. Once all is received, the build's own limits rule."""
-
-    def __init__(self, session: Session | None = None) -> None:
-        self._session = session
-        self._began = self._last = time.monotonic()
-
-    def tick(self) -> None:
-        self._last = time.monotonic()
-
-    @property
-    def run_out(self) -> bool:
-        if self._session is None or self._session.received.is_set():
-            return False
-        now = time.monotonic()
-        return now - self._last > _SILENCE or now - self._began > _RECEIVING
-
-
-@asynccontextmanager
-async def _child(
-    command: Sequence[str], environment: Mapping[str, str]
-) -> AsyncIterator[asyncio.subprocess.Process]:
-    """A program in a process group of its own, which is gone when the context is left, however it is left."""
-    pipe = asyncio.subprocess.PIPE
-    try:
-        child = await asyncio.create_subprocess_exec(
-            *command, stdin=pipe, stdout=pipe, stderr=pipe, env=environment, start_new_session=True
-        )
-    except (OSError, ValueError) as error:
-        raise UnavailableError(f"{command[0]} cannot be run: {error}") from error
-    try:
-        yield child
-    finally:
-        await _end(child)
-
-
-async def _end(child: asyncio.subprocess.Process) -> None:
-    """SIGTERM, on which git removes what it has half received; SIGKILL where that is not heard."""
-    if child.returncode is not None:
-        return
-    with suppress(ProcessLookupError):
-        os.killpg(child.pid, signal.SIGTERM)
-    try:
-        await asyncio.wait_for(child.wait(), _GRACE)
-    except TimeoutError:
-        with suppress(ProcessLookupError):
-            os.killpg(child.pid, signal.SIGKILL)
-        await child.wait()
-
-
-async def _connect(
-    process: Process,
-    child: asyncio.subprocess.Process,
-    clock: Clock,
-    passed_on: Callable[[bytes], bytes] = bytes,
-) -> int:
-    """Carry bytes both ways until the program ends; its exit code. 255 where the client went away or was too slow."""
-    assert child.stdin
-    assert child.stdout
-    assert child.stderr
-    stdin = asyncio.create_task(_feed(process, child.stdin, clock, passed_on))
-    outputs = asyncio.create_task(_drain_both(child.stdout, child.stderr, process))
-    gone = asyncio.create_task(_gone(process, clock))
-    try:
-        await asyncio.wait([outputs, gone], return_when=asyncio.FIRST_COMPLETED)
-        if not outputs.done():
-            return 255
-        outputs.result()
-        code = await child.wait()
-        return code if code >= 0 else 128 - code
-    finally:
-        for task in (stdin, outputs, gone):
-            task.cancel()
-        await asyncio.gather(stdin, outputs, gone, return_exceptions=True)
-
-
-async def _feed(
-    process: Process, stdin: asyncio.StreamWriter, clock: Clock, passed_on: Callable[[bytes], bytes]
-) -> None:
-    try:
-        while chunk := await process.stdin.read(_CHUNK):
-            clock.tick()
-            stdin.write(passed_on(chunk))
-            await stdin.drain()
-    except UsageError as error:
-        process.stderr.write(f"gitreceive: {error.message}\n".encode())
-    except (ConnectionError, asyncssh.Error, asyncssh.SignalReceived, asyncssh.BreakReceived):
-        pass  # the program has read enough, or the client has gone: either is seen elsewhere
-    finally:
-        stdin.close()
-
-
-async def _drain_both(stdout: asyncio.StreamReader, stderr: asyncio.StreamReader, process: Process) -> None:
-    await asyncio.gather(_drain(stdout, process.stdout), _drain(stderr, process.stderr))
-
-
-async def _drain(output: asyncio.StreamReader, client: "asyncssh.SSHWriter[bytes]") -> None:
-    while chunk := await output.read(_CHUNK):
-        client.write(chunk)
-        await client.drain()
-
-
-async def _gone(process: Process, clock: Clock) -> None:
-    """Returns once nobody is there any more."""
-    closed = asyncio.create_task(process.channel.wait_closed())
-    try:
-        while not closed.done() and not clock.run_out:
-            await asyncio.wait([closed], timeout=1.0)
-    finally:
-        closed.cancel()

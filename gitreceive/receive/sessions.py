@@ -1,6 +1,7 @@
 """The pushes that are under way: what a hook may claim is only what the door has opened."""
 
 import secrets
+import shutil
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -39,7 +40,21 @@ class Session:
     repository: Path
     address: Address
     received: threading.Event = field(default_factory=threading.Event)
+    gone: threading.Event = field(default_factory=threading.Event)  # the client
+    quarantine: Path | None = None
     inspected: dict[CommitId, Findings] = field(default_factory=dict)
+
+    def sweep(self) -> None:
+        """Remove the quarantine, where a git that was killed has left it."""
+        if self.quarantine:
+            shutil.rmtree(self.quarantine, ignore_errors=True)
+
+
+def sweep_quarantines(repositories: Path) -> None:
+    """Remove what pushes have left behind that were under way when the server was killed. Only while none is under way."""
+    for pattern in ("*.git/objects/incoming-*", "*.git/objects/tmp_objdir-incoming-*"):
+        for path in repositories.glob(pattern):
+            shutil.rmtree(path, ignore_errors=True)
 
 
 class Sessions:
@@ -65,6 +80,6 @@ class Sessions:
         """Raises ForbiddenError where no such push is under way."""
         with self._lock:
             session = self._open.get(token)
-        if session is None:
+        if session is None or session.gone.is_set():
             raise ForbiddenError("this push is not known to the server", hint="push again")
         return session

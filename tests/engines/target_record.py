@@ -18,7 +18,9 @@ class TargetRecord:
         stage.roll_out(stage.release(1))
         stage.roll_out(stage.release(1))
         assert stage.target.running(stage.app) == 1
-        assert {(p.process, p.release, p.state) for p in stage.target.processes(stage.app)} == {("web", 1, "up")}
+        assert {(p.process, p.release, p.state) for p in stage.target.processes(stage.app)} == {
+            ("web", 1, "up")
+        }
         assert stage.target.url(stage.app).startswith("http://")
 
     def test_what_is_put_back_is_on_record_again(self, stage: Any) -> None:

@@ -195,9 +195,7 @@ def test_a_failed_build_names_the_buildpack_its_exit_code_and_its_last_error(
         fails(make(), request({"hello": b""}, stack))
 
 
-def test_a_layer_that_a_failed_build_changed_is_not_used_again(
-    make: Make, packs: Path, stack: Stack
-) -> None:
+def test_a_layer_that_a_failed_build_changed_is_not_used_again(make: Make, packs: Path, stack: Stack) -> None:
     broken = "if [ -f break ]; then echo x >> $layer/numbers; exit 1; fi"
     write_buildpack(packs, "one", build=LAYER + broken + WEB)
     write_order(packs, ("one",))
@@ -265,11 +263,16 @@ def test_a_canceled_build_ends_within_a_second_and_leaves_no_container(
 
     thread = threading.Thread(target=cancel_once_begun)
     thread.start()
-    with pytest.raises(CanceledError, match="canceled by ada"), builder.build(request({}, stack), log, cancel):
+    with (
+        pytest.raises(CanceledError, match="canceled by ada"),
+        builder.build(request({}, stack), log, cancel),
+    ):
         pytest.fail("the build went well")
     thread.join()
     assert time.monotonic() - canceled[0] < 2
-    assert not client.containers(all=True, filters={"label": [f"gitreceive.data={builder.owner}", "gitreceive.job"]})
+    assert not client.containers(
+        all=True, filters={"label": [f"gitreceive.data={builder.owner}", "gitreceive.job"]}
+    )
 
 
 def test_secrets_reach_the_build_but_never_the_log(
@@ -296,7 +299,9 @@ def test_a_secret_in_a_layer_fails_the_build(
     place: str, named: str, make: Make, packs: Path, stack: Stack, tmp_path: Path
 ) -> None:
     (tmp_path / "token").write_text("s3cr3t-canary-value\n")
-    leak = f'mkdir -p {place}; rmdir {place}; (echo -n "url="; base64 -w0 /platform/secrets/TOKEN) > {place}\n'
+    leak = (
+        f'mkdir -p {place}; rmdir {place}; (echo -n "url="; base64 -w0 /platform/secrets/TOKEN) > {place}\n'
+    )
     write_buildpack(packs, "one", build=LAYER + leak + WEB)
     write_order(packs, ("one",))
     with pytest.raises(BuildError, match="build secret") as caught:
@@ -395,7 +400,9 @@ def test_a_container_of_a_killed_server_is_swept(
         time.sleep(0.01)
     make().sweep()
     thread.join(20)
-    assert not client.containers(all=True, filters={"label": [f"gitreceive.data={builder.owner}", "gitreceive.job"]})
+    assert not client.containers(
+        all=True, filters={"label": [f"gitreceive.data={builder.owner}", "gitreceive.job"]}
+    )
     assert "ended without a word" in str(ended[0])
 
 

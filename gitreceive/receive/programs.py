@@ -1,0 +1,146 @@
+"""Programs that speak with a client over SSH: started, connected, and ended with it."""
+
+import asyncio
+import os
+import signal
+import time
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from contextlib import asynccontextmanager, suppress
+
+import asyncssh
+
+from gitreceive.errors import UnavailableError, UsageError
+from gitreceive.receive.sessions import Session
+
+Process = asyncssh.SSHServerProcess[bytes]
+
+_CHUNK = 64 << 10
+_SILENCE = 600.0  # seconds that a client may send nothing while its push is being received
+_RECEIVING = 3600.0  # seconds that receiving may take
+_GRACE = 5.0  # seconds from a signal to the next, harder one
+
+
+class Clock:
+    """How long the client of a push may take. Once all is received, the build's own limits rule."""
+
+    def __init__(self, session: Session | None = None) -> None:
+        self._session = session
+        self._began = self._last = time.monotonic()
+
+    def tick(self) -> None:
+        self._last = time.monotonic()
+
+    def stop(self) -> None:
+        """The client is gone, or was too slow: what it sent is not acted upon any more."""
+        if self._session:
+            self._session.gone.set()
+
+    @property
+    def run_out(self) -> bool:
+        if self._session is None or self._session.received.is_set():
+            return False
+        now = time.monotonic()
+        return now - self._last > _SILENCE or now - self._began > _RECEIVING
+
+
+@asynccontextmanager
+async def running(
+    command: Sequence[str], environment: Mapping[str, str], patience: float = 0.0
+) -> AsyncIterator[asyncio.subprocess.Process]:
+    """A program in a process group of its own, which is gone when the context is left, however it is left: at the end of its
+    input, for which it gets ``patience`` seconds, at SIGTERM, or at SIGKILL. Raises UnavailableError where it cannot be run.
+    """
+    pipe = asyncio.subprocess.PIPE
+    try:
+        child = await asyncio.create_subprocess_exec(
+            *command, stdin=pipe, stdout=pipe, stderr=pipe, env=environment, start_new_session=True
+        )
+    except (OSError, ValueError) as error:
+        raise UnavailableError(f"{command[0]} cannot be run: {error}") from error
+    try:
+        yield child
+    finally:
+        await _end(child, patience)
+
+
+async def _end(child: asyncio.subprocess.Process, patience: float) -> None:
+    if child.stdin:
+        child.stdin.close()
+    if await _ended(child, patience):
+        return
+    for signal_number in (signal.SIGTERM, signal.SIGKILL):
+        with suppress(ProcessLookupError):
+            os.killpg(child.pid, signal_number)
+        if await _ended(child, _GRACE):
+            return
+
+
+async def _ended(child: asyncio.subprocess.Process, seconds: float) -> bool:
+    try:
+        await asyncio.wait_for(child.wait(), seconds)
+    except TimeoutError:
+        return False
+    return True
+
+
+async def connect(
+    process: Process,
+    child: asyncio.subprocess.Process,
+    clock: Clock,
+    passed_on: Callable[[bytes], bytes] = bytes,
+) -> int:
+    """Carry bytes both ways until the program ends; its exit code. 255 where the client went away or was too slow."""
+    assert child.stdin
+    assert child.stdout
+    assert child.stderr
+    stdin = asyncio.create_task(_feed(process, child.stdin, clock, passed_on))
+    outputs = asyncio.create_task(_drain_both(child.stdout, child.stderr, process))
+    gone = asyncio.create_task(_gone(process, clock))
+    try:
+        await asyncio.wait([outputs, gone], return_when=asyncio.FIRST_COMPLETED)
+        if not outputs.done():
+            clock.stop()
+            return 255
+        outputs.result()
+        code = await child.wait()
+        return code if code >= 0 else 128 - code
+    finally:
+        for task in (stdin, outputs, gone):
+            task.cancel()
+        await asyncio.gather(stdin, outputs, gone, return_exceptions=True)
+
+
+async def _feed(
+    process: Process, stdin: asyncio.StreamWriter, clock: Clock, passed_on: Callable[[bytes], bytes]
+) -> None:
+    try:
+        while chunk := await process.stdin.read(_CHUNK):
+            clock.tick()
+            stdin.write(passed_on(chunk))
+            await stdin.drain()
+    except UsageError as error:
+        process.stderr.write(f"gitreceive: {error.message}\n".encode())
+    except (ConnectionError, asyncssh.Error, asyncssh.SignalReceived, asyncssh.BreakReceived):
+        pass  # the program has read enough, or the client has gone: either is seen elsewhere
+    finally:
+        stdin.close()
+
+
+async def _drain_both(stdout: asyncio.StreamReader, stderr: asyncio.StreamReader, process: Process) -> None:
+    await asyncio.gather(_drain(stdout, process.stdout), _drain(stderr, process.stderr))
+
+
+async def _drain(output: asyncio.StreamReader, client: "asyncssh.SSHWriter[bytes]") -> None:
+    while chunk := await output.read(_CHUNK):
+        client.write(chunk)
+        await client.drain()
+
+
+async def _gone(process: Process, clock: Clock) -> None:
+    """Returns once nobody is there any more."""
+    closed = asyncio.create_task(process.channel.wait_closed())
+    try:
+        while not closed.done() and not clock.run_out:
+            await asyncio.wait([closed], timeout=1.0)
+    finally:
+        closed.cancel()

@@ -1,0 +1,73 @@
+"""A whole platform of fakes, with one app and one user."""
+
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+
+from gitreceive.cancellation import Cancellation
+from gitreceive.jobs import work
+from gitreceive.model import ZERO_COMMIT, AppName, CommitId, Job, Push, PushOptions, UserName
+from gitreceive.ports import Platform
+from tests.fake_ledger import FakeLedger
+from tests.fake_logbook import FakeLogBook
+from tests.fake_registry import FakeRegistry
+from tests.fake_source_store import FakeFile, FakeSourceStore
+from tests.fakes import FakeBuilder, FakeTarget
+
+SHOP = AppName("shop")
+MAIN = "refs/heads/main"
+
+
+@dataclass
+class World:
+    passed: timedelta = timedelta()
+    ledger: FakeLedger = field(init=False)
+    sources: FakeSourceStore = field(default_factory=FakeSourceStore)
+    builder: FakeBuilder = field(default_factory=FakeBuilder)
+    registry: FakeRegistry = field(default_factory=FakeRegistry)
+    target: FakeTarget = field(default_factory=FakeTarget)
+    logbook: FakeLogBook = field(default_factory=FakeLogBook)
+
+    def __post_init__(self) -> None:
+        self.ledger = FakeLedger(lambda: datetime.now(UTC) + self.passed)
+        self.ledger.create_app(SHOP, UserName("ada"), "main")
+        self.sources.create(SHOP)
+
+    @property
+    def platform(self) -> Platform:
+        return Platform(
+            self.sources, self.builder, self.registry, self.target, self.ledger, self.logbook, "bookworm"
+        )
+
+    def commit(self, text: str, *parents: CommitId) -> CommitId:
+        return self.sources.commit(SHOP, {"app.py": FakeFile(text.encode())}, *parents)
+
+    def enqueue(self, new: CommitId, old: CommitId | None = None, user: str = "ada") -> Job:
+        old = self.head if old is None else old
+        job = self.ledger.enqueue(Push(SHOP, UserName(user), MAIN, old, new, PushOptions()))
+        self.sources.keep(SHOP, job.id, new)
+        return job
+
+    def claim(self) -> Job:
+        job = self.ledger.claim("server-1", 8)
+        assert job is not None
+        return job
+
+    def let_leases_run_out(self) -> None:
+        self.passed += timedelta(minutes=1)
+
+    def deploy(self, new: CommitId, old: CommitId | None = None) -> Job:
+        """Push, and work on it to its end."""
+        self.enqueue(new, old)
+        job = self.claim()
+        work(job, self.platform, Cancellation())
+        return self.ledger.job(job.id)
+
+    @property
+    def head(self) -> CommitId:
+        return self.sources.head(SHOP, MAIN)
+
+    def log(self, job: Job) -> str:
+        return self.logbook.read(job.id, 0).decode()
+
+
+__all__ = ["MAIN", "SHOP", "ZERO_COMMIT", "World"]

@@ -1,0 +1,199 @@
+"""The hook program as git runs it, and its refusals."""
+
+import json
+import os
+import socket
+import struct
+import subprocess
+import threading
+from pathlib import Path
+
+import pytest
+
+from gitreceive.config import Settings
+from gitreceive.errors import ConfigError
+from gitreceive.receive.git_process import hooks_path, install_hooks
+from gitreceive.receive.hook_socket import HookConnection, HookSocket
+
+LINE = b"0" * 40 + b" " + b"a" * 40 + b" refs/heads/main\n"
+
+
+def _packets(*lines: bytes) -> bytes:
+    return b"".join(b"%04x" % (len(line) + 4) + line for line in lines) + b"0000"
+
+
+PROC = _packets(b"version=1\0push-options atomic") + _packets(LINE.rstrip()) + _packets(b"nocache")
+
+
+@pytest.fixture
+def settings(tmp_path: Path) -> Settings:
+    settings = Settings(data_dir=tmp_path)
+    install_hooks(settings)
+    return settings
+
+
+def _run(
+    settings: Settings, hook: str, stdin: bytes, **environment: str
+) -> "subprocess.CompletedProcess[bytes]":
+    path = {"PATH": os.environ["PATH"], **environment}
+    return subprocess.run(
+        [hooks_path(settings) / hook], input=stdin, env=path, capture_output=True, timeout=20, check=False
+    )
+
+
+@pytest.mark.parametrize("given", [{}, {"GITRECEIVE_SESSION": "x"}, {"GITRECEIVE_HOOK_SOCKET": "/x"}])
+def test_a_push_around_the_server_is_refused(settings: Settings, given: dict[str, str]) -> None:
+    done = _run(settings, "pre-receive", LINE, **given)
+    assert done.returncode == 1
+    assert b"takes pushes through the gitreceive server only; nothing was changed" in done.stderr
+
+
+def test_a_server_that_does_not_run_is_said_for_each_ref(settings: Settings) -> None:
+    done = _run(
+        settings, "proc-receive", PROC, GITRECEIVE_HOOK_SOCKET=str(settings.socket), GITRECEIVE_SESSION="x"
+    )
+    reason = b"the server is not running; nothing was changed; try again"
+    assert done.stdout == _packets(b"version=1\0atomic push-options\n") + _packets(
+        b"ng refs/heads/main " + reason + b"\n"
+    )
+
+
+@pytest.mark.parametrize(
+    "stdin",
+    [
+        b"x\n",
+        b"a" * (65 << 10) + b"\n",
+        b"\xff\xfe\n",
+    ],
+)
+def test_malformed_input_to_pre_receive_is_refused(settings: Settings, stdin: bytes) -> None:
+    assert _run(settings, "pre-receive", stdin).returncode == 1
+
+
+@pytest.mark.parametrize("stdin", [b"", b"0000", PROC[:30], _packets(b"version=2\0"), b"zzzz", b"0002"])
+def test_malformed_input_to_proc_receive_is_refused(settings: Settings, stdin: bytes) -> None:
+    done = _run(settings, "proc-receive", stdin)
+    assert done.returncode == 1
+    assert b"ok " not in done.stdout
+
+
+@pytest.mark.parametrize(
+    "reply",
+    [
+        b"",
+        b"r",
+        struct.pack(">cI", b"r", 100) + b"{}",
+        struct.pack(">cI", b"r", 2) + b"{}",
+        struct.pack(">cI", b"r", 4) + b"true",
+        struct.pack(">cI", b"r", 1 << 31),
+        struct.pack(">cI", b"x", 2) + b"{}",
+        struct.pack(">cI", b"r", 11) + b'{"refs":[]}',
+    ],
+)
+def test_a_server_that_breaks_off_or_answers_nonsense_accepts_nothing(
+    settings: Settings, reply: bytes
+) -> None:
+    with socket.socket(socket.AF_UNIX) as listener:
+        listener.bind(str(settings.socket))
+        listener.listen()
+
+        def answer() -> None:
+            for _ in range(2):
+                connection, _ = listener.accept()
+                with connection:
+                    connection.makefile("rb").readline()
+                    connection.sendall(reply)
+
+        thread = threading.Thread(target=answer)
+        thread.start()
+        given = {"GITRECEIVE_HOOK_SOCKET": str(settings.socket), "GITRECEIVE_SESSION": "x"}
+        assert _run(settings, "pre-receive", LINE, **given).returncode == 1
+        done = _run(settings, "proc-receive", PROC, **given)
+        thread.join()
+    assert b"ng refs/heads/main the server stopped" in done.stdout
+    assert b"ok " not in done.stdout
+
+
+def test_the_server_is_asked_what_git_says_and_its_answer_is_given(settings: Settings) -> None:
+    asked: list[object] = []
+
+    def answer(hook: HookConnection) -> dict[str, object]:
+        asked.append(hook.read_request())
+        hook.say(b"-----> hello\n")
+        return {"refs": [["ok", ""]]}
+
+    hooks = HookSocket(settings, answer)
+    hooks.start()
+    try:
+        done = _run(
+            settings, "proc-receive", PROC, GITRECEIVE_HOOK_SOCKET=str(hooks.path), GITRECEIVE_SESSION="token"
+        )
+    finally:
+        hooks.close()
+    assert done.stderr == b"-----> hello\n"
+    assert done.stdout.endswith(_packets(b"ok refs/heads/main\n"))
+    assert asked == [
+        {
+            "hook": "proc-receive",
+            "session": "token",
+            "updates": [["refs/heads/main", "0" * 40, "a" * 40]],
+            "options": ["nocache"],
+            "atomic": True,
+        }
+    ]
+    assert not hooks.path.exists()
+
+
+def test_a_data_folder_with_a_long_path_gets_a_short_socket(tmp_path: Path) -> None:
+    settings = Settings(data_dir=tmp_path / ("long" * 30))
+    hooks = HookSocket(settings, lambda hook: {})
+    hooks.start()
+    assert len(str(hooks.path)) < 100
+    assert hooks.path.stat().st_mode & 0o777 == 0o600
+    hooks.close()
+
+
+def test_two_servers_on_one_data_folder_are_refused_and_a_dead_ones_socket_is_not(settings: Settings) -> None:
+    with socket.socket(socket.AF_UNIX) as dead:
+        dead.bind(str(settings.socket))
+    first = HookSocket(settings, lambda hook: {})
+    first.start()
+    second = HookSocket(settings, lambda hook: {})
+    with pytest.raises(ConfigError, match="running already"):
+        second.start()
+    assert first.path.exists()
+    first.close()
+
+
+def test_a_request_longer_than_a_mebibyte_is_refused(settings: Settings) -> None:
+    from gitreceive.engines.git_store import GitStore
+    from gitreceive.receive.hook_answers import HookAnswers
+    from gitreceive.receive.sessions import Sessions
+    from tests.fake_receive import FakeLedger, FakeLogBook
+
+    answers = HookAnswers(settings.policy, Sessions(), FakeLedger(), GitStore(settings), FakeLogBook())
+    hooks = HookSocket(settings, answers)
+    hooks.start()
+    replies = [
+        _ask(hooks.path, request) for request in (b"x" * (1 << 20), b"{}", b'{"hook":"post-receive"}', b"[]")
+    ]
+    unknown = _ask(
+        hooks.path, b'{"hook":"proc-receive","session":"guess","updates":[["refs/heads/main","",""]]}'
+    )
+    hooks.close()
+    assert [reply["ok"] for reply in replies] == [False] * 4
+    assert unknown["refs"] == [["ng", "this push is not known to the server"]]
+
+
+def _ask(path: Path, request: bytes) -> dict[str, object]:
+    with socket.socket(socket.AF_UNIX) as server:
+        server.connect(str(path))
+        server.sendall(request + b"\n")
+        stream = server.makefile("rb")
+        while True:
+            kind, length = struct.unpack(">cI", stream.read(5))
+            content = stream.read(length)
+            if kind == b"r":
+                reply = json.loads(content)
+                assert isinstance(reply, dict)
+                return reply

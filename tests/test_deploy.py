@@ -1,0 +1,247 @@
+from collections.abc import Callable
+
+import pytest
+
+from gitreceive.cancellation import Cancellation
+from gitreceive.errors import BuildError, GitreceiveError, LeaseLostError, RegistryError, RolloutError
+from gitreceive.jobs import work
+from gitreceive.model import ZERO_COMMIT, JobState, ProcessType
+from gitreceive.ports import BuildRequest
+from tests.platform import SHOP, World
+
+
+@pytest.fixture
+def world() -> World:
+    return World()
+
+
+def test_an_accepted_push_is_live(world: World) -> None:
+    commit = world.commit("one")
+    job = world.deploy(commit)
+    assert job.state is JobState.LIVE
+    assert world.head == commit
+    assert world.target.running(SHOP) == 1
+    release = world.ledger.current_release(SHOP)
+    assert release is not None
+    assert (release.number, release.commit, release.image.ref) == (1, commit, job.image and job.image.ref)
+    log = world.log(job)
+    assert "-----> Building" in log
+    assert "-----> Publishing" in log
+    assert "-----> Rolling out v1: web=1" in log
+    assert "v1 is live after" in log
+    assert "http://shop.test" in log
+    assert set(job.seconds) == {"build", "publish", "roll out"}
+
+
+def test_releases_are_numbered_without_gaps_over_failures(world: World) -> None:
+    first = world.commit("one")
+    world.deploy(first)
+    world.target.failure = RolloutError("web crashed")
+    world.deploy(world.commit("two", first))
+    world.target.failure = None
+    world.deploy(world.commit("three", first))
+    assert [release.number for release in world.ledger.releases(SHOP)] == [2, 1]
+
+
+Failing = Callable[[World], None]
+
+
+def _build(world: World) -> None:
+    world.builder.failure = BuildError("gitreceive/python failed (exit 1)", hint="see above")
+
+
+def _publish(world: World) -> None:
+    world.registry.failure = RegistryError("the registry answers 500")
+
+
+def _roll_out(world: World) -> None:
+    world.target.failure = RolloutError("web crashed: exit 1")
+
+
+@pytest.mark.parametrize("fail", [_build, _publish, _roll_out])
+def test_a_failed_push_leaves_ref_and_release_as_they_were_and_can_be_pushed_again(
+    world: World, fail: Failing
+) -> None:
+    first = world.commit("one")
+    world.deploy(first)
+    second = world.commit("two", first)
+    fail(world)
+
+    job = world.deploy(second)
+
+    assert job.state is JobState.FAILED
+    assert job.reason
+    assert f" !     {job.reason}" in world.log(job)
+    assert world.head == first
+    assert world.target.running(SHOP) == 1
+    assert world.builder.open_builds == 0
+    world.builder.failure = world.target.failure = None
+    assert world.deploy(second).state is JobState.LIVE
+    assert world.head == second
+
+
+def test_a_failed_roll_out_is_put_back(world: World) -> None:
+    first = world.commit("one")
+    world.deploy(first)
+    _roll_out(world)
+    job = world.deploy(world.commit("two", first))
+    assert world.target.calls[-2:] == ["roll out v2", "put back v1"]
+    assert "Putting v1 back" in world.log(job)
+
+
+def test_a_failed_first_roll_out_leaves_nothing_running(world: World) -> None:
+    _roll_out(world)
+    world.deploy(world.commit("one"))
+    assert world.target.calls[-1] == "put back nothing"
+    assert world.head == ZERO_COMMIT
+
+
+def test_where_putting_back_fails_too_both_failures_are_told(world: World) -> None:
+    class Broken(type(world.target)):  # type: ignore[misc]
+        def put_back(self, *_: object) -> None:
+            raise RolloutError("the cluster is away")
+
+    world.target = Broken(failure=RolloutError("web crashed"))
+    job = world.deploy(world.commit("one"))
+    assert job.reason == "web crashed"
+    assert "putting back failed too: the cluster is away" in world.log(job)
+
+
+def test_the_release_command_runs_before_the_roll_out(world: World) -> None:
+    world.builder.processes = (ProcessType("web"), ProcessType("release"))
+    world.deploy(world.commit("one"))
+    assert world.target.calls == ["run release of v1", "roll out v1"]
+
+
+def test_a_failing_release_command_stops_the_release(world: World) -> None:
+    world.builder.processes = (ProcessType("web"), ProcessType("release"))
+    world.target.exit_code = 3
+    job = world.deploy(world.commit("one"))
+    assert job.reason == "the release command failed (exit 3)"
+    assert world.target.calls == ["run release of v1"]
+
+
+def test_a_push_that_waited_is_refused_before_it_is_built_when_the_branch_went_elsewhere(
+    world: World,
+) -> None:
+    first = world.commit("one")
+    world.deploy(first)
+    world.deploy(world.commit("theirs", first))
+    built = len(world.builder.requests)
+    job = world.deploy(world.commit("mine", first), old=first)
+    assert job.state is JobState.FAILED
+    assert len(world.builder.requests) == built
+
+
+def test_a_push_that_waited_goes_on_when_it_contains_what_went_live(world: World) -> None:
+    first = world.commit("one")
+    second = world.commit("two", first)
+    third = world.commit("three", second)
+    world.deploy(first)
+    world.deploy(second)
+    assert world.deploy(third, old=first).state is JobState.LIVE
+
+
+@pytest.mark.parametrize("state", [JobState.BUILDING, JobState.PUBLISHING])
+def test_a_job_whose_server_died_before_publishing_is_built_again_under_its_number(
+    world: World, state: JobState
+) -> None:
+    job = world.enqueue(world.commit("one"))
+    held = world.claim()
+    world.ledger.advance(job.id, held.fence, state)
+    world.let_leases_run_out()
+    again = world.claim()
+    work(again, world.platform, Cancellation())
+    assert world.ledger.job(job.id).state is JobState.LIVE
+    assert "The server was restarted" in world.log(job)
+
+
+@pytest.mark.parametrize("state", [JobState.RELEASING, JobState.ROLLING_OUT])
+def test_a_job_whose_server_died_after_publishing_is_not_built_again(world: World, state: JobState) -> None:
+    done = world.deploy(world.commit("one"))
+    assert done.image is not None
+    job = world.enqueue(world.commit("two", world.head))
+    held = world.claim()
+    world.ledger.advance(job.id, held.fence, JobState.RELEASING, image=done.image)
+    world.ledger.intend_release(job.id, held.fence, done.image)
+    world.ledger.advance(job.id, held.fence, state)
+    world.let_leases_run_out()
+    built = len(world.builder.requests)
+    work(world.claim(), world.platform, Cancellation())
+    assert len(world.builder.requests) == built
+    assert [release.number for release in world.ledger.releases(SHOP)] == [2, 1]
+
+
+def test_who_lost_the_lease_while_rolling_out_puts_nothing_back(world: World) -> None:
+    world.deploy(world.commit("one"))
+    job = world.enqueue(world.commit("two", world.head))
+
+    def lose(_release: object, _cancel: Cancellation) -> None:
+        world.let_leases_run_out()
+        world.ledger.claim("server-2", 8)
+        raise RolloutError("web crashed")
+
+    world.target.during = lose
+    with pytest.raises(LeaseLostError):
+        work(world.claim(), world.platform, Cancellation())
+    assert world.target.calls[-1] == "roll out v2"
+    assert not world.ledger.job(job.id).state.ended
+
+
+def test_a_cancel_during_the_build_ends_the_job_as_canceled(world: World) -> None:
+    cancel = Cancellation()
+
+    def ask(_request: BuildRequest, heard: Cancellation) -> None:
+        heard.request("canceled by ada")
+        heard.raise_if_requested()
+
+    world.builder.during = ask
+    world.enqueue(world.commit("one"))
+    job = world.claim()
+    work(job, world.platform, cancel)
+    ended = world.ledger.job(job.id)
+    assert (ended.state, ended.reason) == (JobState.CANCELED, "canceled by ada")
+    assert world.head == ZERO_COMMIT
+
+
+def test_a_cancel_during_the_roll_out_puts_the_previous_release_back(world: World) -> None:
+    first = world.commit("one")
+    world.deploy(first)
+    cancel = Cancellation()
+
+    def ask(_release: object, heard: Cancellation) -> None:
+        heard.request("canceled by ada")
+        heard.raise_if_requested()
+
+    world.target.during = ask
+    world.enqueue(world.commit("two", first))
+    job = world.claim()
+    work(job, world.platform, cancel)
+    assert world.ledger.job(job.id).state is JobState.CANCELED
+    assert world.target.calls[-1] == "put back v1"
+    assert world.head == first
+
+
+def test_a_fault_of_our_own_ends_the_job_and_says_so(world: World) -> None:
+    def fault(_request: BuildRequest, _cancel: Cancellation) -> None:
+        raise ZeroDivisionError
+
+    world.builder.during = fault
+    job = world.deploy(world.commit("one"))
+    assert job.state is JobState.FAILED
+    assert "gitreceive itself failed" in job.reason
+
+
+def test_the_reason_is_one_line(world: World) -> None:
+    world.builder.failure = BuildError("first line\nsecond line " + "x" * 500)
+    job = world.deploy(world.commit("one"))
+    assert job.reason.startswith("first line second line")
+    assert len(job.reason) <= 200
+
+
+def test_every_error_has_its_own_exit_code() -> None:
+    def tree(kind: type[GitreceiveError]) -> list[type[GitreceiveError]]:
+        return [kind, *(below for child in kind.__subclasses__() for below in tree(child))]
+
+    public = [kind for kind in tree(GitreceiveError) if kind.__module__ == "gitreceive.errors"]
+    assert len({kind.exit_code for kind in public}) == len(public)
