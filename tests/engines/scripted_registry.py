@@ -133,7 +133,7 @@ class _Server(ThreadingHTTPServer):
 
 class Handler(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
-    timeout = 5
+    timeout = 1
     disable_nagle_algorithm = True
     registry: ScriptedRegistry
 
