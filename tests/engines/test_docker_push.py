@@ -2,7 +2,6 @@
 
 import io
 import os
-import shutil
 import threading
 import time
 from collections.abc import Iterator
@@ -14,7 +13,7 @@ import pytest
 from gitreceive.cancellation import Cancellation
 from gitreceive.engines.docker_push import DockerPush, connect
 from gitreceive.engines.oci_registry import OciRegistry
-from gitreceive.errors import CanceledError, RegistryError, UnavailableError
+from gitreceive.errors import CanceledError, RegistryError
 from gitreceive.model import Build, Digest, ImageRef
 from tests.engines.images import Notes, build, layer, tar
 from tests.engines.real_registry import docker_registry
@@ -128,12 +127,10 @@ def test_other_builds_go_straight_to_the_registry(tmp_path: Path) -> None:
 @pytest.mark.docker
 @pytest.mark.registry
 def test_a_real_engine_s_image_arrives_in_a_real_registry(tmp_path: Path) -> None:
-    if not os.environ.get("DOCKER_HOST") and not shutil.which("docker"):
-        pytest.skip("there is no Docker engine")
-    try:
-        client = connect()
-    except UnavailableError as error:
-        pytest.skip(error.message)
+    # not by trying: docker-py leaves its socket open where nobody answers
+    if not os.environ.get("DOCKER_HOST") and not Path("/var/run/docker.sock").exists():
+        pytest.skip("there is no Docker engine: set DOCKER_HOST")
+    client = connect()
     with docker_registry(tmp_path) as address:
         registry = OciRegistry(address, insecure=False, environment={}, login=lambda host: None)
         content = io.BytesIO(tar({"hello": os.urandom(1000)}))

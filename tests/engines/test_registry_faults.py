@@ -73,8 +73,12 @@ def test_a_server_error_is_tried_again(
     server: ScriptedRegistry, engine: OciRegistry, tmp_path: Path, method: str
 ) -> None:
     server.fail(method, "/v2/shop/", status(500), times=2)
+    log = Notes()
 
-    assert whole(server, publish(engine, tmp_path))
+    image = engine.publish(build(layer(tmp_path, "app")), "shop", log, Cancellation())
+
+    assert whole(server, image)
+    assert "answered 500; trying again in" in log.text
 
 
 def test_a_registry_that_stays_broken_fails_the_publish_with_a_count(
