@@ -254,6 +254,21 @@ def test_a_mount_asks_for_both_repositories(server: ScriptedRegistry, tmp_path: 
     assert len(server.scopes_asked) <= 6, "tokens are kept"
 
 
+def test_an_upload_that_is_sent_on_to_another_host_takes_no_login_along(
+    server: ScriptedRegistry, tmp_path: Path
+) -> None:
+    server.login = ("deployer", PASSWORD)
+    with serving() as other:
+        elsewhere = f"http://{other.address}/v2/shop/blobs/uploads/u1"
+        other.uploads.add("u1")
+        server.fail("POST", "/v2/shop/blobs/uploads/", status(202, {"Location": elsewhere}), times=1)
+        with connected(server, lambda host: Login("deployer", Secret(PASSWORD))) as registry:
+            with pytest.raises(RegistryError, match="MANIFEST_BLOB_UNKNOWN"):
+                publish(registry, tmp_path)
+        assert other.count("PUT", "/uploads/u1") == 1
+        assert other.authorizations == [None]
+
+
 @pytest.mark.parametrize("scheme", ["Basic", "Bearer"])
 def test_a_wrong_password_is_told_without_it(server: ScriptedRegistry, tmp_path: Path, scheme: str) -> None:
     server.login, server.scheme = ("deployer", "the right one"), scheme

@@ -101,7 +101,13 @@ class OciRegistry:
         if not all(self._together(look, errand)):
             return {}
         config = parse(self._document(place, found.config.digest, errand), str(image))
-        return dict(zip(diff_ids(config, str(image)), found.layers, strict=False))
+        plain = diff_ids(config, str(image))
+        if len(plain) != len(found.layers):
+            raise RegistryError(
+                f"the config and the manifest of {image} disagree",
+                hint="push again with: git push -o nocache",
+            )
+        return dict(zip(plain, found.layers, strict=True))
 
     def size(self, image: ImageRef) -> int:
         return self._must_have(image, Errand()).size
