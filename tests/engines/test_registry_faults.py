@@ -262,9 +262,11 @@ def test_an_upload_that_is_sent_on_to_another_host_takes_no_login_along(
         elsewhere = f"http://{other.address}/v2/shop/blobs/uploads/u1"
         other.uploads.add("u1")
         server.fail("POST", "/v2/shop/blobs/uploads/", status(202, {"Location": elsewhere}), times=1)
-        with connected(server, lambda host: Login("deployer", Secret(PASSWORD))) as registry:
-            with pytest.raises(RegistryError, match="MANIFEST_BLOB_UNKNOWN"):
-                publish(registry, tmp_path)
+        with (
+            connected(server, lambda host: Login("deployer", Secret(PASSWORD))) as registry,
+            pytest.raises(RegistryError, match="MANIFEST_BLOB_UNKNOWN"),
+        ):
+            publish(registry, tmp_path)
         assert other.count("PUT", "/uploads/u1") == 1
         assert other.authorizations == [None]
 
