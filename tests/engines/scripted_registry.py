@@ -35,6 +35,7 @@ class ScriptedRegistry:
     uploads: set[str] = field(default_factory=set)
     faults: list[Fault] = field(default_factory=list)
     seen: list[tuple[str, str]] = field(default_factory=list)
+    authorizations: list[str | None] = field(default_factory=list)
     login: tuple[str, str] | None = None
     scheme: str = "Basic"
     scopes_asked: list[list[str]] = field(default_factory=list)
@@ -133,7 +134,7 @@ class _Server(ThreadingHTTPServer):
 
 class Handler(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
-    timeout = 5
+    timeout = 1
     disable_nagle_algorithm = True
     registry: ScriptedRegistry
 
@@ -170,6 +171,7 @@ class Handler(BaseHTTPRequestHandler):
         registry = self.registry
         with registry.lock:
             registry.seen.append((self.command, self.path))
+            registry.authorizations.append(self.headers.get("Authorization"))
             fault = next((f for f in registry.faults if self._hit(f)), None)
             if fault:
                 fault.times -= 1

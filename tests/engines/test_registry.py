@@ -12,6 +12,7 @@ from gitreceive.cancellation import Cancellation
 from gitreceive.engines.oci_registry import OciRegistry
 from gitreceive.engines.oci_registry.manifest import DOCKER_MANIFEST, INDEX, MANIFEST
 from gitreceive.engines.oci_registry.reference import architecture
+from gitreceive.engines.oci_registry.transport import Errand
 from gitreceive.errors import CanceledError, RegistryError
 from gitreceive.model import Build, ImageRef, Layer
 from gitreceive.ports import Registry
@@ -288,5 +289,5 @@ def docker_index(server: ScriptedRegistry, system: Layer, media_type: str) -> Im
 
 
 def config_of(registry: OciRegistry, image: ImageRef) -> dict[str, Any]:
-    base = registry._base(build(run_image=image), Cancellation())
+    base = registry._base(build(run_image=image), Errand())
     return dict(base.config)

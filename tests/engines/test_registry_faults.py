@@ -1,8 +1,11 @@
 """What passes is tried again, what does not is told; a publish never succeeds falsely, and no login is ever seen."""
 
 import hashlib
+import json
 import threading
 import time
+import traceback
+from base64 import b64encode
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -11,7 +14,7 @@ import pytest
 
 from gitreceive.cancellation import Cancellation
 from gitreceive.engines.oci_registry import OciRegistry
-from gitreceive.engines.oci_registry.auth import Login
+from gitreceive.engines.oci_registry.auth import Login, docker_login
 from gitreceive.engines.oci_registry.reference import Repository, is_loopback, parse_reference
 from gitreceive.engines.oci_registry.transport import Patience, Transport
 from gitreceive.errors import CanceledError, ConfigError, RegistryError, UsageError
@@ -70,8 +73,12 @@ def test_a_server_error_is_tried_again(
     server: ScriptedRegistry, engine: OciRegistry, tmp_path: Path, method: str
 ) -> None:
     server.fail(method, "/v2/shop/", status(500), times=2)
+    log = Notes()
 
-    assert whole(server, publish(engine, tmp_path))
+    image = engine.publish(build(layer(tmp_path, "app")), "shop", log, Cancellation())
+
+    assert whole(server, image)
+    assert "answered 500; trying again in" in log.text
 
 
 def test_a_registry_that_stays_broken_fails_the_publish_with_a_count(
@@ -247,6 +254,23 @@ def test_a_mount_asks_for_both_repositories(server: ScriptedRegistry, tmp_path: 
     assert len(server.scopes_asked) <= 6, "tokens are kept"
 
 
+def test_an_upload_that_is_sent_on_to_another_host_takes_no_login_along(
+    server: ScriptedRegistry, tmp_path: Path
+) -> None:
+    server.login = ("deployer", PASSWORD)
+    with serving() as other:
+        elsewhere = f"http://{other.address}/v2/shop/blobs/uploads/u1"
+        other.uploads.add("u1")
+        server.fail("POST", "/v2/shop/blobs/uploads/", status(202, {"Location": elsewhere}), times=1)
+        with (
+            connected(server, lambda host: Login("deployer", Secret(PASSWORD))) as registry,
+            pytest.raises(RegistryError, match="MANIFEST_BLOB_UNKNOWN"),
+        ):
+            publish(registry, tmp_path)
+        assert other.count("PUT", "/uploads/u1") == 1
+        assert other.authorizations == [None]
+
+
 @pytest.mark.parametrize("scheme", ["Basic", "Bearer"])
 def test_a_wrong_password_is_told_without_it(server: ScriptedRegistry, tmp_path: Path, scheme: str) -> None:
     server.login, server.scheme = ("deployer", "the right one"), scheme
@@ -279,6 +303,49 @@ def test_the_server_s_own_login_makes_the_pull_secret(server: ScriptedRegistry) 
         with pytest.raises(ConfigError) as caught:
             registry.credentials()
         assert PASSWORD not in str(caught.value)
+
+
+def test_docker_s_own_login_is_found(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("DOCKER_CONFIG", str(tmp_path))
+    auth = b64encode(f"deployer:{PASSWORD}".encode()).decode()
+    (tmp_path / "config.json").write_text(json.dumps({"auths": {"registry.test:5000": {"auth": auth}}}))
+
+    assert docker_login("registry.test:5000") == Login("deployer", Secret(PASSWORD))
+    assert docker_login("another.test") is None
+    assert PASSWORD not in repr(docker_login("registry.test:5000"))
+
+
+@pytest.mark.parametrize(
+    ("username", "login"),
+    [("deployer", Login("deployer", Secret(PASSWORD))), ("<token>", Login(identity_token=Secret(PASSWORD)))],
+)
+def test_a_credential_helper_is_asked(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, username: str, login: Login
+) -> None:
+    monkeypatch.setenv("DOCKER_CONFIG", str(tmp_path))
+    monkeypatch.setenv("PATH", f"{tmp_path}:/bin")
+    (tmp_path / "config.json").write_text(json.dumps({"credHelpers": {"registry.test": "vault"}}))
+    program = tmp_path / "docker-credential-vault"
+    answer = json.dumps({"ServerURL": "registry.test", "Username": username, "Secret": PASSWORD})
+    program.write_text(f"#!/bin/sh\ncat > /dev/null\necho '{answer}'\n")
+    program.chmod(0o755)
+
+    assert docker_login("registry.test") == login
+
+
+def test_a_broken_credential_helper_is_told_without_what_it_said(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("DOCKER_CONFIG", str(tmp_path))
+    monkeypatch.setenv("PATH", f"{tmp_path}:/bin")
+    (tmp_path / "config.json").write_text(json.dumps({"credsStore": "vault"}))
+    program = tmp_path / "docker-credential-vault"
+    program.write_text(f"#!/bin/sh\ncat > /dev/null\necho 'cannot open {PASSWORD}'\nexit 1\n")
+    program.chmod(0o755)
+
+    with pytest.raises(ConfigError, match="cannot be read") as caught:
+        docker_login("registry.test")
+    assert PASSWORD not in "".join(traceback.format_exception(caught.value))
 
 
 # --- addresses ------------------------------------------------------------------------------------------------------

@@ -14,7 +14,7 @@ from gitreceive.errors import ConfigError, RegistryError
 from gitreceive.model import Secret
 
 if TYPE_CHECKING:
-    from gitreceive.cancellation import Cancellation
+    from gitreceive.engines.oci_registry.transport import Errand
 
 _TOKEN_SECONDS = 60.0  # where the token service says nothing
 _PARAMETER = re.compile(r'([A-Za-z_]+)="([^"]*)"|([A-Za-z_]+)=([^\s,"]+)')
@@ -35,7 +35,7 @@ class Login:
 
 
 # method, URL, headers, body → JSON; raises RegistryError
-Ask = Callable[[str, str, Mapping[str, str], bytes | None, "Cancellation"], bytes]
+Ask = Callable[[str, str, Mapping[str, str], bytes | None, "Errand"], bytes]
 
 
 class Authorizer:
@@ -56,14 +56,14 @@ class Authorizer:
             secret, expires = self._headers.get((host, scopes), (None, 0.0))
         return secret.reveal() if secret and time.monotonic() < expires else None
 
-    def answer(self, host: str, scopes: tuple[str, ...], challenge: str, cancel: "Cancellation") -> str:
+    def answer(self, host: str, scopes: tuple[str, ...], challenge: str, errand: "Errand") -> str:
         """The header that answers ``challenge`` (RFC 9110, WWW-Authenticate). Raises RegistryError where there is no answer."""
         scheme, _, rest = challenge.strip().partition(" ")
         login = self._login(host)
         if scheme.lower() == "basic" and login and login.username:
             header, seconds = login.basic, float("inf")
         elif scheme.lower() == "bearer":
-            header, seconds = self._token(host, scopes, _parameters(rest), login, cancel)
+            header, seconds = self._token(host, scopes, _parameters(rest), login, errand)
         else:
             raise RegistryError(f"the registry {host} asks for a login", hint=login_hint(host))
         with self._lock:
@@ -76,7 +76,7 @@ class Authorizer:
         scopes: tuple[str, ...],
         challenge: Mapping[str, str],
         login: Login | None,
-        cancel: "Cancellation",
+        errand: "Errand",
     ) -> tuple[str, float]:
         realm = challenge.get("realm", "")
         if urlsplit(realm).scheme != "https" and not (realm.startswith("http:") and self._allow_plain(host)):
@@ -89,11 +89,11 @@ class Authorizer:
             form = [("grant_type", "refresh_token"), ("refresh_token", login.identity_token.reveal())]
             form += [("client_id", "gitreceive"), fields[0], ("scope", " ".join(scopes))]
             headers = {"Content-Type": "application/x-www-form-urlencoded"}
-            raw = self._ask("POST", realm, headers, urlencode(form).encode(), cancel)
+            raw = self._ask("POST", realm, headers, urlencode(form).encode(), errand)
         else:
             headers = {"Authorization": login.basic} if login else {}
             joint = "&" if "?" in realm else "?"
-            raw = self._ask("GET", realm + joint + urlencode(fields), headers, None, cancel)
+            raw = self._ask("GET", realm + joint + urlencode(fields), headers, None, errand)
         return _parse_token(host, raw)
 
 

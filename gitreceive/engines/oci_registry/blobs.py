@@ -6,13 +6,13 @@ from functools import partial
 from pathlib import Path
 from urllib.parse import urlencode
 
-from gitreceive.cancellation import Cancellation
 from gitreceive.engines.oci_registry.manifest import ACCEPT, digest_of
 from gitreceive.engines.oci_registry.reference import Repository
 from gitreceive.engines.oci_registry.transport import (
     Answer,
     Body,
     Call,
+    Errand,
     PassingError,
     Transport,
     error_codes,
@@ -26,15 +26,15 @@ _PIECE = 1 << 18
 _SPOILT = frozenset({"BLOB_UPLOAD_INVALID", "BLOB_UPLOAD_UNKNOWN", "DIGEST_INVALID", "SIZE_INVALID"})
 
 
-def exists(transport: Transport, place: Repository, digest: Digest, cancel: Cancellation) -> bool:
+def exists(transport: Transport, place: Repository, digest: Digest, errand: Errand) -> bool:
     """Whether the repository has the blob."""
     path = f"/v2/{place.name}/blobs/{digest}"
     call = Call("HEAD", place.host, path, (place.push,), accept=frozenset({200, 404}))
-    return transport.send(call, cancel).status == 200
+    return transport.send(call, errand).status == 200
 
 
 def mount(
-    transport: Transport, place: Repository, digest: Digest, origin: Repository, cancel: Cancellation
+    transport: Transport, place: Repository, digest: Digest, origin: Repository, errand: Errand
 ) -> bool:
     """Take the blob over from another repository of the same registry; False where the registry does not."""
     query = urlencode({"mount": digest, "from": origin.name})
@@ -46,13 +46,13 @@ def mount(
         accept=frozenset({201, 202}),
         body=Body.of(b""),
     )
-    answer = transport.send(call, cancel)
+    answer = transport.send(call, errand)
     if answer.status == 202:
-        abandon(transport, place, answer, cancel)
+        abandon(transport, place, answer, errand)
     return answer.status == 201
 
 
-def send_file(transport: Transport, place: Repository, blob: Blob, path: Path, cancel: Cancellation) -> None:
+def send_file(transport: Transport, place: Repository, blob: Blob, path: Path, errand: Errand) -> None:
     """Upload the file, which is the blob. Raises RegistryError, CanceledError."""
     try:
         size = path.stat().st_size
@@ -65,53 +65,53 @@ def send_file(transport: Transport, place: Repository, blob: Blob, path: Path, c
             f"the file of layer {blob.digest.short} has {size} bytes and should have {blob.size}",
             hint="see that the server's disk is not full, then push again",
         )
-    _send(transport, place, blob.digest, Body(partial(_pieces, path), blob.size), cancel)
+    _send(transport, place, blob.digest, Body(partial(_pieces, path), blob.size), errand)
 
 
-def send_bytes(transport: Transport, place: Repository, content: bytes, cancel: Cancellation) -> None:
+def send_bytes(transport: Transport, place: Repository, content: bytes, errand: Errand) -> None:
     """Upload the content."""
-    _send(transport, place, digest_of(content), Body.of(content), cancel)
+    _send(transport, place, digest_of(content), Body.of(content), errand)
 
 
-def begin(transport: Transport, place: Repository, cancel: Cancellation) -> Answer:
+def begin(transport: Transport, place: Repository, errand: Errand) -> Answer:
     """Begin an upload; its Location is where to go on."""
     path = f"/v2/{place.name}/blobs/uploads/"
     return transport.once(
-        Call("POST", place.host, path, (place.push,), accept=frozenset({202}), body=Body.of(b"")), cancel
+        Call("POST", place.host, path, (place.push,), accept=frozenset({202}), body=Body.of(b"")), errand
     )
 
 
-def abandon(transport: Transport, place: Repository, begun: Answer, cancel: Cancellation) -> None:
+def abandon(transport: Transport, place: Repository, begun: Answer, errand: Errand) -> None:
     """End an upload that is not wanted. Registries that cannot (405) sweep it up themselves."""
     accept = frozenset({200, 202, 204, 404, 405})
-    transport.send(Call("DELETE", place.host, _location(place, begun), (place.push,), accept=accept), cancel)
+    transport.send(Call("DELETE", place.host, _location(place, begun), (place.push,), accept=accept), errand)
 
 
-def fetch(transport: Transport, place: Repository, blob: Blob, path: Path, cancel: Cancellation) -> None:
+def fetch(transport: Transport, place: Repository, blob: Blob, path: Path, errand: Errand) -> None:
     """Download the blob to ``path`` and check it. Raises RegistryError, CanceledError."""
 
     def attempt() -> None:
         url = f"/v2/{place.name}/blobs/{blob.digest}"
-        transport.once(Call("GET", place.host, url, (place.pull,), save=path), cancel)
+        transport.once(Call("GET", place.host, url, (place.pull,), save=path), errand)
         digest = hashlib.sha256()
         for piece in _pieces(path):
-            cancel.raise_if_requested()
+            errand.raise_if_requested()
             digest.update(piece)
         _must_be(blob.digest, f"sha256:{digest.hexdigest()}", place, PassingError)
 
-    transport.patience.retry(attempt, cancel)
+    transport.patience.retry(attempt, errand)
 
 
-def read(transport: Transport, place: Repository, digest: Digest, cancel: Cancellation) -> bytes:
+def read(transport: Transport, place: Repository, digest: Digest, errand: Errand) -> bytes:
     """A small blob, such as a config, checked. Raises RegistryError, CanceledError."""
     call = Call("GET", place.host, f"/v2/{place.name}/blobs/{digest}", (place.pull,))
-    content = transport.send(call, cancel).content
+    content = transport.send(call, errand).content
     _must_be(digest, digest_of(content), place, RegistryError)
     return content
 
 
 def read_manifest(
-    transport: Transport, place: Repository, reference: str, cancel: Cancellation
+    transport: Transport, place: Repository, reference: str, errand: Errand
 ) -> tuple[bytes, str] | None:
     """A manifest and its media type, checked where ``reference`` is a digest; None where there is none."""
     call = Call(
@@ -122,7 +122,7 @@ def read_manifest(
         {"Accept": ACCEPT},
         accept=frozenset({200, 404}),
     )
-    answer = transport.send(call, cancel)
+    answer = transport.send(call, errand)
     if answer.status == 404:
         return None
     if reference.startswith("sha256:"):
@@ -130,15 +130,15 @@ def read_manifest(
     return answer.content, answer.headers.get("content-type", "").partition(";")[0].strip()
 
 
-def has_manifest(transport: Transport, place: Repository, digest: Digest, cancel: Cancellation) -> bool:
+def has_manifest(transport: Transport, place: Repository, digest: Digest, errand: Errand) -> bool:
     path = f"/v2/{place.name}/manifests/{digest}"
     accept = frozenset({200, 404})
     call = Call("HEAD", place.host, path, (place.pull,), {"Accept": ACCEPT}, accept=accept)
-    return transport.send(call, cancel).status == 200
+    return transport.send(call, errand).status == 200
 
 
 def put_manifest(
-    transport: Transport, place: Repository, content: bytes, media_type: str, cancel: Cancellation
+    transport: Transport, place: Repository, content: bytes, media_type: str, errand: Errand
 ) -> Digest:
     """Store the manifest, tagged for people with the first digits of its digest: what has no tag is swept away by some
     registries. The digest is returned only once the registry has confirmed it. Raises RegistryError, CanceledError.
@@ -153,20 +153,20 @@ def put_manifest(
         Body.of(content),
         frozenset({201, 400, 404}),
     )
-    answer = transport.send(call, cancel)
+    answer = transport.send(call, errand)
     if answer.status != 201:
         raise _manifest_refused(call, answer)
     confirmed = answer.headers.get("docker-content-digest")
     if confirmed is None:  # the header is optional (OCI distribution spec, "Pushing Manifests")
-        stored = read_manifest(transport, place, digest, cancel)
+        stored = read_manifest(transport, place, digest, errand)
         confirmed = digest_of(stored[0]) if stored else "nothing"
     _must_be(digest, confirmed, place, RegistryError)
     return digest
 
 
-def _send(transport: Transport, place: Repository, digest: Digest, body: Body, cancel: Cancellation) -> None:
+def _send(transport: Transport, place: Repository, digest: Digest, body: Body, errand: Errand) -> None:
     def attempt() -> None:
-        location = _location(place, begin(transport, place, cancel))
+        location = _location(place, begin(transport, place, errand))
         url = f"{location}{'&' if '?' in location else '?'}{urlencode({'digest': digest})}"
         call = Call(
             "PUT",
@@ -177,13 +177,13 @@ def _send(transport: Transport, place: Repository, digest: Digest, body: Body, c
             body,
             frozenset({201, 400, 404, 416}),
         )
-        answer = transport.once(call, cancel)
+        answer = transport.once(call, errand)
         if answer.status != 201:
             error = refusal(call, answer)
             raise PassingError(error.message, hint=error.hint) if error_codes(answer) & _SPOILT else error
         _must_be(digest, answer.headers.get("docker-content-digest", digest), place, RegistryError)
 
-    transport.patience.retry(attempt, cancel)
+    transport.patience.retry(attempt, errand)
 
 
 def _location(place: Repository, begun: Answer) -> str:

@@ -26,7 +26,7 @@ from gitreceive.engines.oci_registry.manifest import (
     read_manifest,
 )
 from gitreceive.engines.oci_registry.reference import Repository, parse_reference
-from gitreceive.engines.oci_registry.transport import Call, Patience, Transport
+from gitreceive.engines.oci_registry.transport import Call, Errand, Patience, Transport
 from gitreceive.errors import ConfigError, GitreceiveError, RegistryError, UsageError
 from gitreceive.model import Blob, Build, Check, Digest, ImageRef, Layer
 from gitreceive.ports import Log
@@ -73,16 +73,16 @@ class OciRegistry:
                 f"{build.engine_image[:19]} is in the Docker engine", hint="publish it through Docker"
             )
         place = self._place(repository)
-        base = self._base(build, cancel)
+        base = self._together([partial(self._base, build)], cancel, log)[0]
         image = assemble(base, build)
         origin = Repository.parse(base.ref.repository) if base.ref else None
         tasks = [partial(self._bring, place, origin, log, blob) for blob in base.layers]
         tasks += [partial(self._deliver, place, log, layer) for layer in build.layers]
         tasks.append(partial(self._offer, place, image.config))
-        outcome = self._together(tasks, cancel)
+        outcome = self._together(tasks, cancel, log)
         _tell(log, (*base.layers, *(layer.blob for layer in build.layers)), outcome)
         put = partial(blobs.put_manifest, self._transport, place, image.manifest, MANIFEST)
-        ref = ImageRef(str(place), self._together([put], cancel)[0])
+        ref = ImageRef(str(place), self._together([put], cancel, log)[0])
         self._remember(image.manifest)
         self._remember(image.config)
         log.detail(f"digest {ref.digest}")
@@ -90,26 +90,32 @@ class OciRegistry:
 
     def layers(self, image: ImageRef) -> Mapping[Digest, Blob]:
         place = Repository.parse(image.repository)
-        cancel = Cancellation()
-        found = self._manifest(place, image.digest, cancel)
-        if found is None or not blobs.has_manifest(self._transport, place, image.digest, cancel):
+        errand = Errand()
+        found = self._manifest(place, image.digest, errand)
+        if found is None or not blobs.has_manifest(self._transport, place, image.digest, errand):
             return {}
         look = [
             partial(blobs.exists, self._transport, place, blob.digest)
             for blob in (found.config, *found.layers)
         ]
-        if not all(self._together(look, cancel)):
+        if not all(self._together(look, errand)):
             return {}
-        config = parse(self._document(place, found.config.digest, cancel), str(image))
-        return dict(zip(diff_ids(config, str(image)), found.layers, strict=False))
+        config = parse(self._document(place, found.config.digest, errand), str(image))
+        plain = diff_ids(config, str(image))
+        if len(plain) != len(found.layers):
+            raise RegistryError(
+                f"the config and the manifest of {image} disagree",
+                hint="push again with: git push -o nocache",
+            )
+        return dict(zip(plain, found.layers, strict=True))
 
     def size(self, image: ImageRef) -> int:
-        return self._must_have(image, Cancellation()).size
+        return self._must_have(image, Errand()).size
 
     def check(self) -> Iterator[Check]:
         """That the registry answers, and that it takes uploads."""
         place = self._place("gitreceive-check")
-        impatient = Cancellation()
+        impatient = Errand()
         try:
             accept = frozenset({200, 401})
             self._transport.once(Call("GET", self._host, "/v2/", accept=accept), impatient)
@@ -140,22 +146,24 @@ class OciRegistry:
         """
         origin, name = parse_reference(reference)
         place = self._place(repository)
-        raw, media_type = self._one_image(origin, name, cancel)
+        raw, media_type = self._together([partial(self._one_image, origin, name)], cancel, log)[0]
         manifest = read_manifest(raw, reference)
         log.detail(f"copying {reference} ({human(manifest.size)})")
         parts = (manifest.config, *manifest.layers)
-        self._together([partial(self._bring, place, origin, log, blob) for blob in parts], cancel)
-        digest = blobs.put_manifest(self._transport, place, raw, media_type, cancel)
+        self._together([partial(self._bring, place, origin, log, blob) for blob in parts], cancel, log)
+        put = partial(blobs.put_manifest, self._transport, place, raw, media_type)
+        digest = self._together([put], cancel, log)[0]
         log.detail(f"digest {digest}")
         return ImageRef(str(place), digest)
 
     def blobs(self, image: ImageRef) -> tuple[Blob, ...]:
         """The layers of an image as they are stored, bottom first. Raises RegistryError."""
-        return self._must_have(image, Cancellation()).layers
+        return self._must_have(image, Errand()).layers
 
     def fetch(self, image: ImageRef, blob: Blob, path: Path, cancel: Cancellation) -> None:
         """Download one layer, checked, to ``path``. Raises RegistryError, CanceledError."""
-        blobs.fetch(self._transport, Repository.parse(image.repository), blob, path, cancel)
+        place = Repository.parse(image.repository)
+        self._together([partial(blobs.fetch, self._transport, place, blob, path)], cancel)
 
     def _place(self, repository: str) -> Repository:
         try:
@@ -171,16 +179,16 @@ class OciRegistry:
             )
         return place
 
-    def _base(self, build: Build, cancel: Cancellation) -> Base:
+    def _base(self, build: Build, errand: Errand) -> Base:
         if build.run_image is None:
             return EMPTY_BASE
         place = Repository.parse(build.run_image.repository)
-        manifest = self._must_have(build.run_image, cancel)
-        config = parse(self._document(place, manifest.config.digest, cancel), str(build.run_image))
+        manifest = self._must_have(build.run_image, errand)
+        config = parse(self._document(place, manifest.config.digest, errand), str(build.run_image))
         return Base(build.run_image, manifest.layers, config)
 
-    def _must_have(self, image: ImageRef, cancel: Cancellation) -> Manifest:
-        manifest = self._manifest(Repository.parse(image.repository), image.digest, cancel)
+    def _must_have(self, image: ImageRef, errand: Errand) -> Manifest:
+        manifest = self._manifest(Repository.parse(image.repository), image.digest, errand)
         if manifest is None:
             raise RegistryError(
                 f"the registry no longer has {image}",
@@ -188,27 +196,27 @@ class OciRegistry:
             )
         return manifest
 
-    def _manifest(self, place: Repository, digest: Digest, cancel: Cancellation) -> Manifest | None:
+    def _manifest(self, place: Repository, digest: Digest, errand: Errand) -> Manifest | None:
         raw = self._recall(digest)
         if raw is None:
-            found = blobs.read_manifest(self._transport, place, digest, cancel)
+            found = blobs.read_manifest(self._transport, place, digest, errand)
             if found is None:
                 return None
             raw = self._remember(found[0])
         chosen = choose(raw, f"{place}@{digest}")
-        return self._manifest(place, chosen, cancel) if chosen else read_manifest(raw, f"{place}@{digest}")
+        return self._manifest(place, chosen, errand) if chosen else read_manifest(raw, f"{place}@{digest}")
 
-    def _one_image(self, origin: Repository, reference: str, cancel: Cancellation) -> tuple[bytes, str]:
+    def _one_image(self, origin: Repository, reference: str, errand: Errand) -> tuple[bytes, str]:
         source = f"{origin}{'@' if reference.startswith('sha256:') else ':'}{reference}"
-        found = blobs.read_manifest(self._transport, origin, reference, cancel)
+        found = blobs.read_manifest(self._transport, origin, reference, errand)
         if found is None:
             raise RegistryError(f"there is no image {source}", hint="see that its name and tag are right")
         chosen = choose(found[0], source)
-        return self._one_image(origin, chosen, cancel) if chosen else found
+        return self._one_image(origin, chosen, errand) if chosen else found
 
-    def _document(self, place: Repository, digest: Digest, cancel: Cancellation) -> bytes:
+    def _document(self, place: Repository, digest: Digest, errand: Errand) -> bytes:
         raw = self._recall(digest)
-        return raw if raw is not None else self._remember(blobs.read(self._transport, place, digest, cancel))
+        return raw if raw is not None else self._remember(blobs.read(self._transport, place, digest, errand))
 
     def _recall(self, digest: Digest) -> bytes | None:
         with self._lock:
@@ -221,8 +229,8 @@ class OciRegistry:
                 self._documents.popitem(last=False)
         return content
 
-    def _deliver(self, place: Repository, log: Log, layer: Layer, cancel: Cancellation) -> str:
-        if blobs.exists(self._transport, place, layer.blob.digest, cancel):
+    def _deliver(self, place: Repository, log: Log, layer: Layer, errand: Errand) -> str:
+        if blobs.exists(self._transport, place, layer.blob.digest, errand):
             return "held"
         if layer.path is None:
             raise RegistryError(
@@ -230,37 +238,39 @@ class OciRegistry:
                 hint="build it anew: git push -o nocache",
             )
         log.detail(f"sending {layer.title} ({human(layer.blob.size)})")
-        blobs.send_file(self._transport, place, layer.blob, layer.path, cancel)
+        blobs.send_file(self._transport, place, layer.blob, layer.path, errand)
         return "sent"
 
-    def _offer(self, place: Repository, config: bytes, cancel: Cancellation) -> str:
-        if not blobs.exists(self._transport, place, digest_of(config), cancel):
-            blobs.send_bytes(self._transport, place, config, cancel)
+    def _offer(self, place: Repository, config: bytes, errand: Errand) -> str:
+        if not blobs.exists(self._transport, place, digest_of(config), errand):
+            blobs.send_bytes(self._transport, place, config, errand)
         return "config"
 
     def _bring(
-        self, place: Repository, origin: Repository | None, log: Log, blob: Blob, cancel: Cancellation
+        self, place: Repository, origin: Repository | None, log: Log, blob: Blob, errand: Errand
     ) -> str:
-        if blobs.exists(self._transport, place, blob.digest, cancel):
+        if blobs.exists(self._transport, place, blob.digest, errand):
             return "held"
         if origin is None:
             raise RegistryError(f"nobody has the layer {blob.digest}", hint="create the stack again")
         near = origin.host == place.host
-        if near and blobs.mount(self._transport, place, blob.digest, origin, cancel):
+        if near and blobs.mount(self._transport, place, blob.digest, origin, errand):
             return "mounted"
         with tempfile.TemporaryDirectory(prefix="gitreceive-copy-") as folder:
             path = Path(folder) / blob.digest.short
-            blobs.fetch(self._transport, origin, blob, path, cancel)
+            blobs.fetch(self._transport, origin, blob, path, errand)
             if blob.media_type != CONFIG:
                 log.detail(f"sending layer {blob.digest.short} ({human(blob.size)})")
-            blobs.send_file(self._transport, place, blob, path, cancel)
+            blobs.send_file(self._transport, place, blob, path, errand)
         return "sent"
 
-    def _together(self, tasks: Sequence[Callable[[Cancellation], T]], cancel: Cancellation) -> list[T]:
+    def _together(
+        self, tasks: Sequence[Callable[[Errand], T]], cancel: Cancellation, log: Log | None = None
+    ) -> list[T]:
         """Run all side by side. The first that fails, or a request to stop, stops the others; the caller does not wait for them."""
-        stop = Cancellation()
+        stop = Errand(log.warn) if log else Errand()
 
-        def run(task: Callable[[Cancellation], T]) -> T:
+        def run(task: Callable[[Errand], T]) -> T:
             stop.raise_if_requested()
             return task(stop)
 

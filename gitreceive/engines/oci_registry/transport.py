@@ -3,7 +3,6 @@
 import json
 import ssl
 import threading
-import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -38,29 +37,43 @@ class PassingError(RegistryError):
         self.after = after
 
 
+class Errand(Cancellation):
+    """What calls are made for: it can be stopped, and is told why it takes longer."""
+
+    def __init__(self, warn: Callable[[str], None] | None = None) -> None:
+        super().__init__()
+        self._warn = warn
+
+    def say(self, text: str) -> None:
+        if self._warn:
+            self._warn(text)
+
+
 @dataclass(frozen=True)
 class Patience:
-    """How long to go on trying: at most ``attempts``, and no new one ``seconds`` after the first."""
+    """How long to go on trying: at most ``attempts``, and ``seconds`` of pauses between them."""
 
     attempts: int = 6
-    seconds: float = 90.0
+    seconds: float = 60.0
     first: float = 0.2
 
-    def retry(self, action: Callable[[], T], cancel: Cancellation) -> T:
+    def retry(self, action: Callable[[], T], errand: Errand) -> T:
         """Call ``action`` until it does not raise PassingError, with growing, jittered pauses. Raises RegistryError."""
-        deadline = time.monotonic() + self.seconds
-        for attempt in range(self.attempts):
-            cancel.raise_if_requested()
+        paused = 0.0
+        for attempt in range(1, self.attempts + 1):
+            errand.raise_if_requested()
             try:
                 return action()
             except PassingError as error:
                 pause = max(error.after, SystemRandom().uniform(0.5, 1.0) * self.first * 2**attempt)
-                if attempt + 1 == self.attempts or time.monotonic() + pause > deadline:
+                paused += pause
+                if attempt == self.attempts or paused > self.seconds:
                     raise RegistryError(
-                        f"{error.message} (tried {attempt + 1} times)",
+                        f"{error.message} (tried {attempt} time{'s' if attempt > 1 else ''})",
                         hint=error.hint or "see that the registry is up, then push again",
                     ) from error
-            cancel.wait(pause)
+                errand.say(f"{error.message}; trying again in {pause:.1f} s")
+            errand.wait(pause)
         raise RegistryError("the registry was not asked", hint="allow at least one attempt")
 
 
@@ -125,21 +138,21 @@ class Transport:
         for client in clients.values():
             client.close()
 
-    def send(self, call: Call, cancel: Cancellation) -> Answer:
+    def send(self, call: Call, errand: Errand) -> Answer:
         """The answer, after as many attempts as patience allows. Raises RegistryError, CanceledError."""
-        return self.patience.retry(lambda: self.once(call, cancel), cancel)
+        return self.patience.retry(lambda: self.once(call, errand), errand)
 
-    def once(self, call: Call, cancel: Cancellation) -> Answer:
+    def once(self, call: Call, errand: Errand) -> Answer:
         """One attempt. Raises PassingError where another may succeed, RegistryError, CanceledError."""
         url = self._url(call)
         # an upload may be sent on to another host: it gets no login of this one
         own = _origin(url) == _origin(self._base(call.host))
         header = self._authorizer.header(call.host, call.scopes) if own else None
-        answer = self._exchange(call, url, header, cancel)
+        answer = self._exchange(call, url, header, errand)
         if answer.status == 401 and own:
             challenge = answer.headers.get("www-authenticate", "")
-            header = self._authorizer.answer(call.host, call.scopes, challenge, cancel)
-            answer = self._exchange(call, url, header, cancel)
+            header = self._authorizer.answer(call.host, call.scopes, challenge, errand)
+            answer = self._exchange(call, url, header, errand)
         if answer.status in call.accept:
             return answer
         raise refusal(call, answer)
@@ -157,20 +170,20 @@ class Transport:
             )
         return call.path
 
-    def _exchange(self, call: Call, url: str, authorization: str | None, cancel: Cancellation) -> Answer:
-        headers = {"User-Agent": "gitreceive", **call.headers}
+    def _exchange(self, call: Call, url: str, authorization: str | None, errand: Errand) -> Answer:
+        headers = {"User-Agent": "gitreceive", "Accept-Encoding": "identity", **call.headers}
         if authorization:
             headers["Authorization"] = authorization
         if call.body:
             headers["Content-Length"] = str(call.body.length)
-        content = _watched(call.body.open(), cancel) if call.body else None
+        content = _watched(call.body.open(), errand) if call.body else None
         follow = call.method in {"GET", "HEAD"}
         try:
             client = self._client(url)
             request = client.build_request(call.method, url, headers=headers, content=content)
             response = client.send(request, stream=True, follow_redirects=follow)
             try:
-                return Answer(response.status_code, response.headers, _read(response, call, cancel))
+                return Answer(response.status_code, response.headers, _read(response, call, errand))
             finally:
                 response.close()
         except (
@@ -188,11 +201,11 @@ class Transport:
             ) from error
 
     def _ask(
-        self, method: str, url: str, headers: Mapping[str, str], body: bytes | None, cancel: Cancellation
+        self, method: str, url: str, headers: Mapping[str, str], body: bytes | None, errand: Errand
     ) -> bytes:
         host = urlsplit(url).netloc
         call = Call(method, host, url, headers=headers, body=Body.of(body) if body is not None else None)
-        answer = self._exchange(call, url, None, cancel)
+        answer = self._exchange(call, url, None, errand)
         if answer.status == 200:
             return answer.content
         if answer.status in _PASSING:
@@ -274,16 +287,16 @@ def _unreachable(call: Call, error: httpx.HTTPError) -> RegistryError:
     return PassingError(f"the registry {call.host} {kind}: {error or type(error).__name__}", hint=hint)
 
 
-def _read(response: httpx.Response, call: Call, cancel: Cancellation) -> bytes:
+def _read(response: httpx.Response, call: Call, errand: Errand) -> bytes:
     if call.save and response.status_code in call.accept:
         with call.save.open("wb") as file:
             for piece in response.iter_raw(_PIECE):
-                cancel.raise_if_requested()
+                errand.raise_if_requested()
                 file.write(piece)
         return b""
     content = bytearray()
     for piece in response.iter_bytes():
-        cancel.raise_if_requested()
+        errand.raise_if_requested()
         content += piece
         if len(content) > _MAX_DOCUMENT:
             raise RegistryError(
@@ -292,9 +305,9 @@ def _read(response: httpx.Response, call: Call, cancel: Cancellation) -> bytes:
     return bytes(content)
 
 
-def _watched(pieces: Iterator[bytes], cancel: Cancellation) -> Iterator[bytes]:
+def _watched(pieces: Iterator[bytes], errand: Errand) -> Iterator[bytes]:
     for piece in pieces:
-        cancel.raise_if_requested()
+        errand.raise_if_requested()
         yield piece
 
 

@@ -77,20 +77,16 @@ class Made:
 def finish(source: Path, target: Path, suite: str, programs: Sequence[Program], cancel: Cancellation) -> Made:
     """Write ``target``, a compressed layer, from the tree in the tar file ``source``. The same packages give the same bytes.
 
-    Raises BuildError where the tree is not a Debian one, CanceledError.
+    Raises BuildError where the tree is cut off or not a Debian one, CanceledError.
     """
-    packages: tuple[str, ...] = ()
-    with target.open("wb") as file, _Compressed(file) as compressed:
-        with (
-            tarfile.open(source, "r|") as tree,
-            tarfile.open(fileobj=compressed, mode="w|", format=tarfile.PAX_FORMAT) as layer,
-        ):
-            for entry in tree:
-                cancel.raise_if_requested()
-                found = _carry_over(entry, tree, layer, suite)
-                packages = found or packages
-            _add(layer, programs)
-        compressed.finish()
+    try:
+        with target.open("wb") as file, _Compressed(file) as compressed:
+            packages = _write(source, compressed, suite, programs, cancel)
+            compressed.finish()
+    except (tarfile.TarError, OSError) as error:
+        raise BuildError(
+            f"the layer cannot be written: {error}", hint="see that the disk is not full"
+        ) from error
     if not packages:
         raise BuildError("the tree has no dpkg status", hint="see that mmdebstrap ran to its end")
     return Made(compressed.diff_id, compressed.digest, compressed.size, packages)
@@ -111,6 +107,21 @@ def read_packages(status: bytes) -> tuple[str, ...]:
 def plain_name(name: str) -> str:
     """A member's name without ``./`` before and ``/`` behind."""
     return name.removeprefix("./").strip("/")
+
+
+def _write(
+    source: Path, target: "_Compressed", suite: str, programs: Sequence[Program], cancel: Cancellation
+) -> tuple[str, ...]:
+    packages: tuple[str, ...] = ()
+    with (
+        tarfile.open(source, "r|") as tree,
+        tarfile.open(fileobj=target, mode="w|", format=tarfile.PAX_FORMAT) as layer,
+    ):
+        for entry in tree:
+            cancel.raise_if_requested()
+            packages = _carry_over(entry, tree, layer, suite) or packages
+        _add(layer, programs)
+    return packages
 
 
 def _carry_over(
