@@ -79,7 +79,9 @@ def _fastapi(target: str, path: Path, has: Callable[[str], bool]) -> Start:
     warning = "" if has("uvicorn") else "uvicorn is not installed: add it to the dependencies"
     factory = "--factory " if target.endswith("()") else ""
     return Start(
-        with_port(f'uvicorn {factory}{target.removesuffix("()")} --host 0.0.0.0 --port "$PORT" --no-access-log'),
+        with_port(
+            f'uvicorn {factory}{target.removesuffix("()")} --host 0.0.0.0 --port "$PORT" --no-access-log'
+        ),
         because,
         warning,
     )

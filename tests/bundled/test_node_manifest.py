@@ -1,0 +1,107 @@
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from nodepack import detection
+from nodepack.cnb import Refusal
+from nodepack.manifest import Manifest, read_manifest
+from nodepack.modules import explain
+from nodepack.start import find_start, needs_npm
+
+
+def _manifest(app: Path, lock: dict[str, Any] | None = None, **package: Any) -> Manifest:
+    (app / "package.json").write_text(json.dumps(package))
+    if lock is not None:
+        (app / "package-lock.json").write_text(json.dumps(lock))
+    return read_manifest(app)
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ('{"name": "a",\n}', "line 2, column 1"),
+        ("[]", "not a JSON object"),
+        ('{"scripts": []}', "scripts must be an object of strings"),
+        ('{"engines": {"node": 20}}', "engines must be an object of strings"),
+    ],
+)
+def test_a_broken_package_json_is_refused_with_the_place(tmp_path: Path, text: str, words: str) -> None:
+    (tmp_path / "package.json").write_text(text)
+    with pytest.raises(Refusal, match=words) as refusal:
+        read_manifest(tmp_path)
+    assert refusal.value.hint
+
+
+@pytest.mark.parametrize(
+    ("locks", "words"),
+    [
+        (["yarn.lock"], "yarn.lock is Yarn's"),
+        (["pnpm-lock.yaml"], "pnpm-lock.yaml is pnpm's"),
+        (["package-lock.json", "yarn.lock"], "package-lock.json and yarn.lock"),
+    ],
+)
+def test_another_managers_lock_is_refused_by_name(tmp_path: Path, locks: list[str], words: str) -> None:
+    for name in locks:
+        (tmp_path / name).write_text("{}")
+    with pytest.raises(Refusal, match=words):
+        _manifest(tmp_path)
+
+
+def test_committed_modules_are_refused_but_a_link_is_not(tmp_path: Path) -> None:
+    (tmp_path / "elsewhere").mkdir()
+    (tmp_path / "node_modules").symlink_to("elsewhere")
+    assert _manifest(tmp_path).lock is None
+    (tmp_path / "node_modules").unlink()
+    (tmp_path / "node_modules").mkdir()
+    with pytest.raises(Refusal, match="node_modules/ is committed"):
+        read_manifest(tmp_path)
+
+
+def test_development_dependencies_are_seen_in_the_lock_too(tmp_path: Path) -> None:
+    assert not _manifest(tmp_path, lock={"packages": {"": {}}}).has_development
+    assert _manifest(tmp_path, lock={"packages": {"node_modules/a": {"dev": True}}}).has_development
+    assert _manifest(tmp_path, devDependencies={"a": "1"}).has_development
+
+
+@pytest.mark.parametrize(
+    ("package", "command"),
+    [
+        ({"scripts": {"start": "node server.js"}}, ("node", "server.js")),
+        ({"scripts": {"start": "next start -p $PORT"}}, ("bash", "-c", "next start -p $PORT")),
+        ({"scripts": {"start": "A=1 node x.js"}}, ("bash", "-c", "A=1 node x.js")),
+        ({"scripts": {"prestart": "a", "start": "b"}}, ("bash", "-c", "a && b")),
+        ({"main": "index.js"}, ("node", "index.js")),
+        ({"main": "missing.js"}, ("node", "index.js")),
+    ],
+)
+def test_the_start_command_goes_without_npm(
+    tmp_path: Path, package: dict[str, Any], command: tuple[str, ...]
+) -> None:
+    (tmp_path / "index.js").write_text("")
+    start = find_start(tmp_path, _manifest(tmp_path, **package))
+    assert start is not None
+    assert start.command == command
+
+
+def test_npm_is_in_the_image_only_where_a_process_needs_it(tmp_path: Path) -> None:
+    assert not needs_npm(tmp_path, _manifest(tmp_path, scripts={"start": "node a.js"}))
+    assert needs_npm(tmp_path, _manifest(tmp_path, scripts={"start": "npm run serve"}))
+    (tmp_path / "Procfile").write_text("web: npm start\n")
+    assert needs_npm(tmp_path, _manifest(tmp_path))
+
+
+def test_detection_names_a_misspelling(tmp_path: Path) -> None:
+    (tmp_path / "pakage.json").write_text("{}")
+    assert "pakage.json: is it misspelt?" in detection.decide(tmp_path).reason
+    (tmp_path / "package.json").write_text("{}")
+    assert detection.decide(tmp_path).passed
+
+
+def test_npms_failure_gets_a_hint() -> None:
+    assert "commit package-lock.json" in explain(
+        [
+            "npm error `npm ci` can only install packages when your package.json and package-lock.json are in sync."
+        ]
+    )
+    assert "words are above" in explain(["npm error something"])

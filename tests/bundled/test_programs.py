@@ -1,0 +1,298 @@
+"""``bin/detect`` and ``bin/build``, run as a lifecycle runs them. Packages come from a folder; nothing is fetched."""
+
+import base64
+import hashlib
+import json
+import os
+import subprocess
+import sys
+import tomllib
+import zipfile
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+BUILDPACKS = ROOT / "buildpacks"
+APPS = ROOT / "tests" / "apps"
+
+
+@dataclass(frozen=True)
+class Outcome:
+    status: int
+    output: str
+
+
+@dataclass(frozen=True)
+class Bench:
+    """An app's folder, a layers folder that stays from build to build, and an index that is a folder of wheels."""
+
+    folder: Path
+
+    @property
+    def app(self) -> Path:
+        return self.folder / "app"
+
+    @property
+    def layers(self) -> Path:
+        return self.folder / "layers"
+
+    def detect(self, name: str) -> Outcome:
+        return self._run(name, "detect", [self.folder / "platform", self.folder / "plan"])
+
+    def build(self, name: str, **env: str) -> Outcome:
+        self.layers.mkdir(exist_ok=True)
+        return self._run(name, "build", [self.layers, self.folder / "platform", self.folder / "plan"], **env)
+
+    def restore(self) -> None:
+        """What a lifecycle leaves of a cached layer: its content, and its TOML without types."""
+        for path in self.layers.glob("*.toml"):
+            if path.name in ("launch.toml", "store.toml") or not self.toml(path.stem)["types"]["cache"]:
+                path.unlink()
+            else:
+                lines = path.read_text().splitlines(keepends=True)
+                start = next((i for i, line in enumerate(lines) if line.startswith("[metadata")), len(lines))
+                path.write_text("".join(lines[start:]))
+
+    def toml(self, name: str) -> dict[str, Any]:
+        return tomllib.loads((self.layers / f"{name}.toml").read_text())
+
+    def processes(self) -> dict[str, list[str]]:
+        return {p["type"]: p["command"] for p in self.toml("launch").get("processes", [])}
+
+    def inputs(self) -> list[str]:
+        return list(self.toml("store")["metadata"]["gitreceive"]["inputs"])
+
+    def _run(self, name: str, program: str, arguments: list[Path], **env: str) -> Outcome:
+        wheels = str(self.folder / "wheels")
+        given = {
+            "PATH": os.environ["PATH"],
+            "HOME": str(self.folder / "home"),
+            "CNB_BUILDPACK_DIR": str(BUILDPACKS / name),
+            "UV_NO_INDEX": "1",
+            "UV_FIND_LINKS": wheels,
+            "UV_NO_CONFIG": "1",
+            "PIP_NO_INDEX": "1",
+            "PIP_FIND_LINKS": wheels,
+            "PIP_CONFIG_FILE": os.devnull,
+        }
+        done = subprocess.run(
+            [BUILDPACKS / name / "bin" / program, *arguments],
+            cwd=self.app,
+            env={**given, **env},
+            capture_output=True,
+            text=True,
+            timeout=120,
+        )
+        assert done.stderr == ""
+        return Outcome(done.returncode, done.stdout)
+
+
+@pytest.fixture
+def bench(tmp_path: Path) -> Bench:
+    if not Path("/usr/bin/python3").exists():
+        pytest.skip("the buildpacks' programs need /usr/bin/python3")
+    for name in ("app", "platform", "wheels"):
+        (tmp_path / name).mkdir()
+    (tmp_path / "plan").write_text("")
+    return Bench(tmp_path)
+
+
+def _wheel(bench: Bench, name: str, version: str) -> None:
+    """A package of one module and one program, as small as a wheel can be (PEP 427)."""
+    folder = f"{name}-{version}.dist-info"
+    files = {
+        f"{name}.py": f"VERSION = {version!r}\ndef main():\n    print(VERSION)\n",
+        f"{folder}/METADATA": f"Metadata-Version: 2.1\nName: {name}\nVersion: {version}\n",
+        f"{folder}/WHEEL": "Wheel-Version: 1.0\nRoot-Is-Purelib: true\nTag: py3-none-any\n",
+        f"{folder}/entry_points.txt": f"[console_scripts]\n{name} = {name}:main\n",
+    }
+    record = []
+    for path, text in files.items():
+        digest = base64.urlsafe_b64encode(hashlib.sha256(text.encode()).digest()).rstrip(b"=").decode()
+        record.append(f"{path},sha256={digest},{len(text)}")
+    files[f"{folder}/RECORD"] = "\n".join([*record, f"{folder}/RECORD,,", ""])
+    with zipfile.ZipFile(bench.folder / "wheels" / f"{name}-{version}-py3-none-any.whl", "w") as archive:
+        for path, text in files.items():
+            archive.writestr(path, text)
+
+
+def _installed(bench: Bench) -> set[str]:
+    return {path.name for path in bench.layers.glob("dependencies/lib/python*/site-packages/*.py")} - {
+        "_virtualenv.py"
+    }
+
+
+def _python_app(bench: Bench, requirements: str) -> None:
+    (bench.app / "requirements.txt").write_text(requirements)
+    (bench.app / "main.py").write_text("print('hello')\n")
+
+
+def test_python_installs_what_is_declared_into_a_layer_of_its_own(bench: Bench) -> None:
+    _wheel(bench, "alpha", "1.0")
+    _python_app(bench, "alpha\n")
+    assert bench.detect("python") == Outcome(0, "requirements.txt\n")
+    built = bench.build("python", SSL_CERT_FILE="")
+    assert built.status == 0, built.output
+    assert _installed(bench) == {"alpha.py"}
+    assert bench.toml("dependencies")["types"] == {"launch": True, "build": True, "cache": True}
+    assert bench.toml("cache")["types"] == {"launch": False, "build": False, "cache": True}
+    assert bench.processes() == {"web": ["python", "main.py"]}
+    program = subprocess.run(
+        [bench.layers / "dependencies/bin/alpha"], capture_output=True, text=True, check=True
+    )
+    assert program.stdout == "1.0\n"
+
+
+def test_python_leaves_the_layer_alone_while_nothing_changed(bench: Bench) -> None:
+    _wheel(bench, "alpha", "1.0")
+    _python_app(bench, "alpha\n")
+    bench.build("python")
+    module = next(bench.layers.glob("dependencies/lib/python*/site-packages/alpha.py"))
+    before = module.stat()
+    bench.restore()
+    built = bench.build("python")
+    assert built.status == 0
+    assert "Using the packages of the last build" in built.output
+    assert module.stat() == before
+    assert bench.toml("dependencies")["types"]["launch"]
+
+
+def test_python_removes_a_package_that_is_no_longer_declared(bench: Bench) -> None:
+    for name in ("alpha", "beta"):
+        _wheel(bench, name, "1.0")
+    _python_app(bench, "alpha\nbeta\n")
+    bench.build("python")
+    assert _installed(bench) == {"alpha.py", "beta.py"}
+    bench.restore()
+    _python_app(bench, "beta\n")
+    assert bench.build("python").status == 0
+    assert _installed(bench) == {"beta.py"}
+
+
+def test_python_does_not_trust_a_layer_that_a_failed_build_left(bench: Bench) -> None:
+    _wheel(bench, "alpha", "1.0")
+    _python_app(bench, "alpha\n")
+    bench.build("python")
+    bench.restore()
+    _python_app(bench, "alpha\nnosuch==1\n")
+    failed = bench.build("python")
+    assert failed.status == 1
+    assert "error: requirements.txt could not be installed" in failed.output
+    assert "nosuch" in failed.output
+    _python_app(bench, "alpha\n")
+    built = bench.build("python")
+    assert built.status == 0
+    assert "Using the packages of the last build" not in built.output
+
+
+def test_python_compiles_what_is_installed_so_that_a_fixed_time_does_not_make_it_stale(bench: Bench) -> None:
+    _wheel(bench, "alpha", "1.0")
+    _python_app(bench, "alpha\n")
+    bench.build("python")
+    compiled = next(bench.layers.glob("dependencies/lib/python*/site-packages/__pycache__/alpha.*.pyc"))
+    assert compiled.read_bytes()[4:8] == b"\x01\0\0\0"  # unchecked hash, PEP 552
+    bench.restore()
+    _wheel(bench, "alpha", "2.0")
+    _python_app(bench, "alpha==2.0\n")
+    bench.build("python")
+    program = subprocess.run(
+        [bench.layers / "dependencies/bin/alpha"], capture_output=True, text=True, check=True
+    )
+    assert program.stdout == "2.0\n"
+
+
+def test_python_says_what_the_stack_offers_where_another_version_is_asked_for(bench: Bench) -> None:
+    _python_app(bench, "")
+    (bench.app / ".python-version").write_text("3.99\n")
+    built = bench.build("python")
+    assert built.status == 1
+    assert "error: .python-version asks for Python 3.99, and this stack has 3." in built.output
+    assert "hint: ask for 3." in built.output
+
+
+def test_python_depends_on_its_requirements_alone_where_a_procfile_names_web(bench: Bench) -> None:
+    _wheel(bench, "alpha", "1.0")
+    _python_app(bench, "alpha\n")
+    bench.build("python")
+    assert "**/*.py" in bench.inputs()
+    (bench.app / "Procfile").write_text("web: python main.py\n")
+    bench.build("python")
+    assert "requirements.txt" in bench.inputs()
+    assert not any(pattern.startswith("**") for pattern in bench.inputs())
+    assert bench.processes() == {}
+
+
+def test_python_keeps_a_secret_out_of_layers_and_output(bench: Bench) -> None:
+    _wheel(bench, "alpha", "1.0")
+    _python_app(bench, "alpha\n")
+    (bench.folder / "platform" / "secrets").mkdir()
+    secret = "[global]\nindex-url = https://user:canary-3f9a@127.0.0.1:9/simple\n"
+    (bench.folder / "platform" / "secrets" / "pip.conf").write_text(secret)
+    built = bench.build("python")
+    assert built.status == 0, built.output
+    assert "canary-3f9a" not in built.output
+    files = [path for path in bench.layers.rglob("*") if path.is_file() and not path.is_symlink()]
+    assert not [path for path in files if b"canary-3f9a" in path.read_bytes()]
+
+
+def test_a_procfile_becomes_process_types(bench: Bench) -> None:
+    (bench.app / "Procfile").write_text("web: serve --port $PORT\nworker: work\n")
+    assert bench.detect("procfile") == Outcome(0, "Procfile\n")
+    assert bench.build("procfile").status == 0
+    assert bench.processes() == {
+        "web": ["bash", "-c", "serve --port $PORT"],
+        "worker": ["bash", "-c", "work"],
+    }
+    assert bench.inputs() == ["Procfile"]
+
+
+@pytest.mark.parametrize("name", ["python", "nodejs", "static", "procfile"])
+def test_an_empty_folder_is_nobodys(bench: Bench, name: str) -> None:
+    outcome = bench.detect(name)
+    assert outcome.status == 100
+    assert outcome.output.startswith("no ")
+    assert outcome.output.count("\n") == 1
+
+
+def test_a_refusal_is_an_error_and_a_hint(bench: Bench) -> None:
+    (bench.app / "package.json").write_text("{")
+    (bench.app / "Procfile").write_text("web")
+    for name in ("nodejs", "procfile"):
+        outcome = bench.build(name)
+        assert outcome.status == 1
+        assert "error: " in outcome.output
+        assert "hint: " in outcome.output
+        assert "Traceback" not in outcome.output
+
+
+SAMPLES = sorted(path.parent for path in APPS.glob("*/expect.json"))
+DETECTED = {
+    "broken-build": "python",
+    "crashing": "python",
+    "django": "python",
+    "dockerfile": None,
+    "express": "nodejs",
+    "fastapi-uv": "python",
+    "flask": "python",
+    "procfile-worker": "python",
+    "static": "static",
+    "undetected": None,
+}
+
+
+@pytest.mark.parametrize("sample", SAMPLES, ids=lambda path: path.name)
+def test_each_sample_is_detected_by_its_language_alone(bench: Bench, sample: Path) -> None:
+    at_sample = Bench(bench.folder)
+    os.rmdir(bench.app)
+    bench.app.symlink_to(sample)
+    passed = [name for name in ("python", "nodejs", "static") if at_sample.detect(name).status == 0]
+    wanted = DETECTED[sample.name]
+    assert passed == ([wanted] if wanted else [])
+    json.loads((sample / "expect.json").read_text())
+
+
+def test_the_programs_are_run_by_a_python_that_is_new_enough() -> None:
+    assert sys.version_info >= (3, 11)
