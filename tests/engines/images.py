@@ -75,7 +75,8 @@ def _root() -> bytes:
     with tarfile.open(fileobj=buffer, mode="w", dereference=True) as tar:
         for path in [executable, *modules, *_shared_libraries(linked)]:
             tar.add(path, str(path))
-        for link, aim in (("/usr/bin/python3", str(executable)), ("/bin/sh", str(_SHELL))):
+        links = {"/usr/bin/python3": str(executable), "/bin/sh": str(_SHELL), "/bin/sleep": str(_SHELL)}
+        for link, aim in links.items():
             if link != str(executable) and Path(aim).exists():
                 entry = tarfile.TarInfo(link)
                 entry.type, entry.linkname = tarfile.SYMTYPE, aim

@@ -1,0 +1,58 @@
+"""Build a Node.js app: Node.js, modules, build script, start command."""
+
+from collections.abc import Mapping
+
+from nodepack.cnb import Context, Process, Refusal, run, say
+from nodepack.manifest import Manifest, read_manifest
+from nodepack.modules import leave_production_modules, npm_env, provide_modules
+from nodepack.runtime import Runtime, provide_runtime
+from nodepack.start import Start, find_start, needs_npm
+
+
+def make(context: Context) -> None:
+    """The whole build. Raises Refusal."""
+    manifest = read_manifest(context.app)
+    runtime = provide_runtime(context, manifest, npm_at_launch=needs_npm(context.app, manifest))
+    env = npm_env(context, runtime)
+    _run_script(context, manifest, runtime, env, "heroku-prebuild")
+    provide_modules(context, manifest, runtime, env)
+    _run_script(
+        context,
+        manifest,
+        runtime,
+        env,
+        "heroku-postbuild" if "heroku-postbuild" in manifest.scripts else "build",
+    )
+    leave_production_modules(context)
+    context.layer("modules").set_env(
+        {"PATH.prepend": str(context.app / "node_modules" / ".bin"), "PATH.delim": ":"}, when="launch"
+    )
+    start = find_start(context.app, manifest)
+    _announce(context, start)
+    context.write_launch([Process("web", start.command, default=True)] if start else [])
+    context.write_inputs(["**"])
+
+
+def _run_script(
+    context: Context, manifest: Manifest, runtime: Runtime, env: Mapping[str, str], name: str
+) -> None:
+    if name not in manifest.scripts:
+        return
+    say(f"Running the script {name}: {manifest.scripts[name]}")
+    status, _ = run([str(runtime.npm), "run", "--silent", name], cwd=context.app, env=env)
+    if status:
+        raise Refusal(
+            f"the script {name} failed with status {status}",
+            f"`npm ci && npm run {name}` in a fresh clone shows the same; what it needs has to be in package.json",
+        )
+
+
+def _announce(context: Context, start: Start | None) -> None:
+    if start:
+        command = start.command[-1] if start.command[0] == "bash" else " ".join(start.command)
+        say(f"Process web: {command} ({start.because})")
+    elif not (context.app / "Procfile").is_file():
+        raise Refusal(
+            "no start command was found: no scripts.start, no main, no server.js or index.js",
+            'add "start" to the scripts in package.json, or a Procfile with a line such as: web: node serve.js',
+        )

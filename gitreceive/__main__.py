@@ -1,0 +1,5 @@
+"""``python -m gitreceive``."""
+
+from gitreceive.cli import main
+
+main()

@@ -1,0 +1,180 @@
+import sys
+from typing import TYPE_CHECKING
+
+import click
+
+from gitreceive import config
+from gitreceive.access import check_push, check_read, may_read
+from gitreceive.cli import remote
+from gitreceive.cli.common import actor, age, as_json, open_ledger, open_platform, print_json, print_table
+from gitreceive.errors import ConflictError, UsageError
+from gitreceive.model import App, AppName, Job, UserName
+
+if TYPE_CHECKING:
+    from gitreceive.ports import Platform
+
+
+@click.group("apps")
+def command() -> None:
+    """Apps: create, list, info, destroy."""
+
+
+@command.command("create")
+@click.argument("name")
+@click.option("--branch", help="The branch whose push deploys.  [default: the server's, main]")
+@click.option("--owner", help="The user it belongs to; on the server's own host only.")
+@as_json
+def create(name: str, branch: str | None, owner: str | None, as_json: bool) -> None:
+    r"""Make an app that can be pushed to.
+
+    \b
+    Example:
+      gitreceive apps create shop
+      git remote add deploy ssh://git@HOST:2222/shop
+    """
+    settings = config.load()
+    with open_platform() as platform:
+        who = actor(platform.ledger)
+        if owner and config.acting_user() is not None and owner != who.name:
+            raise UsageError("--owner is for the server's own host", hint="leave it out: the app is yours")
+        user = UserName.parse(owner or who.name)
+        app = platform.ledger.create_app(AppName.parse(name), user, branch or settings.policy.branch)
+        platform.sources.create(app.name, app.branch)
+    url = push_url(settings, app.name)
+    if as_json:
+        print_json({"name": app.name, "owner": app.owner, "branch": app.branch, "git_url": url})
+        return
+    click.echo(f"-----> {app.name} is there and belongs to {app.owner}", err=True)
+    click.echo(f"       git remote add deploy {url}", err=True)
+    click.echo(f"       git push deploy {app.branch}", err=True)
+    click.echo(url)
+
+
+@command.command("list")
+@as_json
+def list_(as_json: bool) -> None:
+    r"""The apps that you may see, with what is live.
+
+    \b
+    Example:
+      gitreceive apps list --json
+    """
+    with open_ledger() as ledger:
+        who = actor(ledger)
+        apps = [(app, ledger.current_release(app.name)) for app in ledger.apps() if may_read(who, app)]
+    if as_json:
+        print_json(
+            [
+                {
+                    "name": app.name,
+                    "owner": app.owner,
+                    "branch": app.branch,
+                    "release": release.number if release else None,
+                    "commit": release.commit if release else None,
+                }
+                for app, release in apps
+            ]
+        )
+        return
+    print_table(
+        ("app", "owner", "branch", "release", "commit", "since"),
+        [
+            (app.name, app.owner, app.branch)
+            + ((release.label, release.commit.short, age(release.created_at)) if release else ("-", "-", "-"))
+            for app, release in apps
+        ],
+        "There are no apps yet: gitreceive apps create NAME",
+    )
+
+
+@command.command("info")
+@click.argument("name", required=False)
+@as_json
+def info(name: str | None, as_json: bool) -> None:
+    r"""All about one app: what is live, from where, and where it answers.
+
+    \b
+    Example:
+      gitreceive apps info shop
+    """
+    with open_platform() as platform:
+        app = platform.ledger.app(remote.app_name(name))
+        check_read(actor(platform.ledger), app)
+        facts = _facts(platform, app)
+    if as_json:
+        print_json(facts)
+        return
+    for key, value in facts.items():
+        shown = ", ".join(map(str, value)) if isinstance(value, list) else value
+        click.echo(f"{key.replace('_', ' '):12} {'-' if shown in (None, '') else shown}")
+
+
+def _facts(platform: "Platform", app: App) -> dict[str, object]:
+    release = platform.ledger.current_release(app.name)
+    newest = platform.ledger.jobs(app.name, 1)
+    return {
+        "name": app.name,
+        "owner": app.owner,
+        "branch": app.branch,
+        "git_url": push_url(config.load(), app.name),
+        "url": platform.target.url(app.name) if release else None,
+        "release": release.label if release else None,
+        "commit": release.commit if release else None,
+        "image": str(release.image.ref) if release else None,
+        "buildpacks": list(release.image.buildpacks) if release else [],
+        "processes": [process.name for process in release.services] if release else [],
+        "last_build": f"{newest[0].id} ({newest[0].state})" if newest else None,
+    }
+
+
+@command.command("destroy")
+@click.argument("name")
+@click.option("--confirm", metavar="NAME", help="The app's name once more, for scripts.")
+def destroy(name: str, confirm: str | None) -> None:
+    r"""Remove an app: what runs, its repository, its builds and releases. There is no way back.
+
+    \b
+    Example:
+      gitreceive apps destroy shop --confirm shop
+    """
+    with open_platform() as platform:
+        app = platform.ledger.app(AppName.parse(name))
+        check_push(actor(platform.ledger), app)
+        _confirm(app.name, confirm)
+        jobs = platform.ledger.jobs(app.name, sys.maxsize)
+        _require_quiet(jobs)
+        click.echo(f"-----> Removing what runs of {app.name}", err=True)
+        platform.target.destroy(app.name)
+        platform.builder.forget(app.name)
+        platform.sources.delete(app.name)
+        for job in jobs:
+            platform.logbook.delete(job.id)
+        platform.ledger.delete_app(app.name)
+    click.echo(f"-----> {app.name} is gone", err=True)
+
+
+def _require_quiet(jobs: tuple[Job, ...]) -> None:
+    under_way = next((job for job in jobs if not job.state.ended), None)
+    if under_way is not None:
+        raise ConflictError(
+            f"build {under_way.id} of {under_way.app} is {under_way.state}",
+            hint=f"wait for it, or stop it: gitreceive builds cancel {under_way.id}",
+        )
+
+
+def _confirm(name: str, given: str | None) -> None:
+    if given is None and sys.stdin.isatty():
+        given = click.prompt(
+            f" !     This removes {name} and all its releases. Type its name to go on", err=True
+        )
+    if given is None:
+        raise UsageError(f"{name} was not removed", hint=f"add --confirm {name}")
+    if given != name:
+        raise UsageError(f"{name} was not removed: {given[:60]!r} is not its name")
+
+
+def push_url(settings: config.Settings, app: AppName) -> str:
+    """What developers give to ``git remote add``."""
+    host, port = config.parse_listen(settings.ssh_listen)
+    shown = settings.public_host or host
+    return f"ssh://git@{f'[{shown}]' if ':' in shown else shown}:{port}/{app}"

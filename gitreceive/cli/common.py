@@ -1,0 +1,118 @@
+"""What commands share: who acts, the ledger and the platform, tables and JSON."""
+
+import json
+from collections.abc import Callable, Iterable, Sequence
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import click
+
+from gitreceive import config
+from gitreceive.access import LOCAL_ADMINISTRATOR, check_read
+from gitreceive.cli import remote
+from gitreceive.errors import UsageError
+from gitreceive.model import App, User, UserName
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from gitreceive.ports import Ledger, Platform
+
+_Command = TypeVar("_Command", bound=Callable[..., Any])
+
+as_json = click.option("--json", "as_json", is_flag=True, help="Print JSON for programs.")
+
+
+def app_option(command: _Command) -> _Command:
+    return click.option(
+        "-a", "--app", "app", metavar="NAME", help="The app; else that of the git remote 'deploy'."
+    )(command)
+
+
+@contextmanager
+def open_ledger() -> "Iterator[Ledger]":
+    from gitreceive import wiring
+
+    ledger = wiring.ledger(config.load())
+    try:
+        yield ledger
+    finally:
+        ledger.close()
+
+
+@contextmanager
+def open_platform() -> "Iterator[Platform]":
+    from gitreceive import wiring
+
+    platform = wiring.platform(config.load())
+    try:
+        yield platform
+    finally:
+        platform.ledger.close()
+
+
+def actor(ledger: "Ledger") -> User:
+    """Over SSH the user whose key it was; on the server's own host the administrator. Raises NotFoundError."""
+    name = config.acting_user()
+    return LOCAL_ADMINISTRATOR if name is None else ledger.user(UserName.parse(name))
+
+
+def own_app(ledger: "Ledger", given: str | None) -> App:
+    """The app that is meant, which the actor may see and change. Raises NotFoundError, ForbiddenError, UsageError."""
+    app = ledger.app(remote.app_name(given))
+    check_read(actor(ledger), app)
+    return app
+
+
+def print_json(value: object) -> None:
+    click.echo(json.dumps(value, indent=2, default=_plain))
+
+
+def print_table(columns: Sequence[str], rows: Iterable[Sequence[object]], empty: str) -> None:
+    """Aligned columns on stdout; ``empty`` on stderr where there are no rows."""
+    body = [[str(cell) for cell in row] for row in rows]
+    if not body:
+        click.echo(empty, err=True)
+        return
+    widths = [max(len(row[i]) for row in [list(columns), *body]) for i in range(len(columns))]
+    for row in [[c.upper() for c in columns], *body]:
+        click.echo("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip())
+
+
+def age(moment: datetime) -> str:
+    """How long ago, in one unit: 12s, 5m, 3h, 8d."""
+    return duration((datetime.now(UTC) - moment).total_seconds())
+
+
+def duration(seconds: float) -> str:
+    for unit, size in (("d", 86400), ("h", 3600), ("m", 60)):
+        if seconds >= size:
+            return f"{int(seconds // size)}{unit}"
+    return f"{max(0, int(seconds))}s"
+
+
+def byte_count(size: float) -> str:
+    """Decimal units, as registries and shops count: 12.3 kB."""
+    for unit in ("B", "kB", "MB"):
+        if size < 1000:
+            return f"{size:.0f} {unit}" if unit == "B" else f"{size:.1f} {unit}"
+        size /= 1000
+    return f"{size:.1f} GB"
+
+
+_UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
+
+
+def seconds(text: str | None) -> float | None:
+    """``90``, ``90s``, ``5m``, ``2h``, ``1d``. Raises UsageError."""
+    if text is None:
+        return None
+    number, unit = (text[:-1], text[-1]) if text[-1:] in _UNITS else (text, "s")
+    if not number.isascii() or not number.isdigit():
+        raise UsageError(f"{text!r} is not a length of time", hint="write 90s, 5m, 2h or 1d")
+    return float(int(number) * _UNITS[unit])
+
+
+def _plain(value: object) -> object:
+    return value.isoformat() if isinstance(value, datetime) else str(value)

@@ -1,0 +1,44 @@
+import sys
+from collections.abc import Iterator
+
+import click
+
+from gitreceive import config, wiring
+from gitreceive.cli.common import as_json, print_json
+from gitreceive.errors import GitreceiveError
+from gitreceive.model import Check
+
+
+@click.command("doctor")
+@as_json
+def command(as_json: bool) -> None:
+    r"""Look at git, Docker, the registry, the target, the stack and the disk; each failure comes with its fix.
+
+    \b
+    Example:
+      gitreceive doctor
+    """
+    checks = []
+    for check in _checks(config.load()):
+        checks.append(check)
+        if not as_json:
+            _tell(check)
+    if as_json:
+        print_json([vars(check) for check in checks])
+    if not all(check.ok for check in checks):
+        sys.exit(1)
+
+
+def _checks(settings: config.Settings) -> Iterator[Check]:
+    """Every part, each on its own: one that cannot even be asked is a finding, not the end."""
+    for name, ask in wiring.checks(settings):
+        try:
+            yield from ask()
+        except GitreceiveError as error:
+            yield Check(name, ok=False, seen=error.message, fix=error.hint)
+
+
+def _tell(check: Check) -> None:
+    click.echo(f"{'ok  ' if check.ok else 'FAIL'}  {check.name}: {check.seen}")
+    if not check.ok and check.fix:
+        click.echo(f"      fix: {check.fix}")

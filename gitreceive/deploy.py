@@ -1,0 +1,167 @@
+"""The story of a push, top to bottom: receive → detect → build → publish → release command → roll out → live.
+
+Each step's intent is in the ledger before its effect begins, and each may run twice with the same end; so a job that a dead
+server left is told again from its last committed step. Any error before the last line leaves the app as it was: the ref where
+it stood, the previous release serving.
+"""
+
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field
+
+from gitreceive.cancellation import Cancellation
+from gitreceive.errors import GitreceiveError, LeaseLostError, RolloutError
+from gitreceive.model import RELEASE_PROCESS, Blob, Build, Digest, Image, Job, JobState, Release, Source
+from gitreceive.ports import BuildRequest, Log, Platform
+
+
+@dataclass
+class Deployment:
+    """One telling of the story. ``seconds`` gathers how long each phase took."""
+
+    job: Job
+    platform: Platform
+    log: Log
+    cancel: Cancellation
+    seconds: dict[str, float] = field(default_factory=dict)
+
+
+def deploy(deployment: Deployment) -> Release:
+    """Bring the job's commit live and return its release.
+
+    Raises any GitreceiveError; the job has then to be ended by the caller. Raises LeaseLostError when another server has
+    taken the job over; nothing is put back then.
+    """
+    source = receive(deployment)
+    image = deployment.job.image or build_and_publish(deployment, source)
+    release = intend(deployment, image)
+    run_release_command(deployment, release)
+    roll_out(deployment, release)
+    return go_live(deployment, release)
+
+
+def receive(deployment: Deployment) -> Source:
+    """The branch must still be where this push can move it: a job that waited may find it elsewhere."""
+    push = deployment.job.push
+    deployment.cancel.raise_if_requested()
+    deployment.platform.sources.check_move(push.app, push.ref, push.old, push.new)
+    return Source(push.app, push.new)
+
+
+def build_and_publish(deployment: Deployment, source: Source) -> Image:
+    job, platform, log = deployment.job, deployment.platform, deployment.log
+    _advance(deployment, JobState.BUILDING)
+    request = BuildRequest(
+        job=job.id,
+        source=source,
+        options=job.push.options,
+        stack=platform.ledger.stack(platform.stack),
+        previous=_previous_layers(deployment),
+        archive=platform.sources.archive(source),
+        root=platform.sources.entries(source),
+    )
+    with ExitStack() as kept_until_published:
+        with _phase(deployment, "build"):
+            build = kept_until_published.enter_context(
+                platform.builder.build(request, log, deployment.cancel)
+            )
+        _advance(deployment, JobState.PUBLISHING)
+        log.step("Publishing")
+        with _phase(deployment, "publish"):
+            return _publish(deployment, build)
+
+
+def intend(deployment: Deployment, image: Image) -> Release:
+    _advance(deployment, JobState.RELEASING, image=image)
+    return deployment.platform.ledger.intend_release(deployment.job.id, deployment.job.fence, image)
+
+
+def run_release_command(deployment: Deployment, release: Release) -> None:
+    """The ``release:`` process runs to its end before anything is replaced; if it fails, nothing is."""
+    command = next((p for p in release.image.processes if p.name == RELEASE_PROCESS), None)
+    if command is None:
+        return
+    deployment.log.step(f"Running the release command of {release.label}")
+    with _phase(deployment, "release"):
+        code = deployment.platform.target.run_once(release, command, deployment.log, deployment.cancel)
+    if code != 0:
+        raise RolloutError(
+            f"the release command failed (exit {code})", hint="nothing was rolled out; its output is above"
+        )
+
+
+def roll_out(deployment: Deployment, release: Release) -> None:
+    _advance(deployment, JobState.ROLLING_OUT)
+    processes = ", ".join(f"{p.name}={release.replicas(p.name)}" for p in release.services)
+    deployment.log.step(f"Rolling out {release.label}: {processes or 'no process types'}")
+    try:
+        with _phase(deployment, "roll out"):
+            deployment.platform.target.roll_out(release, deployment.log, deployment.cancel)
+    except LeaseLostError:
+        raise
+    except BaseException:
+        _put_back(deployment, release)
+        raise
+
+
+def go_live(deployment: Deployment, release: Release) -> Release:
+    """The ref moves, then the ledger says live; the summary stands in the log before that, so that nobody misses it."""
+    job, platform, log = deployment.job, deployment.platform, deployment.log
+    platform.sources.move(job.app, job.push.ref, job.push.old, job.push.new)
+    total = sum(deployment.seconds.values())
+    phases = ", ".join(f"{name} {seconds:.1f} s" for name, seconds in deployment.seconds.items())
+    log.step(f"{release.app} {release.label} is live after {total:.1f} s ({phases})")
+    log.detail(platform.target.url(release.app) or "it has no web process, so no address")
+    return platform.ledger.go_live(job.id, job.fence, deployment.seconds)
+
+
+def _previous_layers(deployment: Deployment) -> Mapping[Digest, Blob]:
+    """What the registry holds of the app's newest image, live or not."""
+    job, platform = deployment.job, deployment.platform
+    if job.push.options.nocache:
+        return {}
+    images = (earlier.image for earlier in platform.ledger.jobs(job.app) if earlier.image is not None)
+    newest = next(images, None)
+    return platform.registry.layers(newest.ref) if newest else {}
+
+
+def _publish(deployment: Deployment, build: Build) -> Image:
+    registry = deployment.platform.registry
+    ref = registry.publish(build, deployment.job.app, deployment.log, deployment.cancel)
+    return Image(ref, build.processes, build.port, build.buildpacks, registry.size(ref))
+
+
+def _put_back(deployment: Deployment, release: Release) -> None:
+    _hold_lease(deployment)
+    previous = deployment.platform.ledger.current_release(release.app)
+    deployment.log.step(
+        f"Putting {previous.label} back"
+        if previous
+        else "Removing what was begun: there is no earlier release"
+    )
+    try:
+        deployment.platform.target.put_back(release, previous, deployment.log)
+    except GitreceiveError as error:
+        deployment.log.error(f"putting back failed too: {error.message}", error.hint)
+
+
+def _hold_lease(deployment: Deployment) -> None:
+    """Raises LeaseLostError where another server rolls out by now: then nothing is ours to put back."""
+    job = deployment.job
+    deployment.platform.ledger.advance(job.id, job.fence, JobState.ROLLING_OUT)
+
+
+def _advance(deployment: Deployment, state: JobState, image: Image | None = None) -> None:
+    job = deployment.job
+    deployment.cancel.raise_if_requested()
+    deployment.job = deployment.platform.ledger.advance(job.id, job.fence, state, image=image)
+
+
+@contextmanager
+def _phase(deployment: Deployment, name: str) -> Iterator[None]:
+    since = time.monotonic()
+    try:
+        yield
+    finally:
+        deployment.seconds[name] = round(time.monotonic() - since, 3)

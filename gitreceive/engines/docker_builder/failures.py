@@ -1,0 +1,48 @@
+"""What a build's ``failed`` event means in words."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from gitreceive.buildpacks.undetected import explain
+from gitreceive.engines.docker_builder.transcript import Transcript
+from gitreceive.errors import BuildError, DetectError, GitreceiveError, UnavailableError
+from gitreceive.lifecycle.folder import Folder
+from gitreceive.ports import BuildRequest, Log
+
+
+def failure(
+    event: Mapping[str, Any], request: BuildRequest, folder: Folder, transcript: Transcript, log: Log
+) -> GitreceiveError:
+    """The error to raise; what is too long for it is written to the log."""
+    match event.get("kind"):
+        case "detect":
+            return _undetected(event, request, folder, log)
+        case "buildpack":
+            return _failed_buildpack(event, transcript)
+        case "leak":
+            return BuildError(
+                f"build secret {event['secret']} is in layer {event['layer']}: {event['file']}",
+                hint="nothing was published or cached; read /platform/secrets, and write the value nowhere",
+            )
+        case "folder":
+            return DetectError(str(event.get("reason")), hint="the operator's buildpacks need a repair")
+        case _:
+            return UnavailableError(
+                f"the build container failed: {event.get('reason')}",
+                hint="is its disk full? gitreceive doctor looks at Docker",
+            )
+
+
+def _undetected(event: Mapping[str, Any], request: BuildRequest, folder: Folder, log: Log) -> DetectError:
+    names = [f"{entry.name}/" if entry.kind == "directory" else entry.name for entry in request.root]
+    explanation = explain(event["verdicts"], event["reasons"], names, folder)
+    log.step("No buildpack takes this source")
+    for line in explanation.lines:
+        log.detail(line)
+    return DetectError(explanation.message, hint=explanation.hint)
+
+
+def _failed_buildpack(event: Mapping[str, Any], transcript: Transcript) -> BuildError:
+    code, reason = event.get("code"), event.get("reason") or transcript.last_error()
+    ended = f" (exit {code})" if code is not None else ""
+    return BuildError(f"{event['buildpack']} failed{ended}: {reason or 'it said nothing'}")

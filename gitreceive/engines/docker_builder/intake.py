@@ -1,0 +1,137 @@
+"""Layers as they come out of a build: checked, hashed, compressed and spooled in one pass, in constant memory."""
+
+import hashlib
+import tarfile
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import IO, cast
+
+from isal import isal_zlib
+
+from gitreceive.errors import BuildError
+from gitreceive.lifecycle.frames import StreamFile
+from gitreceive.lifecycle.secrets import Finder
+from gitreceive.model import Blob, Digest, Layer
+
+MEDIA_TYPE = "application/vnd.oci.image.layer.v1.tar+gzip"
+
+_GZIP = 31  # zlib's window bits for a gzip header, whose date isal leaves at 0
+_READ = 1 << 18
+# what a layer that is no buildpack's may hold
+_OWN_PLACES = {
+    "app": ("workspace",),
+    "launcher": ("cnb/lifecycle",),
+    "config": ("cnb/process", "layers/config"),
+}
+
+
+def take_layer(
+    title: str,
+    chunks: Iterator[bytes],
+    path: Path,
+    previous: Mapping[Digest, Blob],
+    patterns: tuple[bytes, ...],
+) -> Layer:
+    """Read one tar to its end into ``path``; nothing is kept where ``previous`` has the same layer.
+
+    Raises BuildError for a path outside the layer's own place, for what images do not hold, and for a secret.
+    """
+    with open(path, "wb") as file:
+        tee = _Tee(StreamFile(chunks), file, patterns)
+        try:
+            _check(title, tee)
+        except tarfile.TarError as error:
+            raise BuildError(f"layer {title} is not a tar: {error}") from error
+        diff_id, digest, size = tee.finish()
+    if diff_id in previous:
+        path.unlink()
+        return Layer(title, diff_id, previous[diff_id], None)
+    return Layer(title, diff_id, Blob(digest, size, MEDIA_TYPE), path)
+
+
+def places_of(title: str) -> tuple[str, ...]:
+    """Folders (no slash in front) that the layer of this title may fill."""
+    if title in _OWN_PLACES:
+        return _OWN_PLACES[title]
+    buildpack, _, name = title.rpartition(":")
+    if not buildpack or "/" in name or name in {"", ".", ".."}:
+        raise BuildError(f"the build sent a layer with the title {title!r}")
+    return (f"layers/{buildpack.replace('/', '_')}/{name}",)
+
+
+def _check(title: str, tee: "_Tee") -> None:
+    places = places_of(title)
+    with tarfile.open(fileobj=cast("IO[bytes]", tee), mode="r|", bufsize=_READ) as tar:
+        for member in tar:
+            _check_member(title, member, places)
+            tee.refuse_leak(title, member)
+            tar.members.clear()  # type: ignore[attr-defined]  # else every header stays in memory
+    tee.drain()
+    tee.refuse_leak(title, None)
+
+
+def _check_member(title: str, member: tarfile.TarInfo, places: tuple[str, ...]) -> None:
+    name = member.name.rstrip("/")
+    inside = any(name == place or name.startswith(f"{place}/") for place in places)
+    parent = member.isdir() and any(place.startswith(f"{name}/") for place in places)
+    if not (inside or parent) or ".." in name.split("/"):
+        raise BuildError(f"layer {title} would write to /{name}")
+    if not (member.isreg() or member.isdir() or member.issym()):
+        raise BuildError(f"layer {title}: /{name} is no file, folder or symbolic link")
+    if name.rpartition("/")[2].startswith(".wh."):
+        raise BuildError(
+            f"layer {title}: images cannot hold the name {name!r}",
+            hint="names that begin with .wh. mean a deletion there (OCI image spec): rename the file",
+        )
+
+
+class _Tee:
+    """Passes the tar on to who checks it, and takes hashes, compression and secrets on the way."""
+
+    def __init__(self, source: StreamFile, file: IO[bytes], patterns: tuple[bytes, ...]) -> None:
+        self._source = source
+        self._file = file
+        self._finder = Finder(patterns)
+        self._leak: int | None = None
+        self._raw = hashlib.sha256()
+        self._packed = hashlib.sha256()
+        self._size = 0
+        self._deflate = isal_zlib.compressobj(1, isal_zlib.DEFLATED, _GZIP)
+
+    def read(self, size: int) -> bytes:
+        piece = self._source.read(size)
+        if piece:
+            self._raw.update(piece)
+            self._store(self._deflate.compress(piece))
+            found = self._finder.feed(piece)
+            self._leak = found if self._leak is None else self._leak
+        return piece
+
+    def drain(self) -> None:
+        while self.read(_READ):
+            pass
+
+    def refuse_leak(self, title: str, member: tarfile.TarInfo | None) -> None:
+        """Raise BuildError once the member that holds the secret is known; None: at the end."""
+        if self._leak is None:
+            return
+        if member is None or self._leak < member.offset_data + member.size:
+            where = f"/{member.name}" if member else "a file"
+            raise BuildError(
+                f"a build secret is in layer {title}: {where}",
+                hint="nothing was published; let the build read /platform/secrets and write the value nowhere",
+            )
+
+    def finish(self) -> tuple[Digest, Digest, int]:
+        """diff_id, digest and size of what was stored."""
+        self._store(self._deflate.flush())
+        return (
+            Digest(f"sha256:{self._raw.hexdigest()}"),
+            Digest(f"sha256:{self._packed.hexdigest()}"),
+            self._size,
+        )
+
+    def _store(self, packed: bytes) -> None:
+        self._packed.update(packed)
+        self._size += len(packed)
+        self._file.write(packed)

@@ -1,0 +1,67 @@
+"""A finished build as the value that is published."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from gitreceive.engines.docker_builder.builder_image import USER
+from gitreceive.errors import BuildError, UsageError
+from gitreceive.model import Blob, Build, Digest, Layer, ProcessType, Stack
+from gitreceive.ports import BuildRequest
+
+_PATH = "/cnb/process:/cnb/lifecycle:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+
+
+def make_build(
+    request: BuildRequest, stack: Stack, done: Mapping[str, Any], layers: tuple[Layer, ...]
+) -> Build:
+    """``done`` is the lifecycle's last event. Raises BuildError for a process type that cannot be one."""
+    default = done["default"]
+    entrypoint = f"/cnb/process/{default}" if default else "/cnb/lifecycle/launcher"
+    config: dict[str, object] = {
+        "Env": [f"PATH={_PATH}", "CNB_LAYERS_DIR=/layers", "CNB_APP_DIR=/workspace"],
+        "Entrypoint": [entrypoint],
+        "WorkingDir": "/workspace",
+        "User": f"{USER}:{USER}",
+        "Labels": {
+            **done["labels"],
+            "org.opencontainers.image.title": str(request.source.app),
+            "org.opencontainers.image.revision": str(request.source.commit),
+            "org.opencontainers.image.base.name": str(stack.run),
+            "org.opencontainers.image.base.digest": str(stack.run.digest),
+        },
+    }
+    return Build(
+        buildpacks=tuple(done["buildpacks"]),
+        processes=tuple(_process(name) for name in done["processes"]),
+        port=None,
+        run_image=stack.run,
+        layers=layers,
+        config=config,
+    )
+
+
+def describe_layers(layers: Sequence[Layer], previous: Mapping[Digest, Blob]) -> str:
+    """One line for people: each layer with its compressed size, the app first."""
+    own = [layer for layer in layers if layer.title not in {"launcher", "config"}]
+    shown = [
+        f"{layer.title.rpartition(':')[2]} {_size(layer.blob.size)}"
+        + (" (reused)" if layer.diff_id in previous else "")
+        for layer in reversed(own)
+    ]
+    return f"layers: {', '.join(shown)}"
+
+
+def _process(name: str) -> ProcessType:
+    try:
+        return ProcessType(ProcessType.parse_name(name), (f"/cnb/process/{name}",))
+    except UsageError as error:
+        raise BuildError(error.message, hint=error.hint) from error
+
+
+def _size(count: int) -> str:
+    size = float(count)
+    for unit in ("B", "kB", "MB"):
+        if size < 1000:
+            return f"{size:.0f} {unit}" if unit == "B" else f"{size:.1f} {unit}"
+        size /= 1000
+    return f"{size:.1f} GB"

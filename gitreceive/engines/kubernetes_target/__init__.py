@@ -1,0 +1,195 @@
+"""Runs releases on Kubernetes: a namespace for each app, a Deployment for each process type."""
+
+import threading
+import time
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from datetime import UTC, datetime
+
+from gitreceive import manifests
+from gitreceive.cancellation import Cancellation
+from gitreceive.config import Settings
+from gitreceive.engines.kubernetes_target import logs, once, permissions, rollout
+from gitreceive.engines.kubernetes_target.api import Api
+from gitreceive.engines.kubernetes_target.statuses import release_of, statuses
+from gitreceive.engines.kubernetes_target.watching import NamespaceWatch
+from gitreceive.errors import ConflictError, GitreceiveError, RolloutError
+from gitreceive.manifests import COMPONENT_LABEL, MANAGED_LABEL, MANAGER, OWNED, Manifest, PullCredentials
+from gitreceive.model import (
+    WEB_PROCESS,
+    AppName,
+    Check,
+    LogLine,
+    LogQuery,
+    ProcessStatus,
+    ProcessType,
+    Release,
+)
+from gitreceive.ports import Log
+
+_DESTROY_SECONDS = 60.0
+_DESTROY_GRACE_SECONDS = 2
+_DESTROY_PATIENCE_SECONDS = 4.0
+_PUT_BACK_SECONDS = 60.0
+
+
+class KubernetesTarget:
+    """The Target on the cluster of the settings' context, or on the one that the server runs in.
+
+    ``credentials`` gives user name and password of the registry, or None where it wants none; it is asked at every
+    roll-out. Nothing is asked of the cluster before the first call.
+    """
+
+    def __init__(self, settings: Settings, credentials: Callable[[], tuple[str, str] | None]) -> None:
+        self._settings = settings
+        self._credentials = credentials
+        self._api = Api(settings.kubernetes.context)
+
+    def roll_out(self, release: Release, log: Log, cancel: Cancellation) -> None:
+        objects = manifests.render(release, self._settings, self._api.facts(), self._pull())
+        namespace = self._namespace(release.app)
+        rollout.claim_namespace(self._api, objects[0])
+        cancel.raise_if_requested()
+        with NamespaceWatch(self._api, namespace) as watch:
+            applied = rollout.apply_release(self._api, objects, watch)
+            deadline = self._settings.kubernetes.deadline
+            rollout.await_healthy(self._api, watch, applied, log, cancel=cancel, deadline=deadline)
+        try:
+            rollout.remove_surplus(self._api, namespace, objects)
+        except GitreceiveError as error:  # it is live; what is left over goes with the next release
+            log.warn(  # noqa: G010
+                f"what earlier releases left could not be removed: {error.message}"
+            )
+
+    def put_back(self, failed: Release, previous: Release | None, log: Log) -> None:
+        namespace = self._namespace(failed.app)
+        found = self._api.get("Namespace", namespace)
+        if found is None or (found["metadata"].get("labels") or {}).get(MANAGED_LABEL) != MANAGER:
+            return  # the roll-out was refused before it began
+        drop = [manifests.config_name(failed)]
+        if previous is None:
+            rollout.remove_surplus(self._api, namespace, (), drop)
+            return
+        objects = manifests.render(previous, self._settings, self._api.facts(), self._pull())
+        with NamespaceWatch(self._api, namespace) as watch:
+            applied = rollout.apply_release(self._api, objects, watch)
+            try:
+                rollout.await_healthy(
+                    self._api, watch, applied, log, cancel=Cancellation(), deadline=_PUT_BACK_SECONDS
+                )
+            finally:
+                rollout.remove_surplus(self._api, namespace, objects, drop)
+
+    def run_once(self, release: Release, process: ProcessType, log: Log, cancel: Cancellation) -> int:
+        name = once.pod_name(release, process)
+        objects = manifests.render_once(release, process, name, self._settings, self._pull())
+        rollout.claim_namespace(self._api, objects[0])
+        deadline = self._settings.kubernetes.deadline
+        return once.run(self._api, objects, process, log, cancel=cancel, deadline=deadline)
+
+    def url(self, app: AppName) -> str | None:
+        settings, namespace = self._settings.kubernetes, self._namespace(app)
+        if settings.expose == "ingress":
+            there = self._api.get("Ingress", "web", namespace)
+            return f"http://{there['spec']['rules'][0]['host']}" if there else None
+        service = self._api.get("Service", "web", namespace) if settings.expose == "nodeport" else None
+        port = service["spec"]["ports"][0].get("nodePort") if service else None
+        return f"http://{self._node_address()}:{port}" if port else None
+
+    def running(self, app: AppName) -> int | None:
+        found = self._api.list("Deployment", self._namespace(app), OWNED)["items"]
+        found.sort(key=lambda item: (item["metadata"]["name"] != WEB_PROCESS, item["metadata"]["name"]))
+        return next((number for item in found if (number := release_of(item))), None)
+
+    def processes(self, app: AppName) -> tuple[ProcessStatus, ...]:
+        namespace = self._namespace(app)
+        with ThreadPoolExecutor(max_workers=3) as pool:
+            kinds = (("Deployment", OWNED), ("Pod", f"{OWNED},{COMPONENT_LABEL}"), ("Event", ""))
+            lists = pool.map(lambda asked: self._api.list(asked[0], namespace, asked[1])["items"], kinds)
+            deployments, pods, events = lists
+        return statuses(deployments, pods, events, datetime.now(UTC))
+
+    def logs(self, app: AppName, query: LogQuery) -> Iterator[LogLine]:
+        namespace = self._namespace(app)
+        if query.follow:
+            return logs.follow(self._api, namespace, query)
+        return iter(logs.read(self._api, namespace, query))
+
+    def destroy(self, app: AppName) -> None:
+        """Raises ConflictError where the namespace is somebody else's, RolloutError where it is not gone in a minute."""
+        namespace = self._namespace(app)
+        found = self._api.get("Namespace", namespace)
+        if found is None:
+            return
+        if (found["metadata"].get("labels") or {}).get(MANAGED_LABEL) != MANAGER:
+            raise ConflictError(
+                f"namespace {namespace} is not gitreceive's",
+                hint="it is left alone; remove it by hand if it is to go",
+            )
+        self._api.delete("Namespace", namespace)
+        # No pod is made in it any more, and nobody waits for what those there still have to say.
+        self._delete_pods(namespace, grace=_DESTROY_GRACE_SECONDS)
+        if not self._is_gone(namespace, _DESTROY_PATIENCE_SECONDS):
+            self._delete_pods(
+                namespace, grace=0
+            )  # a node that is slow or away: its containers go when it sees to it
+            self._await_gone(namespace)
+
+    def plan(self, release: Release) -> str:
+        """For a current Kubernetes, without credentials; the content of config is hidden. Raises ConfigError."""
+        return manifests.to_yaml(manifests.render(release, self._settings))
+
+    def check(self) -> Iterable[Check]:
+        return permissions.check(self._api)
+
+    def start(self) -> None:
+        """Connect in the background, so that the first push does not wait for it. The cluster may be away: it is asked again."""
+        threading.Thread(target=self._warm_up, name="kubernetes-connect", daemon=True).start()
+
+    def stop(self) -> None:
+        """Nothing lives on in the server: the cluster runs what it was told to."""
+
+    def _warm_up(self) -> None:
+        with suppress(GitreceiveError):
+            self._api.facts()
+
+    def _namespace(self, app: AppName) -> str:
+        return manifests.namespace(self._settings, app)
+
+    def _pull(self) -> PullCredentials | None:
+        found = self._credentials() if self._settings.kubernetes.pull_secret else None
+        return PullCredentials(self._settings.registry.partition("/")[0], *found) if found else None
+
+    def _node_address(self) -> str:
+        if self._settings.kubernetes.node_address:
+            return self._settings.kubernetes.node_address
+        nodes: list[Manifest] = self._api.list("Node")["items"]
+        for node in nodes:
+            for address in node.get("status", {}).get("addresses", []):
+                if address["type"] == "InternalIP":
+                    return f"[{address['address']}]" if ":" in address["address"] else str(address["address"])
+        raise RolloutError("no node of the cluster says its address", hint="set kubernetes.node_address")
+
+    def _delete_pods(self, namespace: str, *, grace: int) -> None:
+        for pod in self._api.list("Pod", namespace)["items"]:
+            self._api.delete("Pod", pod["metadata"]["name"], namespace, grace=grace)
+
+    def _is_gone(self, namespace: str, seconds: float) -> bool:
+        end = time.monotonic() + seconds
+        while self._api.get("Namespace", namespace):
+            if time.monotonic() > end:
+                return False
+            time.sleep(0.25)
+        return True
+
+    def _await_gone(self, namespace: str) -> None:
+        if self._is_gone(namespace, _DESTROY_SECONDS):
+            return
+        found = self._api.get("Namespace", namespace) or {}
+        conditions = found.get("status", {}).get("conditions") or []
+        why = "; ".join(c.get("message", "") for c in conditions if c.get("status") == "True")
+        raise RolloutError(
+            f"namespace {namespace} is being removed but not gone after {_DESTROY_SECONDS:g} s: {why[:300]}",
+            hint="try again; it goes once what is in it has gone",
+        )

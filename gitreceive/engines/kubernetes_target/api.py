@@ -1,0 +1,355 @@
+"""The cluster's API as plain values. The only file that imports ``kubernetes``; none of its exceptions leaves here."""
+
+import hashlib
+import json
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any
+
+from gitreceive.config import cache_dir
+from gitreceive.errors import ConfigError, GitreceiveError, RolloutError, UnavailableError
+from gitreceive.manifests import MANAGER, ClusterApi, Manifest
+
+_TIMEOUT = (5.0, 20.0)  # seconds to connect, and between two answers
+_ATTEMPTS = 4
+_API_VERSIONS = {
+    "Namespace": "v1",
+    "Node": "v1",
+    "Pod": "v1",
+    "Event": "v1",
+    "Secret": "v1",
+    "Service": "v1",
+    "ServiceAccount": "v1",
+    "Deployment": "apps/v1",
+    "ReplicaSet": "apps/v1",
+    "Ingress": "networking.k8s.io/v1",
+    "SelfSubjectAccessReview": "authorization.k8s.io/v1",
+}
+# Newest first; the first that the cluster serves is spoken.
+_BY_DISCOVERY = {
+    "PodDisruptionBudget": ("policy/v1", "policy/v1beta1"),
+    "HorizontalPodAutoscaler": ("autoscaling/v2", "autoscaling/v2beta2", "autoscaling/v1"),
+}
+
+
+class ExpiredError(GitreceiveError):
+    """A watch was asked to go on from a version that the cluster has forgotten: list again."""
+
+
+class Api:
+    """Connects at the first call. Thread-safe; every call has a timeout.
+
+    Raises UnavailableError where the cluster does not answer, RolloutError with its words where it refuses, and
+    ConfigError where there is nothing to connect to.
+    """
+
+    def __init__(self, context: str = "") -> None:
+        self._context = context
+        self._lock = threading.RLock()
+        self._client: Any = None
+        self._served: frozenset[str] = frozenset()
+
+    def get(self, kind: str, name: str, namespace: str | None = None) -> Manifest | None:
+        """None where there is no such object."""
+        return self._call("GET", self._path(kind, name, namespace), missing_is_none=True)
+
+    def list(self, kind: str, namespace: str | None = None, selector: str = "") -> Manifest:
+        """The list object: ``items`` and, in its metadata, the ``resourceVersion`` to watch from."""
+        query = {"labelSelector": selector} if selector else {}
+        found = self._call("GET", self._path(kind, None, namespace), query)
+        assert found is not None
+        return found
+
+    def apply(self, item: Manifest) -> Manifest:
+        """Server-side apply. Raises RolloutError naming field and manager where another manager owns a field."""
+        metadata = item["metadata"]
+        path = self._path(item["kind"], metadata["name"], metadata.get("namespace"))
+        done = self._call("PATCH", path, {"fieldManager": MANAGER, "force": "false"}, item)
+        assert done is not None
+        return done
+
+    def create(self, item: Manifest) -> Manifest:
+        path = self._path(item["kind"], None, item["metadata"].get("namespace"))
+        done = self._call("POST", path, {"fieldManager": MANAGER}, item)
+        assert done is not None
+        return done
+
+    def delete(self, kind: str, name: str, namespace: str | None = None, *, grace: int | None = None) -> None:
+        """In the background, dependents first unseen; no error where there is no such object."""
+        query: dict[str, str] = {"propagationPolicy": "Background"}
+        if grace is not None:
+            query["gracePeriodSeconds"] = str(grace)
+        self._call("DELETE", self._path(kind, name, namespace), query, missing_is_none=True)
+
+    @contextmanager
+    def stream(self, path: str, query: Mapping[str, str], *, silence: float = 60.0) -> Iterator["LineStream"]:
+        """The lines of an answer as they come. ``silence``: seconds without a byte after which it ends."""
+        with _translated():
+            raw = self._request("GET", path, query, None, stream=True, timeout=(_TIMEOUT[0], silence))
+        lines = LineStream(raw)
+        try:
+            yield lines
+        finally:
+            lines.close()
+
+    def watch_path(self, kind: str, namespace: str) -> str:
+        return self._path(kind, None, namespace)
+
+    def log_path(self, namespace: str, pod: str) -> str:
+        return f"{self._path('Pod', pod, namespace)}/log"
+
+    def read_log(self, namespace: str, pod: str, query: Mapping[str, str]) -> bytes:
+        """A container's output so far; empty where there is none (any more)."""
+        try:
+            with self.stream(self.log_path(namespace, pod), query) as lines:
+                return b"\n".join(lines)
+        except RolloutError:
+            return b""  # the container has not started, or is gone
+
+    def api_version(self, kind: str) -> str:
+        """The version of a kind that this cluster serves, newest first."""
+        self._connected()
+        for version in _BY_DISCOVERY.get(kind, ()):
+            if version in self._served:
+                return version
+        return _API_VERSIONS.get(kind) or _BY_DISCOVERY[kind][0]
+
+    def facts(self) -> ClusterApi:
+        """What rendering depends on."""
+        client = self._connected()
+        version = client.version["kubernetes"]
+        major, minor = (_leading_number(version.get(key, "")) for key in ("major", "minor"))
+        return ClusterApi(self.api_version("PodDisruptionBudget"), sleep_action=(major, minor) >= (1, 30))
+
+    def version(self) -> str:
+        """Asked afresh: it proves that the cluster answers."""
+        answer = self._call("GET", "/version")
+        assert answer is not None
+        return str(answer.get("gitVersion", "unknown"))
+
+    # --- below: how it is asked -------------------------------------------------------------------------------------
+
+    def _path(self, kind: str, name: str | None, namespace: str | None) -> str:
+        client, version = self._connected(), self.api_version(kind)
+        with self._lock, _translated():
+            resource = client.resources.get(api_version=version, kind=kind)
+        return str(resource.path(name=name, namespace=namespace))
+
+    def _call(
+        self,
+        method: str,
+        path: str,
+        query: Mapping[str, str] | None = None,
+        body: Manifest | None = None,
+        *,
+        missing_is_none: bool = False,
+    ) -> Manifest | None:
+        """Tried again, with growing pauses, where the cluster does not answer or is too busy; not for POST."""
+        attempts = 1 if method == "POST" else _ATTEMPTS
+        for attempt in range(attempts):
+            try:
+                with _translated():
+                    answer: Manifest = self._request(method, path, query or {}, body)
+                    return answer
+            except UnavailableError:
+                if attempt + 1 == attempts:
+                    raise
+                time.sleep(0.2 * 2**attempt)
+            except MissingError:
+                if missing_is_none:
+                    return None
+                raise
+        raise AssertionError("unreachable")
+
+    def _request(
+        self,
+        method: str,
+        path: str,
+        query: Mapping[str, str],
+        body: Manifest | None,
+        *,
+        stream: bool = False,
+        timeout: tuple[float, float] = _TIMEOUT,
+    ) -> Any:
+        options: dict[str, Any] = {"serialize": False} if stream else {"serializer": _plain}
+        if stream:
+            options["header_params"] = {"Accept": "*/*"}
+        if method == "PATCH":
+            options["content_type"] = "application/apply-patch+yaml"
+        return self._connected().request(
+            method, path, body=body, query_params=list(query.items()), _request_timeout=timeout, **options
+        )
+
+    def _connected(self) -> Any:
+        with self._lock:
+            if self._client is None:
+                client = _connect(self._context)
+                with _translated():
+                    groups = client.request("GET", "/apis", serializer=_plain, _request_timeout=_TIMEOUT)
+                self._served = frozenset(
+                    version["groupVersion"] for group in groups["groups"] for version in group["versions"]
+                )
+                self._client = client
+            return self._client
+
+
+class MissingError(RolloutError):
+    """There is no such object."""
+
+
+class LineStream:
+    """Lines of a streamed answer, without their ends. ``close`` may be called from another thread and ends it at once."""
+
+    def __init__(self, raw: Any) -> None:
+        self._raw = raw
+        self._closed = threading.Event()
+
+    def __iter__(self) -> Iterator[bytes]:
+        """Raises UnavailableError where the connection breaks, but not once it is closed."""
+        rest = b""
+        try:
+            for chunk in self._raw.stream(amt=None, decode_content=False):
+                if self._closed.is_set():
+                    return  # once shut down, what comes is not decrypted any more
+                *lines, rest = (rest + chunk).split(b"\n")
+                yield from lines
+        except Exception as error:
+            if self._closed.is_set():
+                return
+            raise UnavailableError(f"the cluster's answer broke off: {type(error).__name__}") from error
+        if rest:
+            yield rest
+
+    def interrupt(self) -> None:
+        """Wake the reader; it closes then."""
+        self._closed.set()
+        try:
+            self._raw.shutdown()
+        except (ValueError, RuntimeError, OSError, AttributeError):
+            return  # the answer has been read to its end already
+
+    def close(self) -> None:
+        self._closed.set()
+        self._raw.close()
+        self._raw.release_conn()
+
+
+def _connect(context: str) -> Any:
+    import kubernetes
+
+    untyped: Any = kubernetes  # half of it has types, and none that help here
+    client, config, dynamic = untyped.client, untyped.config, _dynamic()
+
+    configuration = client.Configuration()
+    try:
+        config.load_kube_config(context=context or None, client_configuration=configuration)
+    except (config.ConfigException, OSError, ValueError) as error:
+        if context:
+            raise _no_cluster(error) from error
+        try:
+            config.load_incluster_config(client_configuration=configuration)
+        except config.ConfigException as inner:
+            raise _no_cluster(error) from inner
+    configuration.retries = False  # retried here, where it is known what may be asked twice
+    configuration.connection_pool_maxsize = 32
+    identity = f"{configuration.host}\0{configuration.ssl_ca_cert}".encode()
+    cache = cache_dir() / "kubernetes" / f"{hashlib.sha256(identity).hexdigest()[:16]}.json"
+    cache.parent.mkdir(parents=True, exist_ok=True)
+    with _translated():
+        return dynamic.DynamicClient(client.ApiClient(configuration), cache_file=str(cache))
+
+
+def _dynamic() -> Any:
+    from kubernetes import dynamic
+
+    return dynamic
+
+
+def _no_cluster(error: Exception) -> ConfigError:
+    return ConfigError(
+        f"no Kubernetes cluster is configured: {' '.join(str(error).split())}",
+        hint="set KUBECONFIG and kubernetes.context, or run the server in the cluster",
+    )
+
+
+@contextmanager
+def _translated() -> Iterator[None]:
+    from kubernetes.client.exceptions import ApiException
+    from kubernetes.dynamic.exceptions import ResourceNotFoundError
+    from urllib3.exceptions import HTTPError
+
+    try:
+        yield
+    except ResourceNotFoundError as error:
+        raise RolloutError(f"the cluster does not know this kind of object: {error}") from error
+    except ApiException as error:
+        raise _refusal(error.status, error.body) from error
+    except (HTTPError, OSError) as error:
+        raise UnavailableError(
+            f"the cluster does not answer: {' '.join(str(error).split())[:300]}",
+            hint="see that it runs and that KUBECONFIG points to it",
+        ) from error
+
+
+def _refusal(status: int, body: object) -> GitreceiveError:
+    """The API's own words (Kubernetes API conventions, type Status)."""
+    try:
+        answer = json.loads(body if isinstance(body, str | bytes) else "")
+    except ValueError:
+        answer = {}
+    answer = answer if isinstance(answer, dict) else {}
+    message = " ".join(str(answer.get("message") or body or f"HTTP {status}").split())
+    causes = (answer.get("details") or {}).get("causes") or []
+    conflicts = [cause for cause in causes if cause.get("reason") == "FieldManagerConflict"]
+    if conflicts:
+        return _conflict(answer, conflicts)
+    known: dict[int, Callable[[], GitreceiveError]] = {
+        401: lambda: UnavailableError(
+            "the cluster does not accept the server's credentials", hint="see `gitreceive doctor`"
+        ),
+        404: lambda: MissingError(message),
+        410: lambda: ExpiredError(message),
+        429: lambda: UnavailableError(f"the cluster is too busy: {message}"),
+    }
+    if status in known:
+        return known[status]()
+    if status >= 500 or status == 0:
+        return UnavailableError(f"the cluster failed: {message[:300]}")
+    return RolloutError(f"the cluster refused it: {message[:500]}", hint=_refusal_hint(status, message))
+
+
+def _refusal_hint(status: int, message: str) -> str:
+    if status != 403:
+        return ""
+    if "exceeded quota" in message:
+        return "raise the namespace's ResourceQuota, or ask for less memory or fewer replicas"
+    return "`gitreceive doctor` lists the permissions that the server needs"
+
+
+def _conflict(answer: Mapping[str, Any], conflicts: "list[dict[str, str]]") -> RolloutError:
+    details = answer.get("details") or {}
+    owners = []
+    for cause in conflicts:
+        quoted = cause.get("message", "").split('"')
+        owners.append(
+            f"{cause.get('field', '?')} is owned by {quoted[1] if len(quoted) > 1 else 'another manager'}"
+        )
+    return RolloutError(
+        f"{details.get('kind', 'object')}/{details.get('name', '?')}: {'; '.join(owners)}",
+        hint="another manager set this field and gitreceive does not take it; remove it there, or leave it out of the template",
+    )
+
+
+def _plain(_client: object, answer: Any) -> Any:
+    return answer
+
+
+def _leading_number(text: str) -> int:
+    digits = ""
+    for character in text:
+        if not character.isdigit():
+            break
+        digits += character
+    return int(digits) if digits else 0

@@ -1,0 +1,254 @@
+"""Replace what runs by a release, and tell whether it is healthy."""
+
+import time
+from collections.abc import Iterable, Mapping
+from concurrent.futures import ThreadPoolExecutor
+
+from gitreceive.cancellation import Cancellation
+from gitreceive.engines.kubernetes_target.api import Api
+from gitreceive.engines.kubernetes_target.logs import stamped
+from gitreceive.engines.kubernetes_target.verdict import Patience, Problem, State, look
+from gitreceive.engines.kubernetes_target.watching import NamespaceWatch
+from gitreceive.errors import ConflictError, GitreceiveError, RolloutError
+from gitreceive.manifests import COMPONENT_LABEL, KIND_LABEL, MANAGED_LABEL, MANAGER, OWNED, Manifest
+from gitreceive.ports import Log
+
+_TAIL_LINES = 50
+_KEPT_CONFIGS = 10
+_LEAVING_SECONDS = 10.0
+_QUIET_SECONDS = 0.4  # a passing state is worth a line only when it lasts
+
+
+def claim_namespace(api: Api, wanted: Manifest) -> None:
+    """Make the app's namespace, or take it as it is where it is ours.
+
+    Raises ConflictError where one of that name belongs to somebody else: an app must never move in there.
+    """
+    name = wanted["metadata"]["name"]
+    found = api.get("Namespace", name)
+    if found is None:
+        api.apply(wanted)
+        return
+    labels = found["metadata"].get("labels") or {}
+    if labels.get(MANAGED_LABEL) != MANAGER:
+        raise ConflictError(
+            f"namespace {name} is there already and is not gitreceive's",
+            hint=f"set another kubernetes.namespace_prefix, or hand it over: kubectl label namespace {name} {OWNED}",
+        )
+    if found.get("status", {}).get("phase") == "Terminating":
+        raise ConflictError(f"namespace {name} is being removed", hint="try again when it is gone")
+    if any(labels.get(key) != value for key, value in wanted["metadata"]["labels"].items()):
+        api.apply(wanted)
+
+
+def apply_release(api: Api, objects: Iterable[Manifest], watch: NamespaceWatch) -> dict[str, int]:
+    """Apply all but the namespace; the generation of each Deployment. ``watch`` is begun and shows what was there."""
+    rest = [item for item in objects if item["kind"] != "Namespace"]
+    support = [item for item in rest if item["kind"] != "Deployment"]
+    deployments = [item for item in rest if item["kind"] == "Deployment"]
+    with ThreadPoolExecutor(max_workers=8) as pool:
+        scaled = pool.submit(_autoscaled, api, rest[0]["metadata"]["namespace"])
+        list(pool.map(api.apply, support))
+        watch.wait_until_listed()
+        live = watch.snapshot()[1].deployments
+        for item in deployments:
+            if item["metadata"]["name"] in scaled.result():
+                _leave_replicas(item, live.get(item["metadata"]["name"]))
+        applied = list(pool.map(api.apply, deployments))
+    return {item["metadata"]["name"]: item["metadata"]["generation"] for item in applied}
+
+
+def await_healthy(
+    api: Api,
+    watch: NamespaceWatch,
+    applied: Mapping[str, int],
+    log: Log,
+    *,
+    cancel: Cancellation,
+    deadline: float,
+) -> None:
+    """Return when every process is up to date and ready and nothing older is left.
+
+    Raises RolloutError with the cluster's own words, the last lines of the process at fault written to the log before;
+    CanceledError.
+    """
+    patience, narrator = Patience(), Narrator(log)
+    end = time.monotonic() + deadline
+    with cancel.stopping(watch.wake):
+        while True:
+            cancel.raise_if_requested()
+            version, snapshot = watch.snapshot()
+            states = [look(process, generation, snapshot) for process, generation in applied.items()]
+            now = time.monotonic()
+            narrator.tell(states, now)
+            if all(state.done for state in states):
+                return
+            problem = patience.overdue((p for state in states for p in state.problems), now)
+            if problem or now >= end:
+                space = snapshot.deployments[next(iter(applied))]["metadata"]["namespace"]
+                raise _failure(api, space, log, problem or _late(states, deadline))
+            watch.wait(version, min(0.5, end - now))
+
+
+def remove_surplus(api: Api, namespace: str, objects: Iterable[Manifest], drop: Iterable[str] = ()) -> None:
+    """Delete what is gitreceive's in the namespace and in no object of ``objects``; of config, what is old or in ``drop``."""
+    wanted = {(item["kind"], item["metadata"]["name"]) for item in objects}
+    kinds = ("Deployment", "Service", "Ingress", "PodDisruptionBudget")
+    with ThreadPoolExecutor(max_workers=8) as pool:
+        configs = pool.submit(api.list, "Secret", namespace, f"{OWNED},{KIND_LABEL}=config")
+        replica_sets = pool.submit(api.list, "ReplicaSet", namespace, OWNED)
+        found = {kind: pool.submit(api.list, kind, namespace, OWNED) for kind in kinds}
+        surplus = [
+            (kind, item["metadata"]["name"])
+            for kind in kinds
+            for item in found[kind].result()["items"]
+            if (kind, item["metadata"]["name"]) not in wanted
+        ]
+        used = {name for kind, name in wanted if kind == "Secret"} | _configs_in_use(
+            replica_sets.result()["items"], {name for kind, name in surplus if kind == "Deployment"}
+        )
+        names = _old_configs(
+            [item["metadata"]["name"] for item in configs.result()["items"]], used, set(drop)
+        )
+        surplus += [("Secret", name) for name in names]
+        list(pool.map(lambda item: api.delete(item[0], item[1], namespace), surplus))
+    _await_leaving(api, namespace, {name for kind, name in surplus if kind == "Deployment"})
+
+
+class Narrator:
+    """Says how far the processes are: only changes, and passing states only when they last."""
+
+    def __init__(self, log: Log) -> None:
+        self._log = log
+        self._said: dict[str, State] = {}
+        self._pending: dict[str, tuple[str, float]] = {}
+
+    def tell(self, states: Iterable[State], now: float) -> None:
+        """``now``: seconds on a clock that only grows."""
+        for state in states:
+            said = self._said.get(state.process)
+            if said and str(said) == str(state):
+                continue
+            text, since = self._pending.get(state.process, ("", now))
+            if text != str(state):
+                since = now
+                self._pending[state.process] = (str(state), now)
+            advanced = state.ready and (said is None or said.ready != state.ready)
+            if advanced or (state.doing and now - since >= _QUIET_SECONDS):
+                self._log.detail(str(state))
+                self._said[state.process] = state
+
+
+# --- applying -------------------------------------------------------------------------------------------------------
+
+
+def _autoscaled(api: Api, namespace: str) -> set[str]:
+    """The Deployments whose number of replicas an autoscaler keeps."""
+    scalers = api.list("HorizontalPodAutoscaler", namespace)["items"]
+    targets = (scaler["spec"]["scaleTargetRef"] for scaler in scalers)
+    return {target["name"] for target in targets if target.get("kind") == "Deployment"}
+
+
+def _leave_replicas(wanted: Manifest, live: Manifest | None) -> None:
+    """Keep out of the autoscaler's field.
+
+    A field that we owned and no longer send is reset, so where it is still ours the live number is sent once more; the
+    autoscaler becomes its owner when it next changes it (Kubernetes, server-side apply, transferring ownership).
+    """
+    del wanted["spec"]["replicas"]
+    if live and any(_owns_replicas(entry) for entry in live["metadata"].get("managedFields") or []):
+        wanted["spec"]["replicas"] = live["spec"]["replicas"]
+
+
+def _owns_replicas(entry: Manifest) -> bool:
+    fields = (entry.get("fieldsV1") or {}).get("f:spec") or {}
+    return entry.get("manager") == MANAGER and entry.get("operation") == "Apply" and "f:replicas" in fields
+
+
+# --- failing --------------------------------------------------------------------------------------------------------
+
+
+def _late(states: Iterable[State], deadline: float) -> Problem:
+    state = next(state for state in states if not state.done)
+    if state.problems:
+        return state.problems[0]
+    doing = f" ({state.doing})" if state.doing else ""
+    starting = state.doing.startswith("starting")
+    return Problem(
+        state.process,
+        "late",
+        f"{state.process} is not ready after {deadline:g} s{doing}",
+        patience=0,
+        hint="web must listen on 0.0.0.0 and the port in $PORT"
+        if starting and state.process == "web"
+        else "",
+        pod=state.pod,
+    )
+
+
+def _failure(api: Api, namespace: str, log: Log, problem: Problem) -> RolloutError:
+    if problem.detail and problem.detail not in problem.text:
+        log.detail(f"{problem.process}: {problem.detail}")
+    if problem.pod:
+        lines = last_lines(api, namespace, problem.pod, ended=problem.kind == "crash")
+        if lines:
+            log.detail(f"last lines of {problem.pod}:")
+            log.write(lines)
+    return RolloutError(problem.text, hint=problem.hint)
+
+
+def last_lines(api: Api, namespace: str, pod: str, *, ended: bool) -> bytes:
+    """The end of a container's output: of the one that ended last, or of the one that runs. Empty where nothing can be had."""
+    query = {"tailLines": str(_TAIL_LINES), "limitBytes": str(1 << 16), "timestamps": "true"}
+    # Without `previous` the API shows the run that goes on, or else the one that ended last.
+    for extra in ({}, {"previous": "true"}) if ended else ({},):
+        try:
+            answer = api.read_log(namespace, pod, query | extra)
+        except GitreceiveError:
+            continue  # the verdict matters more than its illustration
+        lines = [text for _, text in stamped(answer.split(b"\n"))]
+        if lines:
+            return b"\n".join(lines) + b"\n"
+    return b""
+
+
+# --- clearing up ----------------------------------------------------------------------------------------------------
+
+
+def _await_leaving(api: Api, namespace: str, processes: set[str]) -> None:
+    """The cluster's garbage collector stops the pods of a Deployment that is gone; wait until it has told them all."""
+    selector = f"{OWNED},{COMPONENT_LABEL} in ({','.join(sorted(processes))})"
+    end = time.monotonic() + _LEAVING_SECONDS
+    while processes and time.monotonic() < end:
+        pods = api.list("Pod", namespace, selector)["items"]
+        if all("deletionTimestamp" in pod["metadata"] for pod in pods):
+            return
+        time.sleep(0.05)
+
+
+def _configs_in_use(replica_sets: Iterable[Manifest], leaving: set[str]) -> set[str]:
+    """Config of pods that run, and so may be started again, but for Deployments that are leaving."""
+    used = set()
+    for item in replica_sets:
+        owners = {owner["name"] for owner in item["metadata"].get("ownerReferences") or []}
+        if item["spec"].get("replicas", 0) == 0 or owners & leaving:
+            continue
+        for container in item["spec"]["template"]["spec"]["containers"]:
+            used |= {
+                source["secretRef"]["name"]
+                for source in container.get("envFrom", [])
+                if "secretRef" in source
+            }
+    return used
+
+
+def _old_configs(names: Iterable[str], used: set[str], drop: set[str]) -> list[str]:
+    newest = sorted(names, key=_release_of, reverse=True)
+    kept = used | set(newest[:_KEPT_CONFIGS])
+    return [name for name in newest if (name not in kept) or (name in drop and name not in used)]
+
+
+def _release_of(config: str) -> int:
+    """``config-v12-ab34cd56`` → 12."""
+    number = config.removeprefix("config-v").partition("-")[0]
+    return int(number) if number.isdigit() else 0

@@ -1,0 +1,296 @@
+"""The Registry of ports.py, over HTTP."""
+
+import tempfile
+import threading
+from collections import OrderedDict
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
+from functools import partial
+from pathlib import Path
+from typing import TypeVar
+
+from gitreceive.cancellation import Cancellation
+from gitreceive.engines.oci_registry import blobs
+from gitreceive.engines.oci_registry.auth import Login, docker_login, login_hint
+from gitreceive.engines.oci_registry.manifest import (
+    CONFIG,
+    EMPTY_BASE,
+    MANIFEST,
+    Base,
+    Manifest,
+    assemble,
+    choose,
+    diff_ids,
+    digest_of,
+    parse,
+    read_manifest,
+)
+from gitreceive.engines.oci_registry.reference import Repository, parse_reference
+from gitreceive.engines.oci_registry.transport import Call, Patience, Transport
+from gitreceive.errors import ConfigError, GitreceiveError, RegistryError, UsageError
+from gitreceive.model import Blob, Build, Check, Digest, ImageRef, Layer
+from gitreceive.ports import Log
+
+T = TypeVar("T")
+
+_AT_ONCE = 12
+_REMEMBERED = 128
+
+
+class OciRegistry:
+    """Keeps its connections from one publish to the next. ``close`` ends them."""
+
+    def __init__(
+        self,
+        address: str,
+        *,
+        insecure: bool,
+        environment: Mapping[str, str],
+        login: Callable[[str], Login | None] = docker_login,
+        patience: Patience = Patience(),  # noqa: B008 - frozen
+    ) -> None:
+        """``address`` is HOST[:PORT][/PREFIX]; ``environment`` names the certificate authorities. Raises ConfigError."""
+        host, _, prefix = address.strip("/").partition("/")
+        self._host = host
+        self._prefix = f"{prefix}/" if prefix else ""
+        self._login = login
+        self._place("check")
+        self._transport = Transport(frozenset({host} if insecure else ()), environment, login, patience)
+        self._workers = ThreadPoolExecutor(_AT_ONCE, "registry")
+        self._lock = threading.Lock()
+        self._documents: OrderedDict[Digest, bytes] = OrderedDict()
+
+    def close(self) -> None:
+        self._workers.shutdown(wait=False, cancel_futures=True)
+        self._transport.close()
+
+    def publish(self, build: Build, repository: str, log: Log, cancel: Cancellation) -> ImageRef:
+        """Layers that the registry lacks are sent side by side, then the config, then the manifest. Tried again within bounds;
+        the digest is the one that the registry confirmed.
+        """
+        if build.engine_image:
+            raise RegistryError(
+                f"{build.engine_image[:19]} is in the Docker engine", hint="publish it through Docker"
+            )
+        place = self._place(repository)
+        base = self._base(build, cancel)
+        image = assemble(base, build)
+        origin = Repository.parse(base.ref.repository) if base.ref else None
+        tasks = [partial(self._bring, place, origin, log, blob) for blob in base.layers]
+        tasks += [partial(self._deliver, place, log, layer) for layer in build.layers]
+        tasks.append(partial(self._offer, place, image.config))
+        outcome = self._together(tasks, cancel)
+        _tell(log, (*base.layers, *(layer.blob for layer in build.layers)), outcome)
+        put = partial(blobs.put_manifest, self._transport, place, image.manifest, MANIFEST)
+        ref = ImageRef(str(place), self._together([put], cancel)[0])
+        self._remember(image.manifest)
+        self._remember(image.config)
+        log.detail(f"digest {ref.digest}")
+        return ref
+
+    def layers(self, image: ImageRef) -> Mapping[Digest, Blob]:
+        place = Repository.parse(image.repository)
+        cancel = Cancellation()
+        found = self._manifest(place, image.digest, cancel)
+        if found is None or not blobs.has_manifest(self._transport, place, image.digest, cancel):
+            return {}
+        look = [
+            partial(blobs.exists, self._transport, place, blob.digest)
+            for blob in (found.config, *found.layers)
+        ]
+        if not all(self._together(look, cancel)):
+            return {}
+        config = parse(self._document(place, found.config.digest, cancel), str(image))
+        return dict(zip(diff_ids(config, str(image)), found.layers, strict=False))
+
+    def size(self, image: ImageRef) -> int:
+        return self._must_have(image, Cancellation()).size
+
+    def check(self) -> Iterator[Check]:
+        """That the registry answers, and that it takes uploads."""
+        place = self._place("gitreceive-check")
+        impatient = Cancellation()
+        try:
+            accept = frozenset({200, 401})
+            self._transport.once(Call("GET", self._host, "/v2/", accept=accept), impatient)
+        except GitreceiveError as error:
+            yield Check("registry answers", ok=False, seen=error.message, fix=error.hint)
+            return
+        yield Check("registry answers", ok=True, seen=self._host)
+        try:
+            blobs.abandon(self._transport, place, blobs.begin(self._transport, place, impatient), impatient)
+        except GitreceiveError as error:
+            yield Check("registry takes pushes", ok=False, seen=error.message, fix=error.hint)
+        else:
+            yield Check("registry takes pushes", ok=True, seen=f"{self._host}/{self._prefix}")
+
+    def credentials(self) -> tuple[str, str] | None:
+        """The server's own user name and password for the registry, for pull secrets; None where it needs none. Raises ConfigError."""
+        login = self._login(self._host)
+        if login and login.identity_token:
+            raise ConfigError(
+                f"the login for {self._host} is an identity token, which cannot be made a pull secret",
+                hint=f"{login_hint(self._host)} with a password or an access token, or set kubernetes.pull_secret = false",
+            )
+        return (login.username, login.password.reveal()) if login else None
+
+    def copy(self, reference: str, repository: str, log: Log, cancel: Cancellation) -> ImageRef:
+        """Bring an image from any registry into ours, unchanged: the digest stays. Of several platforms only linux on this machine's
+        architecture is taken. Raises RegistryError, CanceledError, UsageError.
+        """
+        origin, name = parse_reference(reference)
+        place = self._place(repository)
+        raw, media_type = self._one_image(origin, name, cancel)
+        manifest = read_manifest(raw, reference)
+        log.detail(f"copying {reference} ({human(manifest.size)})")
+        parts = (manifest.config, *manifest.layers)
+        self._together([partial(self._bring, place, origin, log, blob) for blob in parts], cancel)
+        digest = blobs.put_manifest(self._transport, place, raw, media_type, cancel)
+        log.detail(f"digest {digest}")
+        return ImageRef(str(place), digest)
+
+    def blobs(self, image: ImageRef) -> tuple[Blob, ...]:
+        """The layers of an image as they are stored, bottom first. Raises RegistryError."""
+        return self._must_have(image, Cancellation()).layers
+
+    def fetch(self, image: ImageRef, blob: Blob, path: Path, cancel: Cancellation) -> None:
+        """Download one layer, checked, to ``path``. Raises RegistryError, CanceledError."""
+        blobs.fetch(self._transport, Repository.parse(image.repository), blob, path, cancel)
+
+    def _place(self, repository: str) -> Repository:
+        try:
+            place = Repository.parse(f"{self._host}/{self._prefix}{repository}")
+        except UsageError as error:
+            raise ConfigError(
+                f"the registry {self._host}/{self._prefix} cannot hold {repository!r}", hint=error.hint
+            ) from error
+        if place.host != self._host:
+            raise ConfigError(
+                f"the registry {self._host!r} is not HOST[:PORT][/PREFIX]",
+                hint="such as registry.example.com",
+            )
+        return place
+
+    def _base(self, build: Build, cancel: Cancellation) -> Base:
+        if build.run_image is None:
+            return EMPTY_BASE
+        place = Repository.parse(build.run_image.repository)
+        manifest = self._must_have(build.run_image, cancel)
+        config = parse(self._document(place, manifest.config.digest, cancel), str(build.run_image))
+        return Base(build.run_image, manifest.layers, config)
+
+    def _must_have(self, image: ImageRef, cancel: Cancellation) -> Manifest:
+        manifest = self._manifest(Repository.parse(image.repository), image.digest, cancel)
+        if manifest is None:
+            raise RegistryError(
+                f"the registry no longer has {image}",
+                hint="if it is a stack's: gitreceive stack create; if an app's: push again",
+            )
+        return manifest
+
+    def _manifest(self, place: Repository, digest: Digest, cancel: Cancellation) -> Manifest | None:
+        raw = self._recall(digest)
+        if raw is None:
+            found = blobs.read_manifest(self._transport, place, digest, cancel)
+            if found is None:
+                return None
+            raw = self._remember(found[0])
+        chosen = choose(raw, f"{place}@{digest}")
+        return self._manifest(place, chosen, cancel) if chosen else read_manifest(raw, f"{place}@{digest}")
+
+    def _one_image(self, origin: Repository, reference: str, cancel: Cancellation) -> tuple[bytes, str]:
+        source = f"{origin}{'@' if reference.startswith('sha256:') else ':'}{reference}"
+        found = blobs.read_manifest(self._transport, origin, reference, cancel)
+        if found is None:
+            raise RegistryError(f"there is no image {source}", hint="see that its name and tag are right")
+        chosen = choose(found[0], source)
+        return self._one_image(origin, chosen, cancel) if chosen else found
+
+    def _document(self, place: Repository, digest: Digest, cancel: Cancellation) -> bytes:
+        raw = self._recall(digest)
+        return raw if raw is not None else self._remember(blobs.read(self._transport, place, digest, cancel))
+
+    def _recall(self, digest: Digest) -> bytes | None:
+        with self._lock:
+            return self._documents.get(digest)
+
+    def _remember(self, content: bytes) -> bytes:
+        with self._lock:
+            self._documents[digest_of(content)] = content
+            while len(self._documents) > _REMEMBERED:
+                self._documents.popitem(last=False)
+        return content
+
+    def _deliver(self, place: Repository, log: Log, layer: Layer, cancel: Cancellation) -> str:
+        if blobs.exists(self._transport, place, layer.blob.digest, cancel):
+            return "held"
+        if layer.path is None:
+            raise RegistryError(
+                f"the registry no longer has the layer {layer.title} ({layer.blob.digest.short})",
+                hint="build it anew: git push -o nocache",
+            )
+        log.detail(f"sending {layer.title} ({human(layer.blob.size)})")
+        blobs.send_file(self._transport, place, layer.blob, layer.path, cancel)
+        return "sent"
+
+    def _offer(self, place: Repository, config: bytes, cancel: Cancellation) -> str:
+        if not blobs.exists(self._transport, place, digest_of(config), cancel):
+            blobs.send_bytes(self._transport, place, config, cancel)
+        return "config"
+
+    def _bring(
+        self, place: Repository, origin: Repository | None, log: Log, blob: Blob, cancel: Cancellation
+    ) -> str:
+        if blobs.exists(self._transport, place, blob.digest, cancel):
+            return "held"
+        if origin is None:
+            raise RegistryError(f"nobody has the layer {blob.digest}", hint="create the stack again")
+        near = origin.host == place.host
+        if near and blobs.mount(self._transport, place, blob.digest, origin, cancel):
+            return "mounted"
+        with tempfile.TemporaryDirectory(prefix="gitreceive-copy-") as folder:
+            path = Path(folder) / blob.digest.short
+            blobs.fetch(self._transport, origin, blob, path, cancel)
+            if blob.media_type != CONFIG:
+                log.detail(f"sending layer {blob.digest.short} ({human(blob.size)})")
+            blobs.send_file(self._transport, place, blob, path, cancel)
+        return "sent"
+
+    def _together(self, tasks: Sequence[Callable[[Cancellation], T]], cancel: Cancellation) -> list[T]:
+        """Run all side by side. The first that fails, or a request to stop, stops the others; the caller does not wait for them."""
+        stop = Cancellation()
+
+        def run(task: Callable[[Cancellation], T]) -> T:
+            stop.raise_if_requested()
+            return task(stop)
+
+        with cancel.stopping(lambda: stop.request("the work was canceled")):
+            futures = [self._workers.submit(run, task) for task in tasks]
+            pending = set(futures)
+            try:
+                while pending:
+                    done, pending = wait(pending, timeout=0.1, return_when=FIRST_EXCEPTION)
+                    cancel.raise_if_requested()
+                    for future in done:
+                        future.result()
+            except BaseException:
+                stop.request("another part of the same work failed")
+                raise
+        return [future.result() for future in futures]
+
+
+def human(size: int) -> str:
+    """Bytes for people, in powers of ten as registries count them."""
+    if size < 1000:
+        return f"{size} bytes"
+    units = ("kB", "MB", "GB")
+    power = next((n for n in range(len(units)) if size < 999.5 * 1000 ** (n + 1)), len(units) - 1)
+    value, unit = size / 1000 ** (power + 1), units[power]
+    return f"{value:.1f} {unit}" if value < 9.95 else f"{value:.0f} {unit}"
+
+
+def _tell(log: Log, layers: Sequence[Blob], outcome: Sequence[str]) -> None:
+    for word, verb in (("sent", "sent"), ("mounted", "taken over from the stack"), ("held", "already there")):
+        sizes = [blob.size for blob, how in zip(layers, outcome, strict=False) if how == word]
+        if sizes:
+            log.detail(f"{len(sizes)} layer{'s' if len(sizes) > 1 else ''} {verb} ({human(sum(sizes))})")

@@ -1,0 +1,46 @@
+"""What is kept as JSON, in both directions. A document is written by one version and may be read by a later one."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from gitreceive.model import Image, ImageRef, ProcessType, PushOptions, Secret
+
+
+def image_document(image: Image) -> dict[str, Any]:
+    return {
+        "ref": str(image.ref),
+        "processes": [{"name": p.name, "command": list(p.command)} for p in image.processes],
+        "port": image.port,
+        "buildpacks": list(image.buildpacks),
+        "size": image.size,
+    }
+
+
+def image_from(document: Mapping[str, Any]) -> Image:
+    return Image(
+        ref=ImageRef.parse(document["ref"]),
+        processes=tuple(ProcessType(p["name"], tuple(p["command"])) for p in document["processes"]),
+        port=document["port"],
+        buildpacks=tuple(document["buildpacks"]),
+        size=document["size"],
+    )
+
+
+def options_document(options: PushOptions) -> dict[str, Any]:
+    return {"nocache": options.nocache, "buildpack": options.buildpack}
+
+
+def options_from(document: Mapping[str, Any]) -> PushOptions:
+    return PushOptions(nocache=document["nocache"], buildpack=document["buildpack"])
+
+
+def config_from(document: Mapping[str, str]) -> dict[str, Secret]:
+    return {name: Secret(value) for name, value in document.items()}
+
+
+def packages_document(packages: Mapping[str, tuple[str, ...]]) -> dict[str, list[str]]:
+    return {side: list(names) for side, names in packages.items()}
+
+
+def packages_from(document: Mapping[str, list[str]]) -> dict[str, tuple[str, ...]]:
+    return {side: tuple(names) for side, names in document.items()}

@@ -1,0 +1,208 @@
+"""Jobs and their leases.
+
+A job is held by whoever raised its ``fence`` last. An older fence can record nothing any more, however long its holder
+slept; that, and not the clock, is what keeps two holders apart. The lease only says when a job may be claimed again.
+"""
+
+from collections.abc import Mapping
+from datetime import datetime, timedelta
+from typing import Any
+
+from sqlalchemy import Connection, Row, Select, case, delete, exists, func, insert, select, update
+
+from gitreceive.engines.sql_ledger.apps import no_app
+from gitreceive.engines.sql_ledger.database import now
+from gitreceive.engines.sql_ledger.documents import image_document, image_from, options_document, options_from
+from gitreceive.engines.sql_ledger.part import Part
+from gitreceive.engines.sql_ledger.schema import apps, jobs, releases
+from gitreceive.errors import ConflictError, LeaseLostError, NotFoundError, UsageError
+from gitreceive.model import AppName, CommitId, Image, Job, JobId, JobState, Push, UserName
+
+
+class Jobs(Part):
+    """The port ``JobLedger``."""
+
+    def enqueue(self, push: Push) -> Job:
+        """Raises NotFoundError where the app is gone."""
+        with self._database.writing() as connection:
+            if not connection.execute(select(apps.c.name).where(apps.c.name == push.app)).first():
+                raise no_app(push.app)
+            new = connection.execute(
+                insert(jobs)
+                .returning(jobs.c.id)
+                .values(
+                    app=push.app,
+                    user=push.user,
+                    ref=push.ref,
+                    old=push.old,
+                    new=push.new,
+                    options=options_document(push.options),
+                    state=JobState.QUEUED,
+                    created_at=now(connection),
+                    fence=0,
+                    reason="",
+                    seconds={},
+                )
+            )
+            return _read(connection, JobId(new.scalar_one()))
+
+    def job(self, job: JobId) -> Job:
+        with self._database.reading() as connection:
+            return _read(connection, job)
+
+    def jobs(self, app: AppName | None = None, limit: int = 20) -> tuple[Job, ...]:
+        query = _select().order_by(jobs.c.id.desc()).limit(limit)
+        if app is not None:
+            query = query.where(jobs.c.app == app)
+        with self._database.reading() as connection:
+            return tuple(_job(row) for row in connection.execute(query))
+
+    def ahead(self, job: JobId) -> tuple[Job, ...]:
+        app = select(jobs.c.app).where(jobs.c.id == job).scalar_subquery()
+        query = _select().where(jobs.c.app == app, jobs.c.id < job, jobs.c.ended_at.is_(None))
+        with self._database.reading() as connection:
+            return tuple(_job(row) for row in connection.execute(query.order_by(jobs.c.id)))
+
+    def claim(self, holder: str, lease_seconds: float) -> Job | None:
+        with self._database.writing() as connection:
+            time = now(connection)
+            found = connection.execute(_claimable(time)).scalar()
+            if found is None:
+                return None
+            job = JobId(found)
+            connection.execute(
+                update(jobs)
+                .where(jobs.c.id == job)
+                .values(
+                    fence=jobs.c.fence + 1,
+                    holder=holder,
+                    lease_until=time + timedelta(seconds=lease_seconds),
+                    started_at=func.coalesce(jobs.c.started_at, time, type_=jobs.c.started_at.type),
+                )
+            )
+            return _read(connection, job)
+
+    def renew(self, job: JobId, fence: int, lease_seconds: float) -> Job:
+        with self._database.writing() as connection:
+            held(connection, job, fence)
+            until = now(connection) + timedelta(seconds=lease_seconds)
+            connection.execute(update(jobs).where(jobs.c.id == job).values(lease_until=until))
+            return _read(connection, job)
+
+    def request_cancel(self, job: JobId, by: str) -> Job:
+        with self._database.writing() as connection:
+            found = _read(connection, job)
+            if found.state.ended:
+                raise ConflictError(f"build {job} has ended already: it is {found.state}")
+            by = found.cancel_requested_by or by
+            connection.execute(update(jobs).where(jobs.c.id == job).values(cancel_requested_by=by))
+            if found.state is JobState.QUEUED:
+                record_end(connection, job, JobState.CANCELED, f"canceled by {by}", {})
+            return _read(connection, job)
+
+    def advance(self, job: JobId, fence: int, state: JobState, *, image: Image | None = None) -> Job:
+        """Raises UsageError for a state that ends: see ``end`` and ``go_live``."""
+        if state.ended:
+            raise UsageError(f"a job does not advance to {state}: it ends so")
+        values: dict[str, Any] = {"state": state}
+        if image is not None:
+            values["image"] = image_document(image)
+        with self._database.writing() as connection:
+            held(connection, job, fence)
+            connection.execute(update(jobs).where(jobs.c.id == job).values(**values))
+            return _read(connection, job)
+
+    def end(self, job: JobId, fence: int, state: JobState, reason: str, seconds: Mapping[str, float]) -> Job:
+        """Raises UsageError for any other state than failed and canceled."""
+        if state not in {JobState.FAILED, JobState.CANCELED}:
+            raise UsageError(f"a job does not end as {state} here")
+        with self._database.writing() as connection:
+            held(connection, job, fence)
+            connection.execute(delete(releases).where(releases.c.job == job, releases.c.live_at.is_(None)))
+            record_end(connection, job, state, reason, seconds)
+            return _read(connection, job)
+
+
+def held(connection: Connection, job: JobId, fence: int) -> Job:
+    """The job, which ``fence`` still holds. Raises LeaseLostError, NotFoundError."""
+    found = _read(connection, job)
+    if found.state.ended:
+        raise LeaseLostError(f"build {job} has ended meanwhile: it is {found.state}")
+    if found.fence != fence:
+        raise LeaseLostError(f"build {job} was taken over by another server")
+    return found
+
+
+def record_end(
+    connection: Connection, job: JobId, state: JobState, reason: str, seconds: Mapping[str, float]
+) -> None:
+    """The job has ended so, now, and nobody holds it."""
+    connection.execute(
+        update(jobs)
+        .where(jobs.c.id == job)
+        .values(
+            state=state,
+            reason=reason,
+            seconds=dict(seconds),
+            ended_at=now(connection),
+            holder=None,
+            lease_until=None,
+        )
+    )
+
+
+def _claimable(time: datetime) -> Select[Any]:
+    """The job to work on next. See the port for who comes first."""
+    earlier, busy = jobs.alias("earlier"), jobs.alias("busy")
+    not_first = exists().where(
+        earlier.c.app == jobs.c.app, earlier.c.id < jobs.c.id, earlier.c.ended_at.is_(None)
+    )
+    under_way = (
+        select(func.count())
+        .where(busy.c.user == jobs.c.user, busy.c.ended_at.is_(None), busy.c.lease_until > time)
+        .scalar_subquery()
+    )
+    return (
+        select(jobs.c.id)
+        .where(jobs.c.ended_at.is_(None), ~not_first)
+        .where(jobs.c.lease_until.is_(None) | (jobs.c.lease_until <= time))
+        .order_by(case((jobs.c.fence > 0, 0), else_=1), under_way, jobs.c.id)
+        .limit(1)
+    )
+
+
+def _select() -> Select[Any]:
+    return select(jobs, releases.c.number.label("release")).join_from(
+        jobs, releases, releases.c.job == jobs.c.id, isouter=True
+    )
+
+
+def _read(connection: Connection, job: JobId) -> Job:
+    row = connection.execute(_select().where(jobs.c.id == job)).first()
+    if row is None:
+        raise NotFoundError(f"there is no build {job}", hint="builds list shows the newest")
+    return _job(row)
+
+
+def _job(row: Row[Any]) -> Job:
+    return Job(
+        id=JobId(row.id),
+        push=Push(
+            app=AppName(row.app),
+            user=UserName(row.user),
+            ref=row.ref,
+            old=CommitId(row.old),
+            new=CommitId(row.new),
+            options=options_from(row.options),
+        ),
+        state=JobState(row.state),
+        created_at=row.created_at,
+        started_at=row.started_at,
+        ended_at=row.ended_at,
+        fence=row.fence,
+        cancel_requested_by=row.cancel_requested_by,
+        image=image_from(row.image) if row.image else None,
+        release=row.release,
+        reason=row.reason,
+        seconds=row.seconds,
+    )

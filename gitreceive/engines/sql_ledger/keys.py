@@ -1,0 +1,79 @@
+"""Users and their SSH keys."""
+
+from typing import Any
+
+from sqlalchemy import Row, delete, insert, or_, select, update
+
+from gitreceive.engines.sql_ledger.database import now
+from gitreceive.engines.sql_ledger.part import Part
+from gitreceive.engines.sql_ledger.schema import keys, users
+from gitreceive.errors import ConflictError, NotFoundError
+from gitreceive.model import PublicKey, User, UserName
+
+
+class Keys(Part):
+    """The port ``KeyLedger``."""
+
+    def add_key(
+        self, user: UserName, algorithm: str, blob: str, comment: str, fingerprint: str, *, admin: bool
+    ) -> PublicKey:
+        known = select(keys.c.user).where(or_(keys.c.fingerprint == fingerprint, keys.c.blob == blob))
+        with self._database.writing() as connection:
+            if owner := connection.execute(known).scalar():
+                raise ConflictError(
+                    f"{owner} has the key {fingerprint} already",
+                    hint=f"remove it first: keys remove {fingerprint}",
+                )
+            if not connection.execute(select(users.c.name).where(users.c.name == user)).first():
+                connection.execute(insert(users).values(name=user, admin=admin))
+            elif admin:
+                connection.execute(update(users).where(users.c.name == user).values(admin=True))
+            key = PublicKey(user, algorithm, blob, comment, fingerprint, now(connection))
+            connection.execute(
+                insert(keys).values(
+                    user=user,
+                    algorithm=algorithm,
+                    blob=blob,
+                    comment=comment,
+                    fingerprint=fingerprint,
+                    added_at=key.added_at,
+                )
+            )
+        return key
+
+    def keys(self, user: UserName | None = None) -> tuple[PublicKey, ...]:
+        query = select(keys).order_by(keys.c.id)
+        if user is not None:
+            query = query.where(keys.c.user == user)
+        with self._database.reading() as connection:
+            return tuple(_key(row) for row in connection.execute(query))
+
+    def remove_key(self, fingerprint: str) -> PublicKey:
+        this = keys.c.fingerprint == fingerprint
+        with self._database.writing() as connection:
+            row = connection.execute(select(keys).where(this)).first()
+            if row is None:
+                raise NotFoundError(f"there is no key {fingerprint}", hint="keys list shows all")
+            connection.execute(delete(keys).where(this))
+        return _key(row)
+
+    def user(self, name: UserName) -> User:
+        with self._database.reading() as connection:
+            row = connection.execute(select(users).where(users.c.name == name)).first()
+        if row is None:
+            raise NotFoundError(f"there is no user {name}", hint=f"give them a key: keys add {name}")
+        return User(UserName(row.name), row.admin)
+
+    def user_of_key(self, algorithm: str, blob: str) -> User | None:
+        query = (
+            select(users)
+            .join(keys, keys.c.user == users.c.name)
+            .where(keys.c.blob == blob, keys.c.algorithm == algorithm)
+        )
+        with self._database.reading() as connection:
+            row = connection.execute(query).first()
+        return User(UserName(row.name), row.admin) if row else None
+
+
+def _key(row: Row[Any]) -> PublicKey:
+    return PublicKey(UserName(row.user), row.algorithm, row.blob, row.comment, row.fingerprint, row.added_at)

@@ -1,0 +1,88 @@
+"""Releases: numbered without gaps, because a number is only used up by going live."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from sqlalchemy import Connection, Row, Select, insert, select, update
+
+from gitreceive.engines.sql_ledger.database import now
+from gitreceive.engines.sql_ledger.documents import config_from, image_document, image_from
+from gitreceive.engines.sql_ledger.jobs import held, record_end
+from gitreceive.engines.sql_ledger.part import Part
+from gitreceive.engines.sql_ledger.schema import releases
+from gitreceive.errors import ConflictError
+from gitreceive.model import AppName, CommitId, Image, Job, JobId, JobState, Release, UserName
+
+
+class Releases(Part):
+    """The port ``ReleaseLedger``."""
+
+    def intend_release(self, job: JobId, fence: int, image: Image) -> Release:
+        with self._database.writing() as connection:
+            holding = held(connection, job, fence)
+            if holding.release is None:
+                _intend(connection, holding, image)
+            return _of_job(connection, job)
+
+    def go_live(self, job: JobId, fence: int, seconds: Mapping[str, float]) -> Release:
+        """Raises LeaseLostError; ConflictError where no release was intended for the job."""
+        with self._database.writing() as connection:
+            if held(connection, job, fence).release is None:
+                raise ConflictError(f"build {job} has no release that could go live")
+            connection.execute(update(releases).where(releases.c.job == job).values(live_at=now(connection)))
+            record_end(connection, job, JobState.LIVE, "", seconds)
+            return _of_job(connection, job)
+
+    def current_release(self, app: AppName) -> Release | None:
+        with self._database.reading() as connection:
+            row = connection.execute(_live(app, 1)).first()
+        return _release(row) if row else None
+
+    def releases(self, app: AppName, limit: int = 20) -> tuple[Release, ...]:
+        with self._database.reading() as connection:
+            return tuple(_release(row) for row in connection.execute(_live(app, limit)))
+
+
+def _intend(connection: Connection, job: Job, image: Image) -> None:
+    last = connection.execute(_live(job.app, 1)).first()
+    connection.execute(
+        insert(releases).values(
+            app=job.app,
+            number=last.number + 1 if last else 1,
+            job=job.id,
+            image=image_document(image),
+            commit=job.push.new,
+            config={},
+            scale=last.scale if last else {},
+            user=job.push.user,
+            description=f"Deploy {job.push.new.short}",
+            created_at=now(connection),
+        )
+    )
+
+
+def _live(app: AppName, limit: int) -> Select[Any]:
+    return (
+        select(releases)
+        .where(releases.c.app == app, releases.c.live_at.is_not(None))
+        .order_by(releases.c.number.desc())
+        .limit(limit)
+    )
+
+
+def _of_job(connection: Connection, job: JobId) -> Release:
+    return _release(connection.execute(select(releases).where(releases.c.job == job)).one())
+
+
+def _release(row: Row[Any]) -> Release:
+    return Release(
+        app=AppName(row.app),
+        number=row.number,
+        image=image_from(row.image),
+        commit=CommitId(row.commit),
+        config=config_from(row.config),
+        user=UserName(row.user),
+        description=row.description,
+        created_at=row.created_at,
+        scale=row.scale,
+    )

@@ -1,0 +1,157 @@
+"""The tables, as the newest migration leaves them."""
+
+from datetime import UTC, datetime
+from typing import Any
+
+from sqlalchemy import (
+    JSON,
+    BigInteger,
+    Boolean,
+    Column,
+    DateTime,
+    Dialect,
+    ForeignKey,
+    Index,
+    Integer,
+    MetaData,
+    String,
+    Table,
+    Text,
+    UniqueConstraint,
+)
+from sqlalchemy.ext.compiler import compiles
+from sqlalchemy.sql.functions import GenericFunction
+from sqlalchemy.types import TypeDecorator, TypeEngine
+
+REVISION = "0001"  # the newest migration
+
+
+class Instant(TypeDecorator[datetime]):
+    """A point in time, timezone-aware and in UTC. In SQLite it is ISO 8601 text of one width, so that it sorts."""
+
+    impl = String(32)
+    cache_ok = True
+
+    def load_dialect_impl(self, dialect: Dialect) -> TypeEngine[Any]:
+        return dialect.type_descriptor(String(32) if dialect.name == "sqlite" else DateTime(timezone=True))
+
+    def process_bind_param(self, value: datetime | None, dialect: Dialect) -> Any:
+        if value is None or dialect.name != "sqlite":
+            return value
+        return value.astimezone(UTC).isoformat(timespec="microseconds")
+
+    def process_result_value(self, value: Any, dialect: Dialect) -> datetime | None:
+        if value is None:
+            return None
+        time: datetime = datetime.fromisoformat(value) if dialect.name == "sqlite" else value
+        return time.astimezone(UTC)
+
+
+class database_time(GenericFunction[datetime]):  # noqa: N801 - named as SQL functions are
+    """The clock of the database, and not the one of the transaction's beginning."""
+
+    inherit_cache = True
+
+
+@compiles(database_time, "sqlite")
+def _sqlite_time(_element: object, _compiler: object, **_: object) -> str:
+    return "strftime('%Y-%m-%dT%H:%M:%f+00:00', 'now')"
+
+
+@compiles(database_time, "postgresql")
+def _postgresql_time(_element: object, _compiler: object, **_: object) -> str:
+    return "clock_timestamp()"
+
+
+metadata = MetaData(
+    naming_convention={
+        "pk": "pk_%(table_name)s",
+        "fk": "fk_%(table_name)s_%(column_0_name)s",
+        "uq": "uq_%(table_name)s_%(column_0_N_name)s",
+        "ix": "ix_%(table_name)s_%(column_0_N_name)s",
+    }
+)
+
+users = Table(
+    "users",
+    metadata,
+    Column("name", String(39), primary_key=True),
+    Column("admin", Boolean, nullable=False),
+)
+
+keys = Table(
+    "keys",
+    metadata,
+    Column("id", Integer, primary_key=True),
+    Column("user", ForeignKey("users.name", ondelete="CASCADE"), nullable=False, index=True),
+    Column("algorithm", String(64), nullable=False),
+    Column("blob", Text, nullable=False),
+    Column("comment", Text, nullable=False),
+    Column("fingerprint", String(64), nullable=False, unique=True),
+    Column("added_at", Instant, nullable=False),
+)
+
+apps = Table(
+    "apps",
+    metadata,
+    Column("name", String(40), primary_key=True),
+    Column("owner", String(39), nullable=False),
+    Column("branch", Text, nullable=False),
+    Column("created_at", Instant, nullable=False),
+)
+
+jobs = Table(
+    "jobs",
+    metadata,
+    Column("id", Integer, primary_key=True),
+    Column("app", ForeignKey("apps.name", ondelete="CASCADE"), nullable=False),
+    Column("user", String(39), nullable=False),
+    Column("ref", Text, nullable=False),
+    Column("old", String(40), nullable=False),
+    Column("new", String(40), nullable=False),
+    Column("options", JSON, nullable=False),
+    Column("state", String(20), nullable=False),
+    Column("created_at", Instant, nullable=False),
+    Column("started_at", Instant),
+    Column("ended_at", Instant),
+    Column("fence", Integer, nullable=False),
+    Column("holder", Text),
+    Column("lease_until", Instant),
+    Column("cancel_requested_by", Text),
+    Column("image", JSON(none_as_null=True)),
+    Column("reason", Text, nullable=False),
+    Column("seconds", JSON, nullable=False),
+    Index("ix_jobs_app_id", "app", "id"),
+    Index("ix_jobs_ended_at_app", "ended_at", "app"),  # the few that have not ended, among all that ever were
+    sqlite_autoincrement=True,  # an id is never used again: logs and kept commits are named by it
+)
+
+releases = Table(
+    "releases",
+    metadata,
+    Column("id", Integer, primary_key=True),
+    Column("app", ForeignKey("apps.name", ondelete="CASCADE"), nullable=False),
+    Column("number", Integer, nullable=False),
+    Column("job", ForeignKey("jobs.id", ondelete="CASCADE"), nullable=False, unique=True),
+    Column("image", JSON, nullable=False),
+    Column("commit", String(40), nullable=False),
+    Column("config", JSON, nullable=False),
+    Column("scale", JSON, nullable=False),
+    Column("user", String(39), nullable=False),
+    Column("description", Text, nullable=False),
+    Column("created_at", Instant, nullable=False),
+    Column("live_at", Instant),  # none: intended, and its number is given again should its job fail
+    UniqueConstraint("app", "number"),
+)
+
+stacks = Table(
+    "stacks",
+    metadata,
+    Column("name", String(128), primary_key=True),
+    Column("build", Text, nullable=False),
+    Column("run", Text, nullable=False),
+    Column("build_bytes", BigInteger, nullable=False),
+    Column("run_bytes", BigInteger, nullable=False),
+    Column("packages", JSON, nullable=False),
+    Column("created_at", Instant, nullable=False),
+)

@@ -1,0 +1,150 @@
+"""The detect phase: every ``bin/detect`` side by side, then the first group of the order that fits."""
+
+import subprocess
+import tempfile
+import threading
+import tomllib
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from gitreceive.lifecycle.folder import Buildpack, Folder, Group
+from gitreceive.lifecycle.plan import Candidate, Entry, Option, parse_options, resolve
+
+PASS, FAIL, ERROR = "pass", "fail", "error"
+
+_FAIL_CODE = 100
+_OUTPUT_LIMIT = 16 << 10
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What one ``bin/detect`` said. ``output`` is its stdout and stderr."""
+
+    id: str
+    version: str
+    verdict: str
+    code: int
+    output: str
+    options: tuple[Option, ...] = (Option(),)
+
+    @property
+    def reason(self) -> str:
+        """The last line of its output that is not empty."""
+        return next((line.strip() for line in reversed(self.output.splitlines()) if line.strip()), "")
+
+
+@dataclass(frozen=True)
+class Detection:
+    """``group`` is empty where no group fits; ``reasons`` then says, for each group, why."""
+
+    group: tuple[Buildpack, ...]
+    entries: tuple[Entry, ...]
+    verdicts: tuple[Verdict, ...]
+    reasons: tuple[str, ...] = ()
+
+    def as_json(self) -> dict[str, Any]:
+        return {
+            "group": [{"id": b.id, "version": b.version} for b in self.group],
+            "verdicts": [
+                {k: v for k, v in asdict(verdict).items() if k != "options"} | {"reason": verdict.reason}
+                for verdict in self.verdicts
+            ],
+            "reasons": list(self.reasons),
+        }
+
+
+def detect(
+    folder: Folder, order: Sequence[Group], app: Path, platform: Path, env: Mapping[str, str]
+) -> Detection:
+    """Run each buildpack's ``bin/detect`` in ``app`` and resolve the order. Raises FolderError."""
+    groups = list(folder.expand(order))
+    wanted = {b.name: b for group in groups for b in map(folder.find, group)}
+    verdicts = _run_all(list(wanted.values()), app, platform, env)
+    reasons: list[str] = []
+    for group in groups:
+        outcome = _try_group(folder, group, verdicts)
+        if not isinstance(outcome, str):
+            chosen, entries = outcome
+            return Detection(chosen, entries, tuple(verdicts.values()))
+        reasons.append(f"{' + '.join(member.id for member in group)}: {outcome}")
+    return Detection((), (), tuple(verdicts.values()), tuple(reasons))
+
+
+def _try_group(
+    folder: Folder, group: Group, verdicts: Mapping[str, Verdict]
+) -> tuple[tuple[Buildpack, ...], tuple[Entry, ...]] | str:
+    candidates: list[Candidate] = []
+    for member in group:
+        name = folder.find(member).name
+        verdict = verdicts[name]
+        if verdict.verdict == PASS:
+            candidates.append(Candidate(name, member.optional, verdict.options))
+        elif not member.optional:
+            return f"{name} does not take it" if verdict.verdict == FAIL else f"{name} is broken"
+    outcome = resolve(candidates)
+    if isinstance(outcome, str):
+        return outcome
+    by_name = {b.name: b for b in map(folder.find, group)}
+    return tuple(by_name[key] for key in outcome.keys), outcome.entries
+
+
+def _run_all(
+    buildpacks: Sequence[Buildpack], app: Path, platform: Path, env: Mapping[str, str]
+) -> dict[str, Verdict]:
+    verdicts: dict[str, Verdict] = {}
+
+    def run(buildpack: Buildpack) -> None:
+        verdicts[buildpack.name] = _run(buildpack, app, platform, env)
+
+    threads = [threading.Thread(target=run, args=(buildpack,)) for buildpack in buildpacks]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    return {buildpack.name: verdicts[buildpack.name] for buildpack in buildpacks}
+
+
+def _run(buildpack: Buildpack, app: Path, platform: Path, env: Mapping[str, str]) -> Verdict:
+    with tempfile.TemporaryDirectory(prefix="detect-") as work:
+        plan = Path(work, "plan.toml")
+        plan.touch()
+        values = {
+            **env,
+            "CNB_BUILDPACK_DIR": str(buildpack.path),
+            "CNB_PLATFORM_DIR": str(platform),
+            "CNB_BUILD_PLAN_PATH": str(plan),
+        }
+        with open(Path(work, "output"), "w+b") as output:
+            try:
+                code = subprocess.run(
+                    [str(buildpack.path / "bin" / "detect"), str(platform), str(plan)],
+                    cwd=app,
+                    env=values,
+                    stdin=subprocess.DEVNULL,
+                    stdout=output,
+                    stderr=subprocess.STDOUT,
+                    check=False,
+                ).returncode
+            except OSError as error:
+                return _verdict(buildpack, ERROR, 126, f"bin/detect cannot be run: {error}")
+            output.seek(0)
+            text = output.read(_OUTPUT_LIMIT).decode(errors="replace")
+        return _judge(buildpack, code, text, plan)
+
+
+def _judge(buildpack: Buildpack, code: int, output: str, plan: Path) -> Verdict:
+    if code == _FAIL_CODE:
+        return _verdict(buildpack, FAIL, code, output)
+    if code != 0:
+        return _verdict(buildpack, ERROR, code, output)
+    try:
+        options = parse_options(tomllib.loads(plan.read_text(encoding="utf-8")))
+    except (OSError, ValueError) as error:  # TOMLDecodeError and UnicodeDecodeError are ValueErrors
+        return _verdict(buildpack, ERROR, code, f"{output}\nits build plan cannot be used: {error}")
+    return Verdict(buildpack.id, buildpack.version, PASS, code, output, options)
+
+
+def _verdict(buildpack: Buildpack, verdict: str, code: int, output: str) -> Verdict:
+    return Verdict(buildpack.id, buildpack.version, verdict, code, output)

@@ -1,0 +1,114 @@
+"""What a buildpack left in its layers folder: layers with their flags, processes, labels (Buildpack API, "Data Format")."""
+
+import tomllib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from gitreceive.lifecycle import toml
+from gitreceive.lifecycle.folder import Buildpack
+
+NOT_LAYERS = ("launch", "build", "store")
+_COMMAND_IS_LIST = (0, 9)
+
+
+class ContractError(Exception):
+    """A buildpack wrote something that the contract does not know."""
+
+
+@dataclass(frozen=True)
+class LayerFolder:
+    """``path`` need not exist: a launch layer without content stands for the one of the previous image."""
+
+    buildpack: str  # its id
+    name: str
+    path: Path
+    launch: bool
+    build: bool
+    cache: bool
+
+    @property
+    def title(self) -> str:
+        return f"{self.buildpack}:{self.name}"
+
+
+@dataclass(frozen=True)
+class Launch:
+    """``launch.toml``."""
+
+    processes: tuple[Mapping[str, Any], ...] = ()
+    labels: Mapping[str, str] | None = None
+
+
+def read_layers(buildpack: Buildpack, folder: Path) -> tuple[LayerFolder, ...]:
+    """The layers by name. One whose flags are all false is set aside as ``NAME.ignore``. Raises ContractError."""
+    found: list[LayerFolder] = []
+    for file in sorted(folder.glob("*.toml")):
+        if file.stem in NOT_LAYERS:
+            continue
+        types = _table(_read(file), "types", file)
+        flags = {name: types.get(name) is True for name in ("launch", "build", "cache")}
+        path = folder / file.stem
+        if any(flags.values()):
+            found.append(LayerFolder(buildpack.id, file.stem, path, **flags))
+        elif path.is_dir():
+            path.rename(path.with_name(f"{path.name}.ignore"))
+    return tuple(found)
+
+
+def drop_types(file: Path) -> None:
+    """A restored layer's metadata stay, its flags go: a buildpack that wants it again says so again."""
+    document = _read(file)
+    document.pop("types", None)
+    file.write_text(toml.dumps(document), encoding="utf-8")
+
+
+def read_launch(buildpack: Buildpack, folder: Path) -> Launch:
+    """Raises ContractError."""
+    file = folder / "launch.toml"
+    if not file.is_file():
+        return Launch()
+    document = _read(file)
+    processes = tuple(_process(entry, buildpack, file) for entry in document.get("processes", ()))
+    labels = {str(entry["key"]): str(entry["value"]) for entry in document.get("labels", ())}
+    return Launch(processes, labels)
+
+
+def read_unmet(folder: Path) -> frozenset[str]:
+    """Names of plan entries that the buildpack, in ``build.toml``, leaves to a later one."""
+    file = folder / "build.toml"
+    if not file.is_file():
+        return frozenset()
+    return frozenset(str(entry.get("name", "")) for entry in _read(file).get("unmet", ()))
+
+
+def _process(entry: Mapping[str, Any], buildpack: Buildpack, file: Path) -> dict[str, Any]:
+    kind, command = entry.get("type"), entry.get("command")
+    as_list = buildpack.api >= _COMMAND_IS_LIST
+    if not isinstance(kind, str) or not isinstance(command, list if as_list else str) or not command:
+        wanted = "an array" if as_list else "a string"
+        raise ContractError(f"{file.name}: a process needs a type, and {wanted} as command")
+    return {
+        "type": kind,
+        "command": command if as_list else [command],
+        "args": [str(argument) for argument in entry.get("args", ())],
+        "direct": as_list or entry.get("direct") is True,
+        "default": entry.get("default") is True,
+        "working-dir": str(entry.get("working-dir", "")),
+        "buildpack": buildpack.id,
+    }
+
+
+def _table(document: Mapping[str, Any], name: str, file: Path) -> Mapping[str, Any]:
+    table = document.get(name, {})
+    if not isinstance(table, Mapping):
+        raise ContractError(f"{file.name}: {name} must be a table")
+    return table
+
+
+def _read(file: Path) -> dict[str, Any]:
+    try:
+        return tomllib.loads(file.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        raise ContractError(f"{file.name} cannot be read: {error}") from error

@@ -1,0 +1,244 @@
+"""A build as it happens in the container: source, detect, restore, build, pack."""
+
+import hashlib
+import os
+import time
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from gitreceive.lifecycle import frames, leaks, pack, record
+from gitreceive.lifecycle.build import BuildFailedError, Outcome, build
+from gitreceive.lifecycle.detect import Detection, detect
+from gitreceive.lifecycle.folder import FolderError, Group, Member, load
+from gitreceive.lifecycle.image import config_layer, image_labels
+from gitreceive.lifecycle.layers import LayerFolder
+from gitreceive.lifecycle.place import Place, environment, prepare_platform
+from gitreceive.lifecycle.record import Kept
+from gitreceive.lifecycle.source import SourceTarError, unpack
+from gitreceive.lifecycle.talk import Talk
+
+Send = Callable[[bytes], object]
+
+
+class EndError(Exception):
+    """The build ends here; ``event`` tells the server why."""
+
+    def __init__(self, **event: Any) -> None:
+        super().__init__(event.get("reason", ""))
+        self.event = event
+
+
+def serve(read: Callable[[int], bytes], send: Send, place: Place, base_env: Mapping[str, str]) -> None:
+    """Take a request and a source from the channel; send layers and, last, ``done`` or ``failed``."""
+    request = frames.read_message(read)
+    talk = Talk(request["mark"])
+    try:
+        event = _run(request, read, send, place, base_env, talk)
+    except EndError as error:
+        event = {"event": "failed", **error.event}
+    except FolderError as error:
+        event = {"event": "failed", "kind": "folder", "reason": str(error)}
+    except (OSError, SourceTarError, frames.ChannelError) as error:
+        event = {"event": "failed", "kind": "machine", "reason": f"{type(error).__name__}: {error}"}
+    talk.end()
+    frames.write_message(send, event)
+
+
+def _run(
+    request: Mapping[str, Any],
+    read: Callable[[int], bytes],
+    send: Send,
+    place: Place,
+    base_env: Mapping[str, str],
+    talk: Talk,
+) -> dict[str, Any]:
+    clock = _Clock()
+    secrets = prepare_platform(place, request["env"], request["secrets"], request["ca_bundle"])
+    env = environment(place, base_env, request["env"], request["target"], ca=bool(request["ca_bundle"]))
+    unpack(frames.StreamFile(frames.read_stream(read)), place.app)
+    clock.lap("unpack")
+    detection = _detect(request, place, env, talk)
+    clock.lap("detect")
+    kept = record.restore(
+        place.layers, request["stack"], set(request["known"]), talk.detail, fresh=request["nocache"]
+    )
+    clock.lap("restore")
+    packer = _Packer(request, place, send, kept, leaks.Leaks(secrets))
+    outcome = _build(detection, place, env, talk, packer)
+    clock.lap("build")
+    packer.pack(outcome)
+    config = config_layer(detection.group, outcome, place, packer.launch_folders)
+    packer.pack_rest(config)
+    record.close(place.layers, request["stack"], packer.record)
+    clock.lap("pack")
+    return {
+        "event": "done",
+        "buildpacks": [f"{b.id}@{b.version}" for b in detection.group],
+        "processes": list(outcome.processes),
+        "default": config.default,
+        "labels": image_labels(detection.group, outcome),
+        "seconds": clock.seconds,
+    }
+
+
+def _detect(request: Mapping[str, Any], place: Place, env: Mapping[str, str], talk: Talk) -> Detection:
+    folder = load(place.buildpacks)
+    order: list[Group] = [tuple(Member(**member) for member in group) for group in request["order"]]
+    detection = detect(folder, order, place.app, place.platform, env)
+    if not detection.group:
+        raise EndError(kind="detect", **detection.as_json())
+    talk.step(f"Detected: {', '.join(b.name for b in detection.group)}")
+    by_name = {f"{v.id} {v.version}": v for v in detection.verdicts}
+    for buildpack in detection.group:
+        reason = by_name[buildpack.name].reason
+        if reason:
+            talk.detail(f"{buildpack.id}: {reason}")
+    return detection
+
+
+def _build(
+    detection: Detection, place: Place, env: Mapping[str, str], talk: Talk, packer: "_Packer"
+) -> Outcome:
+    killed_before = _out_of_memory_kills()
+    try:
+        return build(detection.group, detection.entries, place, env, talk)
+    except BuildFailedError as error:
+        packer.keep_after_failure()
+        raise EndError(
+            kind="buildpack",
+            buildpack=error.buildpack.id,
+            code=error.code,
+            reason=error.reason,
+            out_of_memory=_out_of_memory_kills() > killed_before,
+        ) from error
+
+
+class _Packer:
+    """Sends what the image is made of, and remembers what the next build may use."""
+
+    def __init__(
+        self,
+        request: Mapping[str, Any],
+        place: Place,
+        send: Send,
+        kept: record.Record,
+        found: leaks.Leaks,
+    ) -> None:
+        self.record: dict[str, Kept] = {}
+        self.launch_folders: list[str] = []
+        self._stack = request["stack"]
+        self._known = set(request["known"])
+        self._place = place
+        self._send = send
+        self._kept = kept
+        self._leaks = found
+        self._owner = (os.getuid(), os.getgid())
+
+    def pack(self, outcome: Outcome) -> None:
+        for layer in outcome.layers:
+            if layer.cache or layer.launch:
+                self._refuse_leaks(layer)
+        for layer in outcome.layers:
+            if layer.cache or layer.launch:
+                self._pack_layer(layer)
+
+    def pack_rest(self, config: Any) -> None:
+        self._stream("launcher", pack.launcher(self._place.launcher, self._owner))
+        self._stream("config", pack.config(config.metadata, config.links, self._owner))
+        self._stream("app", pack.tree(self._place.app, "workspace", self._owner))
+
+    def keep_after_failure(self) -> None:
+        """Layers that the failed build did not touch are as good as before."""
+        untouched = {
+            key: kept
+            for key, kept in self._kept.items()
+            if not kept.cache
+            or (
+                (self._place.layers / key).is_dir()
+                and record.fingerprint(self._place.layers / key) == kept.fingerprint
+            )
+        }
+        record.close(self._place.layers, self._stack, untouched)
+
+    def _refuse_leaks(self, layer: LayerFolder) -> None:
+        leak = self._leaks.find(layer.path)
+        if leak:
+            record.remove(layer.path)
+            raise EndError(kind="leak", layer=layer.title, secret=leak.secret, file=leak.file)
+
+    def _pack_layer(self, layer: LayerFolder) -> None:
+        key = _key(layer, self._place.layers)
+        before = self._kept.get(key)
+        if not layer.path.is_dir():
+            if layer.launch:
+                self._reuse_without_content(layer, before, key)
+            return
+        current = record.fingerprint(layer.path)
+        diff_id = before.diff_id if before and before.cache and before.fingerprint == current else ""
+        if layer.launch:
+            self.launch_folders.append(str(layer.path))
+            if diff_id in self._known:
+                self._reuse(layer, diff_id)
+            else:
+                diff_id = self._stream(layer.title, pack.tree(layer.path, _inside(layer.path), self._owner))
+        self.record[key] = Kept(current, diff_id, layer.launch, layer.cache)
+
+    def _reuse_without_content(self, layer: LayerFolder, before: Kept | None, key: str) -> None:
+        if before is None or before.diff_id not in self._known:
+            raise EndError(
+                kind="buildpack",
+                buildpack=layer.buildpack,
+                code=None,
+                reason=f"its launch layer {layer.name!r} has no folder, and no previous image has it",
+                out_of_memory=False,
+            )
+        self.launch_folders.append(str(layer.path))
+        self._reuse(layer, before.diff_id)
+        self.record[key] = before
+
+    def _reuse(self, layer: LayerFolder, diff_id: str) -> None:
+        frames.write_message(self._send, {"event": "reuse", "title": layer.title, "diff_id": diff_id})
+
+    def _stream(self, title: str, chunks: Iterator[bytes]) -> str:
+        digest = hashlib.sha256()
+
+        def hashed() -> Iterator[bytes]:
+            for chunk in chunks:
+                digest.update(chunk)
+                yield chunk
+
+        frames.write_message(self._send, {"event": "layer", "title": title})
+        frames.write_stream(self._send, hashed())
+        return f"sha256:{digest.hexdigest()}"
+
+
+class _Clock:
+    def __init__(self) -> None:
+        self.seconds: dict[str, float] = {}
+        self._last = time.monotonic()
+
+    def lap(self, name: str) -> None:
+        now = time.monotonic()
+        self.seconds[name] = round(now - self._last, 4)
+        self._last = now
+
+
+def _key(layer: LayerFolder, layers: Path) -> str:
+    return str(layer.path.relative_to(layers))
+
+
+def _inside(path: Path) -> str:
+    return str(path).lstrip("/")
+
+
+def _out_of_memory_kills() -> int:
+    """How many processes of this container the kernel has killed for memory (cgroup v2, v1); 0 where it is not told."""
+    for file in ("/sys/fs/cgroup/memory.events", "/sys/fs/cgroup/memory/memory.oom_control"):
+        try:
+            lines = Path(file).read_text(encoding="ascii").splitlines()
+        except OSError:
+            continue
+        counts = dict(line.split(maxsplit=1) for line in lines if " " in line)
+        return int(counts.get("oom_kill", 0))
+    return 0

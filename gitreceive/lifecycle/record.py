@@ -1,0 +1,163 @@
+"""What a build leaves for the next one: each kept layer's fingerprint and diff_id, in the cache itself.
+
+The record is closed at the end of a build. One that is still open was left by a build that was killed or failed, and then
+the fingerprints tell which layers are what the record says.
+"""
+
+import hashlib
+import json
+import os
+import shutil
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from gitreceive.lifecycle.layers import ContractError, drop_types
+
+FOLDER = ".gitreceive"
+_FORMAT = 1
+
+
+@dataclass(frozen=True)
+class Kept:
+    """``fingerprint`` is of names, modes, sizes and times; ``diff_id`` is empty for a layer that no image has."""
+
+    fingerprint: str
+    diff_id: str
+    launch: bool
+    cache: bool
+
+
+Record = Mapping[str, Kept]  # by FOLDER/LAYER
+
+
+def restore(
+    layers: Path, stack: str, known: Collection[str], say: Callable[[str], None], *, fresh: bool
+) -> Record:
+    """Leave of the last build only what the next may use, and open the record.
+
+    Layers with ``cache = true`` stay; of one with ``launch = true`` alone its metadata stay while ``known`` (the diff_ids
+    that the registry holds) has it; metadata lose their flags. With ``fresh``, or on another stack, nothing stays.
+    """
+    record, clean, reason = _open(layers, stack)
+    if fresh:
+        record, reason = {}, "caches are left out, as asked"
+    kept: dict[str, Kept] = {}
+    for key, entry in record.items():
+        problem = _keep(layers / key, entry, known, clean=clean)
+        if problem:
+            say(f"{key}: {problem}")
+        else:
+            kept[key] = entry
+    if not kept and reason:
+        say(reason)
+    _remove_all_but(layers, kept, stores=bool(record))
+    return kept
+
+
+def close(layers: Path, stack: str, record: Record) -> None:
+    """Write the record, in one piece, as the truth about what lies in ``layers``."""
+    folder = layers / FOLDER
+    folder.mkdir(exist_ok=True)
+    document = {
+        "format": _FORMAT,
+        "stack": stack,
+        "layers": {key: asdict(entry) for key, entry in record.items()},
+    }
+    fresh = folder / "record.new"
+    fresh.write_text(json.dumps(document), encoding="utf-8")
+    fresh.rename(folder / "record.json")
+    (folder / "open.json").unlink(missing_ok=True)
+
+
+def fingerprint(folder: Path) -> str:
+    """Of all names below, with mode, size, modification and change time, and where symbolic links lead. Reads no content."""
+    digest = hashlib.sha256()
+    pending = [os.fsencode(folder)]
+    base = len(pending[0])
+    while pending:
+        current = pending.pop()
+        with os.scandir(current) as listing:
+            entries = sorted(listing, key=lambda entry: entry.name)
+        for entry in entries:
+            seen = entry.stat(follow_symlinks=False)
+            if entry.is_dir(follow_symlinks=False):
+                pending.append(entry.path)
+                facts = b"%o" % seen.st_mode
+            else:
+                link = os.readlink(entry.path) if entry.is_symlink() else b""
+                facts = b"%o %d %d %d %s" % (
+                    seen.st_mode,
+                    seen.st_size,
+                    seen.st_mtime_ns,
+                    seen.st_ctime_ns,
+                    link,
+                )
+            digest.update(entry.path[base:] + b"\0" + facts + b"\0")
+    return digest.hexdigest()
+
+
+def _open(layers: Path, stack: str) -> tuple[Record, bool, str]:
+    closed, opened = layers / FOLDER / "record.json", layers / FOLDER / "open.json"
+    clean = closed.is_file()
+    if clean:
+        closed.replace(opened)
+    elif not opened.is_file():
+        return {}, True, ""
+    try:
+        document = json.loads(opened.read_text(encoding="utf-8"))
+        if document["format"] != _FORMAT:
+            return {}, True, "caches are dropped: another version of gitreceive wrote them"
+        if document["stack"] != stack:
+            return {}, True, "caches are dropped: the stack has changed"
+        return {key: Kept(**entry) for key, entry in document["layers"].items()}, clean, ""
+    except (OSError, ValueError, TypeError, KeyError, AttributeError):
+        return {}, True, "caches are dropped: their record cannot be read"
+
+
+def _keep(path: Path, entry: Kept, known: Collection[str], *, clean: bool) -> str:
+    """Why the layer cannot stay; empty where it stays."""
+    metadata = path.with_name(f"{path.name}.toml")
+    if not entry.cache:
+        if not (entry.launch and entry.diff_id in known and metadata.is_file()):
+            return "not kept: the registry no longer has it" if entry.launch else "not a cache"
+        remove(path)
+    elif not clean and (not path.is_dir() or fingerprint(path) != entry.fingerprint):
+        return "dropped from the cache: a build that did not end well has changed it"
+    try:
+        if metadata.is_file():
+            drop_types(metadata)
+    except ContractError as error:
+        return f"dropped from the cache: {error}"
+    return ""
+
+
+def _remove_all_but(layers: Path, kept: Record, *, stores: bool) -> None:
+    names = {f"{key}{end}" for key in kept for end in ("", ".toml")}
+    for folder in layers.iterdir():
+        if folder.name == FOLDER:
+            continue
+        if not folder.is_dir() or folder.is_symlink():
+            remove(folder)
+            continue
+        for path in folder.iterdir():
+            is_store = path.name == "store.toml" and stores
+            if f"{folder.name}/{path.name}" not in names and not is_store:
+                remove(path)
+
+
+def remove(path: Path) -> None:
+    if path.is_dir() and not path.is_symlink():
+        _make_removable(path)
+        shutil.rmtree(path)
+    else:
+        path.unlink(missing_ok=True)
+
+
+def _make_removable(path: Path) -> None:
+    """Read-only folders (Go's module cache) would keep what is in them."""
+    for current, folders, _ in os.walk(path):
+        for name in folders:
+            child = os.path.join(current, name)
+            if not os.path.islink(child):
+                os.chmod(child, 0o700)

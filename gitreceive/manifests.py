@@ -1,0 +1,367 @@
+"""Releases as Kubernetes objects: templates in, plain checked values out. Pure: no cluster is asked.
+
+Templates are YAML with values put in by Jinja2. Each value is written as JSON, which is YAML, so none can change the
+structure of the document around it; a name that is not defined is an error; a field that comes out null is left out.
+A file of the same name in the folder ``kubernetes`` of the setting ``templates`` takes a bundled template's place.
+"""
+
+import base64
+import hashlib
+import json
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+import jinja2
+import yaml
+
+from gitreceive.config import Settings, bundled
+from gitreceive.errors import ConfigError
+from gitreceive.model import WEB_PROCESS, AppName, ProcessType, Release
+
+Manifest = dict[str, Any]  # one object of the cluster, as JSON has it
+
+MANAGER = "gitreceive"
+RELEASE_ANNOTATION = "gitreceive/release"
+KIND_LABEL = "gitreceive/kind"  # what an object without a component is for: config
+ONCE_LABEL = "gitreceive/once"  # the process that a pod runs once
+INSTANCE_LABEL = "app.kubernetes.io/instance"
+COMPONENT_LABEL = "app.kubernetes.io/component"
+MANAGED_LABEL = "app.kubernetes.io/managed-by"
+OWNED = f"{MANAGED_LABEL}={MANAGER}"
+PULL_SECRET = "registry"  # noqa: S105  # its name in the cluster, not its content
+
+_DEFAULT_PORT = 8080
+_USER_ID = 1000
+_ONCE_SECONDS = 3600
+# Endpoints must be gone from every node before the process is told to stop; kube-proxy needs about a second.
+_DRAIN_SECONDS = 5
+_GRACE_SECONDS = 30
+_SETTLE_SECONDS = 2
+_DNS_LABEL = re.compile(r"[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?", re.ASCII)
+_OBJECT_NAME = re.compile(r"[a-z0-9](?:[a-z0-9.-]{0,251}[a-z0-9])?", re.ASCII)
+
+
+@dataclass(frozen=True)
+class ClusterApi:
+    """What depends on the cluster's age. The defaults are a current Kubernetes."""
+
+    disruption_budget_api: str = "policy/v1"  # v1beta1 before 1.21
+    sleep_action: bool = True  # preStop.sleep, from 1.30 on; before it the image's own `sleep` is run
+
+
+@dataclass(frozen=True)
+class PullCredentials:
+    registry: str
+    username: str
+    password: str
+
+
+def render(
+    release: Release,
+    settings: Settings,
+    cluster: ClusterApi | None = None,
+    pull: PullCredentials | None = None,
+) -> tuple[Manifest, ...]:
+    """All objects of a release, in the order in which they are to be applied.
+
+    Raises ConfigError, naming the template, where one is broken or makes something that is not the object it must be.
+    """
+    context = _context(release, settings, cluster or ClusterApi(), pull)
+    templates = _environment(settings.templates)
+    objects = [_make(templates, name, context) for name in ("namespace", "service_account", "config")]
+    if pull:
+        objects.append(_make(templates, "pull_secret", context))
+    for process in release.services:
+        objects += _process_objects(templates, context, release, process, settings)
+    _check(objects, context["namespace"])
+    return tuple(objects)
+
+
+def render_once(
+    release: Release,
+    process: ProcessType,
+    name: str,
+    settings: Settings,
+    pull: PullCredentials | None = None,
+) -> tuple[Manifest, ...]:
+    """What one run of a process needs, the Pod called ``name`` last. Raises ConfigError like ``render``."""
+    context = _context(release, settings, ClusterApi(), pull)
+    labels = {key: value for key, value in context["labels"].items() if key != COMPONENT_LABEL}
+    context["process"] = {"name": process.name, "command": _command(process)}
+    context["once"] = {
+        "name": name,
+        "labels": labels | {ONCE_LABEL: process.name},
+        "seconds": _ONCE_SECONDS,
+    }
+    templates = _environment(settings.templates)
+    names = ["namespace", "service_account", "config", *(["pull_secret"] if pull else []), "once"]
+    objects = [_make(templates, name, context) for name in names]
+    _check(objects, context["namespace"])
+    return tuple(objects)
+
+
+def namespace(settings: Settings, app: AppName) -> str:
+    """The namespace of an app. Raises ConfigError where the prefix makes it no DNS label (RFC 1123)."""
+    name = f"{settings.kubernetes.namespace_prefix}{app}"
+    if not _DNS_LABEL.fullmatch(name):
+        raise ConfigError(
+            f"{name!r} cannot name a namespace",
+            hint="kubernetes.namespace_prefix may have lower-case letters, digits and hyphens, 23 at most",
+        )
+    return name
+
+
+def config_name(release: Release) -> str:
+    """The Secret with the release's config: ``config-v3-<hash>``.
+
+    A number is taken again when its release failed, and a Secret never changes, hence the hash of what is in it.
+    """
+    content = json.dumps(
+        {key: value.reveal() for key, value in release.config.items()}, sort_keys=True, ensure_ascii=True
+    )
+    digest = hashlib.sha256(f"{release.app}\0{content}".encode()).hexdigest()
+    return f"config-{release.label}-{digest[:8]}"
+
+
+def to_yaml(objects: Iterable[Manifest]) -> str:
+    """Documents for people: the content of Secrets is hidden."""
+    shown = [
+        dict(item, data=dict.fromkeys(item.get("data", {}), "***")) if item["kind"] == "Secret" else item
+        for item in objects
+    ]
+    return yaml.safe_dump_all(shown, sort_keys=False, allow_unicode=True, width=110, explicit_start=True)
+
+
+# --- values for the templates ---------------------------------------------------------------------------------------
+
+
+def _context(
+    release: Release, settings: Settings, cluster: ClusterApi, pull: PullCredentials | None
+) -> dict[str, Any]:
+    kubernetes = settings.kubernetes
+    app_labels = {
+        "app.kubernetes.io/name": str(release.app),
+        INSTANCE_LABEL: str(release.app),
+        "app.kubernetes.io/part-of": str(release.app),
+        MANAGED_LABEL: MANAGER,
+    }
+    labels = app_labels | {"app.kubernetes.io/version": release.label}
+    pod_annotations = {RELEASE_ANNOTATION: str(release.number), "gitreceive/commit": str(release.commit)}
+    port = release.image.port or _DEFAULT_PORT
+    return {
+        "cluster": cluster,
+        "namespace": namespace(settings, release.app),
+        "namespace_labels": app_labels | {"pod-security.kubernetes.io/enforce": "restricted"},
+        "app_labels": app_labels,
+        "labels": labels,
+        "annotations": pod_annotations
+        | {
+            "gitreceive/user": str(release.user),
+            "gitreceive/description": release.description[:1000],
+            "gitreceive/image": str(release.image.ref),
+        },
+        "pod_annotations": pod_annotations,
+        "config": {
+            "name": config_name(release),
+            "labels": labels | {KIND_LABEL: "config"},
+            "data": {key: _base64(value.reveal()) for key, value in sorted(release.config.items())},
+        },
+        "pull_secret": _pull_secret(pull),
+        "pull_secrets": [{"name": PULL_SECRET}] if pull else [],
+        # A Dockerfile says itself whom it runs as, and must not say root.
+        "run_as_user": None if release.image.buildpacks == ("dockerfile",) else _USER_ID,
+        "run_as_group": None if release.image.buildpacks == ("dockerfile",) else _USER_ID,
+        "image": str(release.image.ref),
+        "port": port,
+        "env": [
+            {"name": "PORT", "value": str(port)},
+            {"name": "GITRECEIVE_RELEASE", "value": release.label},
+            {"name": "GITRECEIVE_COMMIT", "value": str(release.commit)},
+        ],
+        "cpu": kubernetes.cpu,
+        "memory": kubernetes.memory,
+        "progress_deadline": kubernetes.deadline + _SETTLE_SECONDS,
+        "service_type": "NodePort" if kubernetes.expose == "nodeport" else "ClusterIP",
+        "ingress": {"class": kubernetes.ingress_class or None, "host": f"{release.app}.{kubernetes.domain}"},
+    }
+
+
+def _pull_secret(pull: PullCredentials | None) -> dict[str, str] | None:
+    if pull is None:
+        return None
+    auth = {
+        "username": pull.username,
+        "password": pull.password,
+        "auth": _base64(f"{pull.username}:{pull.password}"),
+    }
+    return {"name": PULL_SECRET, "content": _base64(json.dumps({"auths": {pull.registry: auth}}))}
+
+
+def _process_context(context: Mapping[str, Any], release: Release, process: ProcessType) -> dict[str, Any]:
+    serves = process.name == WEB_PROCESS
+    return {
+        "name": process.name,
+        "replicas": release.replicas(process.name),
+        "command": _command(process),
+        "labels": context["labels"] | {COMPONENT_LABEL: process.name},
+        "selector": {INSTANCE_LABEL: str(release.app), COMPONENT_LABEL: process.name},
+        # Nothing can be asked of a worker: it is well when it has stayed up for a moment.
+        "settle_seconds": 0 if serves else _SETTLE_SECONDS,
+        "grace_seconds": _GRACE_SECONDS + (_DRAIN_SECONDS if serves else 0),
+        "ports": [{"name": "http", "containerPort": context["port"], "protocol": "TCP"}] if serves else None,
+        "readiness": {
+            "tcpSocket": {"port": context["port"]},
+            "periodSeconds": 1,
+            "timeoutSeconds": 1,
+            "failureThreshold": 3,
+        }
+        if serves
+        else None,
+        "lifecycle": _lifecycle(context["cluster"]) if serves else None,
+    }
+
+
+def _lifecycle(cluster: ClusterApi) -> dict[str, Any]:
+    seconds = _DRAIN_SECONDS
+    pause = (
+        {"sleep": {"seconds": seconds}}
+        if cluster.sleep_action
+        else {"exec": {"command": ["sleep", str(seconds)]}}
+    )
+    return {"preStop": pause}
+
+
+def _command(process: ProcessType) -> list[str] | None:
+    """``$$`` because the kubelet expands ``$(NAME)`` in commands, which Docker does not and nobody asked for."""
+    return [word.replace("$", "$$") for word in process.command] or None
+
+
+def _base64(text: str) -> str:
+    return base64.b64encode(text.encode()).decode("ascii")
+
+
+# --- templates ------------------------------------------------------------------------------------------------------
+
+
+def _process_objects(
+    templates: jinja2.Environment,
+    context: Mapping[str, Any],
+    release: Release,
+    process: ProcessType,
+    settings: Settings,
+) -> list[Manifest]:
+    values = {**context, "process": _process_context(context, release, process)}
+    names = ["deployment"]
+    if release.replicas(process.name) > 1:
+        names.append("disruption_budget")
+    if process.name == WEB_PROCESS:
+        names.append("service")
+        if settings.kubernetes.expose == "ingress":
+            _require_domain(settings)
+            names.append("ingress")
+    return [_make(templates, name, values) for name in names]
+
+
+def _require_domain(settings: Settings) -> None:
+    if not settings.kubernetes.domain:
+        raise ConfigError(
+            "kubernetes.expose is `ingress`, and kubernetes.domain is empty",
+            hint="set kubernetes.domain, so that an app answers at APP.DOMAIN",
+        )
+
+
+@lru_cache(maxsize=8)
+def _environment(override: str) -> jinja2.Environment:
+    folders = [Path(override).expanduser() / "kubernetes"] if override else []
+    return jinja2.Environment(
+        loader=jinja2.FileSystemLoader([*folders, bundled("templates") / "kubernetes"]),
+        undefined=jinja2.StrictUndefined,
+        finalize=_as_json,
+        autoescape=False,  # noqa: S701  # every value is written as JSON, which is stronger
+        keep_trailing_newline=True,
+    )
+
+
+# JSON leaves these as they are; YAML 1.1 refuses them or takes them for line breaks.
+_UNSAFE_IN_YAML = re.compile("[\x7f-\x9f\u2028\u2029\ufeff\ufffe\uffff]")
+
+
+def _as_json(value: object) -> str:
+    if isinstance(value, jinja2.Undefined):
+        return str(value)  # raises, naming what is undefined
+    if isinstance(value, float):
+        raise TypeError("a template value may not be a float: YAML and JSON disagree on how one is written")
+    text = json.dumps(value, ensure_ascii=False)
+    return _UNSAFE_IN_YAML.sub(lambda match: f"\\u{ord(match[0]):04x}", text)
+
+
+def _make(templates: jinja2.Environment, name: str, context: Mapping[str, Any]) -> Manifest:
+    file = f"{name}.yaml.j2"
+    try:
+        text = templates.get_template(file).render(context)
+        documents = list(yaml.load_all(text, _StrictLoader))
+    except (jinja2.TemplateError, yaml.YAMLError, TypeError, OSError) as error:
+        reason = " ".join(str(error).split())
+        raise ConfigError(f"template kubernetes/{file}: {reason}", hint=_TEMPLATE_HINT) from error
+    if len(documents) != 1 or not isinstance(documents[0], dict):
+        raise ConfigError(f"template kubernetes/{file} must make one object", hint=_TEMPLATE_HINT)
+    made: Manifest = _without_nulls(documents[0])
+    if made.get("kind") != _KINDS[name] or not isinstance(made.get("apiVersion"), str):
+        raise ConfigError(f"template kubernetes/{file} must make a {_KINDS[name]}", hint=_TEMPLATE_HINT)
+    return made
+
+
+_TEMPLATE_HINT = "compare it with the bundled template of the same name"
+_KINDS = {
+    "namespace": "Namespace",
+    "service_account": "ServiceAccount",
+    "config": "Secret",
+    "pull_secret": "Secret",
+    "service": "Service",
+    "ingress": "Ingress",
+    "disruption_budget": "PodDisruptionBudget",
+    "deployment": "Deployment",
+    "once": "Pod",
+}
+
+
+class _StrictLoader(yaml.SafeLoader):
+    """A key that is written twice is an error."""
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
+        keys = [self.construct_object(key, deep=True) for key, _ in node.value]
+        if len(set(keys)) != len(keys):
+            raise yaml.constructor.ConstructorError(None, None, "a key is written twice", node.start_mark)
+        mapping: dict[Any, Any] = super().construct_mapping(node, deep)
+        return mapping
+
+
+def _without_nulls(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _without_nulls(item) for key, item in value.items() if item is not None}
+    if isinstance(value, list):
+        return [_without_nulls(item) for item in value]
+    return value
+
+
+def _check(objects: Iterable[Manifest], space: str) -> None:
+    seen = set()
+    for item in objects:
+        metadata = item.get("metadata")
+        metadata = metadata if isinstance(metadata, dict) else {}
+        name = metadata.get("name")
+        if not isinstance(name, str) or not _OBJECT_NAME.fullmatch(name):
+            raise ConfigError(f"a template made a {item['kind']} with the name {name!r}", hint=_TEMPLATE_HINT)
+        where = name if item["kind"] == "Namespace" else metadata.get("namespace")
+        if where != space:
+            raise ConfigError(
+                f"a template put {item['kind']} {name} into {where!r}, not into the app's namespace {space!r}",
+                hint=_TEMPLATE_HINT,
+            )
+        if (item["kind"], name) in seen:
+            raise ConfigError(f"templates made {item['kind']} {name} twice", hint=_TEMPLATE_HINT)
+        seen.add((item["kind"], name))

@@ -1,0 +1,77 @@
+"""A job's log as it grows, for whoever waits for its end."""
+
+from datetime import UTC, datetime
+from typing import Protocol
+
+from gitreceive.model import Job, JobId, JobState
+from gitreceive.ports import JobLedger, LogBook
+from gitreceive.voice import Voice
+
+_SHORTEST, _LONGEST = 0.04, 0.2  # seconds between two looks; output that comes is shown within the longer one
+_PATIENCE = 1.0  # seconds in the queue before something is said of it
+
+
+class Audience(Protocol):
+    """Who watches. Both methods raise when nobody does any more."""
+
+    def say(self, output: bytes) -> None: ...
+
+    def wait(self, seconds: float) -> None: ...
+
+
+def follow(job: Job, jobs: JobLedger, logbook: LogBook, voice: Voice, audience: Audience) -> Job:
+    """Show the log from its first byte until the job has ended; the ended job. While it waits, say behind what.
+
+    The log is complete once the ledger says that the job has ended.
+    """
+    offset, pause, queue = 0, _SHORTEST, _Queue(jobs, voice)
+    while True:
+        job = jobs.job(job.id)
+        shown = _relay(job.id, offset, logbook, audience)
+        offset += shown
+        if job.state.ended:
+            return job
+        if job.state is JobState.QUEUED:
+            queue.tell(job)
+        pause = _SHORTEST if shown else min(pause * 1.2, _LONGEST)
+        audience.wait(pause)
+
+
+def _relay(job: JobId, offset: int, logbook: LogBook, audience: Audience) -> int:
+    start = offset
+    while chunk := logbook.read(job, offset):
+        audience.say(chunk)
+        offset += len(chunk)
+    return offset - start
+
+
+class _Queue:
+    """Says once for each job that comes to stand in front what is waited for."""
+
+    def __init__(self, jobs: JobLedger, voice: Voice) -> None:
+        self._jobs = jobs
+        self._voice = voice
+        self._since = datetime.now(UTC)
+        self._told: JobId | None = None
+        self._told_place = False
+
+    def tell(self, job: Job) -> None:
+        ahead = self._jobs.ahead(job.id)
+        if ahead and ahead[0].id != self._told:
+            self._told = ahead[0].id
+            self._voice.step(_waiting_for(ahead))
+        waited = (datetime.now(UTC) - self._since).total_seconds()
+        if not ahead and waited > _PATIENCE and not self._told_place:
+            self._told_place = True
+            self._voice.step("Waiting for a free builder")
+
+
+def _waiting_for(ahead: tuple[Job, ...]) -> str:
+    first = ahead[0]
+    began = first.started_at or first.created_at
+    if began.tzinfo is None:
+        began = began.replace(tzinfo=UTC)
+    seconds = max(0, round((datetime.now(UTC) - began).total_seconds()))
+    state = str(first.state).replace("_", " ")
+    others = f" and {len(ahead) - 1} more" if len(ahead) > 1 else ""
+    return f"Waiting for build {first.id} by {first.push.user} ({state}, {seconds} s){others}"

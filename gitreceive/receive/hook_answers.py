@@ -1,0 +1,175 @@
+"""What the server answers to a push's two hooks: policy first, then the deploy."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from gitreceive.config import PolicySettings
+from gitreceive.errors import GitreceiveError, PolicyError, UsageError
+from gitreceive.model import Job, JobState, Push
+from gitreceive.ports import JobLedger, LogBook, SourceStore
+from gitreceive.receive.follow import follow
+from gitreceive.receive.hook_socket import HookConnection, ServerStoppingError
+from gitreceive.receive.policy import inspect
+from gitreceive.receive.sessions import Session, Sessions
+from gitreceive.receive.updates import (
+    MOST_UPDATES,
+    Decision,
+    Deploy,
+    Refuse,
+    Store,
+    Update,
+    decide,
+    one_line,
+    parse_update,
+)
+from gitreceive.voice import Voice
+
+_Reply = Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class HookAnswers:
+    """Called with each hook that connects, from several threads."""
+
+    policy: PolicySettings
+    sessions: Sessions
+    jobs: JobLedger
+    sources: SourceStore
+    logbook: LogBook
+
+    def __call__(self, hook: HookConnection) -> _Reply:
+        """An answer that refuses, in words, on every error that is foreseen."""
+        voice = Voice(hook.say)
+        answers: dict[object, Callable[[_Reply, HookConnection, Voice], _Reply]]
+        answers = {"pre-receive": self._pre_receive, "proc-receive": self._proc_receive}
+        request: _Reply = {}
+        try:
+            request = hook.read_request()
+            answer = answers.get(request.get("hook"))
+            if answer is None:
+                raise UsageError(
+                    "the hook's request is malformed", hint="restart the server, which writes the hooks"
+                )
+            return answer(request, hook, voice)
+        except GitreceiveError as error:
+            voice.error(error.message, error.hint)
+            return _refuse_all(request, error.message)
+
+    def _pre_receive(self, request: _Reply, _hook: HookConnection, _voice: Voice) -> _Reply:
+        session = self._session(request)
+        session.received.set()
+        quarantine = _quarantine(session.repository, request.get("quarantine"))
+        for update in _updates(request):
+            if update.ref == session.app.deploy_ref and not update.deletes:
+                found = inspect(session.repository, update.new, self.policy, quarantine)
+                session.inspected[update.new] = found
+        return {"ok": True}
+
+    def _proc_receive(self, request: _Reply, hook: HookConnection, voice: Voice) -> _Reply:
+        session = self._session(request)
+        atomic = request.get("atomic") is True
+        remote = session.address.remote(session.app.name)
+        decisions = decide(
+            session.app,
+            _updates(request),
+            _options(request),
+            session.inspected,
+            remote=remote,
+            atomic=atomic,
+        )
+        verdicts = {d.update.ref: self._verdict(session, d, hook, voice) for d in _deploys_first(decisions)}
+        failed = next((ref for ref, (verdict, _) in verdicts.items() if verdict == "ng"), None)
+        if atomic and failed:
+            because = ("ng", one_line(f"atomic push: {failed} is refused"))
+            verdicts = {ref: v if v[0] == "ng" else because for ref, v in verdicts.items()}
+        return {"refs": [verdicts[decision.update.ref] for decision in decisions]}
+
+    def _verdict(
+        self, session: Session, decision: Decision, hook: HookConnection, voice: Voice
+    ) -> tuple[str, str]:
+        """``ok``, ``store`` or ``ng``, and the reason."""
+        match decision:
+            case Store(note=note):
+                voice.warn(note)
+                return "store", ""
+            case Refuse(update=update, reason=reason, hint=hint):
+                voice.error(f"{update.ref.removeprefix('refs/heads/')}: {reason}", hint)
+                return "ng", one_line(reason)
+            case Deploy():
+                return self._deploy(session, decision, hook, voice)
+
+    def _deploy(
+        self, session: Session, deploy: Deploy, hook: HookConnection, voice: Voice
+    ) -> tuple[str, str]:
+        """Make a job and show it to its end. The job is the server's: whatever happens to this push, it goes on."""
+        job = self._enqueue(session, deploy)
+        voice.step(f"Build {job.id} of {job.app}: {job.push.new.short} by {job.push.user}")
+        attach = f"{session.address.ssh} builds attach {job.id}"
+        voice.detail(f"Ctrl-C leaves it running; to watch it again: {attach}")
+        try:
+            ended = follow(job, self.jobs, self.logbook, voice, hook)
+        except ServerStoppingError:
+            voice.warn(f"the server restarts; build {job.id} goes on when it is back")
+            voice.warn(f"to watch it: {attach}")
+            return "ng", one_line(f"server restarting; build {job.id} continues: builds attach {job.id}")
+        except GitreceiveError as error:
+            voice.error(error.message, f"build {job.id} goes on; to watch it: {attach}")
+            return "ng", one_line(f"{error.message}; build {job.id} continues: builds attach {job.id}")
+        if ended.state is JobState.LIVE:
+            return "ok", ""
+        return "ng", one_line(ended.reason or f"build {job.id} {ended.state}")
+
+    def _enqueue(self, session: Session, deploy: Deploy) -> Job:
+        """The job, its commit held. Raises GitreceiveError, and then there is no job that goes on."""
+        update = deploy.update
+        push = Push(session.app.name, session.user, update.ref, update.old, update.new, deploy.options)
+        job = self.jobs.enqueue(push)
+        try:
+            self.sources.keep(push.app, job.id, push.new)
+        except GitreceiveError:
+            self.jobs.request_cancel(job.id, "the server: the commit could not be kept")
+            raise
+        return job
+
+    def _session(self, request: _Reply) -> Session:
+        return self.sessions.find(str(request.get("session")))
+
+
+def _deploys_first(decisions: Sequence[Decision]) -> list[Decision]:
+    """What is refused or stored is said before a build scrolls it away; in a push there is at most one deploy."""
+    return sorted(decisions, key=lambda decision: isinstance(decision, Deploy))
+
+
+def _updates(request: _Reply) -> list[Update]:
+    updates = request.get("updates")
+    if not isinstance(updates, list) or not all(isinstance(u, list) and len(u) == 3 for u in updates):
+        raise UsageError("the hook's request is malformed", hint="restart the server, which writes the hooks")
+    if len(updates) > MOST_UPDATES:
+        raise PolicyError(
+            f"{len(updates)} refs in one push",
+            hint=f"push at most {MOST_UPDATES}, or the one branch that deploys",
+        )
+    return [parse_update(*update) for update in updates]
+
+
+def _options(request: _Reply) -> list[str]:
+    options = request.get("options")
+    if not isinstance(options, list) or not all(isinstance(option, str) for option in options):
+        raise UsageError("the push options are malformed", hint="push again")
+    return options
+
+
+def _quarantine(repository: Path, path: object) -> dict[str, str]:
+    """Git's environment for objects in quarantine; the folder must lie in the repository's own objects."""
+    objects = (repository / "objects").resolve()
+    if not isinstance(path, str) or Path(path).resolve().parent != objects:
+        raise UsageError("the push has no quarantine", hint="git 2.11 or newer is needed on the server")
+    return {"GIT_OBJECT_DIRECTORY": path, "GIT_ALTERNATE_OBJECT_DIRECTORIES": str(objects)}
+
+
+def _refuse_all(request: _Reply, reason: str) -> _Reply:
+    updates = request.get("updates")
+    number = len(updates) if isinstance(updates, list) else 0
+    return {"ok": False, "refs": [("ng", one_line(reason))] * number}

@@ -1,0 +1,63 @@
+"""Both ends of receiving, opened and closed together."""
+
+import asyncio
+from dataclasses import dataclass
+from typing import Protocol
+
+from gitreceive.config import Settings
+from gitreceive.ports import AppLedger, JobLedger, KeyLedger, LogBook, SourceStore
+from gitreceive.receive.git_process import install_hooks
+from gitreceive.receive.hook_answers import HookAnswers
+from gitreceive.receive.hook_socket import HookSocket
+from gitreceive.receive.session_runner import SessionRunner
+from gitreceive.receive.sessions import Sessions
+from gitreceive.receive.ssh_door import SshDoor
+
+
+class ReceiveLedger(AppLedger, KeyLedger, JobLedger, Protocol):
+    """What receiving needs of the ledger."""
+
+
+@dataclass(frozen=True)
+class Receiver:
+    """Open until ``close``."""
+
+    door: SshDoor
+    hooks: HookSocket
+
+    @property
+    def port(self) -> int:
+        """The SSH door's."""
+        return self.door.port
+
+    async def close(self) -> None:
+        """Pushes that wait are told that their builds go on; then the door closes."""
+        await asyncio.to_thread(self.hooks.close)
+        await self.door.close()
+
+
+async def serve(
+    settings: Settings,
+    *,
+    ledger: ReceiveLedger,
+    sources: SourceStore,
+    logbook: LogBook,
+    cli: tuple[str, ...] | None = None,
+) -> Receiver:
+    """Write the hooks, listen for them and for SSH. Raises ConfigError where a place or an address cannot be had.
+
+    ``cli`` replaces the program that runs the commands of SSH users.
+    """
+    sessions = Sessions()
+    install_hooks(settings)
+    hooks = HookSocket(settings, HookAnswers(settings.policy, sessions, ledger, sources, logbook))
+    hooks.start()
+    more = {"cli": cli} if cli else {}
+    runner = SessionRunner(settings, ledger, sources, sessions, str(hooks.path), **more)
+    door = SshDoor(settings, ledger, runner)
+    try:
+        await door.open()
+    except BaseException:
+        hooks.close()
+        raise
+    return Receiver(door, hooks)

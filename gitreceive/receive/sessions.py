@@ -1,0 +1,70 @@
+"""The pushes that are under way: what a hook may claim is only what the door has opened."""
+
+import secrets
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from gitreceive.errors import ForbiddenError
+from gitreceive.model import App, CommitId, UserName
+from gitreceive.receive.policy import Findings
+
+
+@dataclass(frozen=True)
+class Address:
+    """Where the client found the server, for the commands that it is shown."""
+
+    host: str
+    port: int
+
+    @property
+    def ssh(self) -> str:
+        """``ssh -p 2222 git@host``."""
+        return f"ssh -p {self.port} git@{self.host}" if self.port != 22 else f"ssh git@{self.host}"
+
+    def remote(self, app: str) -> str:
+        """``ssh://git@host:2222/shop``."""
+        host = f"[{self.host}]" if ":" in self.host else self.host
+        return f"ssh://git@{host}:{self.port}/{app}" if self.port != 22 else f"ssh://git@{host}/{app}"
+
+
+@dataclass
+class Session:
+    """One push over one connection. ``inspected`` is what pre-receive found, by commit; proc-receive takes nothing else."""
+
+    user: UserName
+    app: App
+    repository: Path
+    address: Address
+    received: threading.Event = field(default_factory=threading.Event)
+    inspected: dict[CommitId, Findings] = field(default_factory=dict)
+
+
+class Sessions:
+    """Thread-safe. A token is random, known to one receive-pack and its hooks, and dies with it."""
+
+    def __init__(self) -> None:
+        self._open: dict[str, Session] = {}
+        self._lock = threading.Lock()
+
+    @contextmanager
+    def opened(self, session: Session) -> Iterator[str]:
+        """The token by which hooks name the session while inside."""
+        token = secrets.token_urlsafe(32)
+        with self._lock:
+            self._open[token] = session
+        try:
+            yield token
+        finally:
+            with self._lock:
+                del self._open[token]
+
+    def find(self, token: str) -> Session:
+        """Raises ForbiddenError where no such push is under way."""
+        with self._lock:
+            session = self._open.get(token)
+        if session is None:
+            raise ForbiddenError("this push is not known to the server", hint="push again")
+        return session

@@ -1,0 +1,233 @@
+"""The SSH door: who comes in, and what they may ask for. Keys only; a git service or a command; nothing else of SSH."""
+
+import asyncio
+import logging
+import os
+from collections.abc import Awaitable, Callable
+from contextvars import ContextVar
+from pathlib import Path
+
+import asyncssh
+
+from gitreceive.config import Settings, parse_listen
+from gitreceive.errors import ConfigError, GitreceiveError
+from gitreceive.model import User
+from gitreceive.ports import KeyLedger
+from gitreceive.receive.sessions import Address
+
+_log = logging.getLogger(__name__)
+
+# what ssh-audit finds nothing against; each is in OpenSSH since 6.7 (2014), but for the post-quantum exchange
+_KEX = ("mlkem768x25519-sha256", "curve25519-sha256", "curve25519-sha256@libssh.org")
+_CIPHERS = (
+    "aes128-gcm@openssh.com",
+    "aes256-gcm@openssh.com",
+    "chacha20-poly1305@openssh.com",
+    "aes256-ctr",
+    "aes128-ctr",
+)
+_MACS = ("hmac-sha2-256-etm@openssh.com", "hmac-sha2-512-etm@openssh.com")
+_SIGNATURES = (
+    "ssh-ed25519",
+    "sk-ssh-ed25519@openssh.com",
+    "rsa-sha2-512",
+    "rsa-sha2-256",
+    "ecdsa-sha2-nistp256",
+    "ecdsa-sha2-nistp384",
+    "ecdsa-sha2-nistp521",
+    "sk-ecdsa-sha2-nistp256@openssh.com",
+)
+_LOGIN_GRACE = 30  # seconds
+_KEEPALIVE = (15, 4)  # seconds between probes, and how many may stay unanswered
+_MOST_CONNECTIONS = 512
+_MOST_SESSIONS = 10  # of one connection, as in OpenSSH
+_WINDOW = 4 << 20
+
+Serve = Callable[["asyncssh.SSHServerProcess[bytes]", User, Address], Awaitable[int]]
+
+
+class SshDoor:
+    """Open from ``open`` to ``close``."""
+
+    def __init__(self, settings: Settings, keys: KeyLedger, serve: Serve) -> None:
+        self._settings = settings
+        self._keys = keys
+        self._serve = serve
+        self._acceptor: asyncssh.SSHAcceptor | None = None
+        self.connections: set[_Guest] = set()
+
+    async def open(self) -> None:
+        """Raises ConfigError where the address cannot be listened on or the host key cannot be read."""
+        host, port = parse_listen(self._settings.ssh_listen)
+        try:
+            self._acceptor = await asyncssh.create_server(
+                lambda: _Guest(self, self._keys),
+                host,
+                port,
+                server_host_keys=[host_key(self._settings.data_dir)],
+                process_factory=self._session,
+                encoding=None,
+                kex_algs=_KEX,
+                encryption_algs=_CIPHERS,
+                mac_algs=_MACS,
+                signature_algs=_SIGNATURES,
+                compression_algs=["none"],
+                login_timeout=_LOGIN_GRACE,
+                keepalive_interval=_KEEPALIVE[0],
+                keepalive_count_max=_KEEPALIVE[1],
+                password_auth=False,
+                kbdint_auth=False,
+                host_based_auth=False,
+                gss_host=None,
+                allow_pty=False,
+                allow_scp=False,
+                x11_forwarding=False,
+                agent_forwarding=False,
+                line_editor=False,
+                server_version="gitreceive",
+                window=_WINDOW,
+                backlog=512,
+                reuse_address=True,
+            )
+        except OSError as error:
+            raise ConfigError(
+                f"{self._settings.ssh_listen} cannot be listened on: {error.strerror or error}",
+                hint="stop what listens there, or set GITRECEIVE_SSH_LISTEN",
+            ) from error
+
+    @property
+    def port(self) -> int:
+        """The port that it is, also where the setting says 0."""
+        return self._acceptor.get_port() if self._acceptor else 0
+
+    async def close(self, patience: float = 3.0) -> None:
+        """Take no more connections; give those that are open ``patience`` seconds to end, and then end them."""
+        if self._acceptor:
+            self._acceptor.close()
+        for _ in range(int(patience / 0.05)):
+            if not any(guest.sessions for guest in self.connections):
+                break
+            await asyncio.sleep(0.05)
+        ending = [guest.connection for guest in self.connections if guest.connection]
+        for connection in ending:
+            connection.close()
+        await asyncio.gather(*(connection.wait_closed() for connection in ending), return_exceptions=True)
+        if self._acceptor:
+            await self._acceptor.wait_closed()
+
+    async def _session(self, process: "asyncssh.SSHServerProcess[bytes]") -> None:
+        guest = process.channel.get_connection().get_owner()
+        if not isinstance(guest, _Guest) or guest.user is None:
+            process.exit(255)
+            return
+        guest.sessions += 1
+        try:
+            code = await self._answer(process, guest.user, guest)
+        finally:
+            guest.sessions -= 1
+        process.exit(code)
+
+    async def _answer(self, process: "asyncssh.SSHServerProcess[bytes]", user: User, guest: "_Guest") -> int:
+        try:
+            return await self._serve(process, user, self._address(guest))
+        except GitreceiveError as error:
+            complaint = f"gitreceive: {error.message}\n" + (f"  {error.hint}\n" if error.hint else "")
+            process.stderr.write(complaint.encode("utf-8", "replace"))
+            return error.exit_code
+        except (BrokenPipeError, asyncssh.Error, ConnectionError):
+            return 255  # the client went away
+        except Exception:
+            _log.exception("a session failed")
+            process.stderr.write(b"gitreceive: the server has a fault; its log has more\n")
+            return 1
+
+    def _address(self, guest: "_Guest") -> Address:
+        """The configured name, else the address that the client has reached us at."""
+        host, _ = parse_listen(self._settings.ssh_listen)
+        if host in {"0.0.0.0", "::"} and guest.connection:
+            host = guest.connection.get_extra_info("sockname", (host,))[0]
+        return Address(self._settings.public_host or host, self.port)
+
+
+class _Guest(asyncssh.SSHServer):
+    """One connection. ``user`` is set when authentication completes, to the owner of the key that completed it."""
+
+    def __init__(self, door: SshDoor, keys: KeyLedger) -> None:
+        self._door = door
+        self._keys = keys
+        self.connection: asyncssh.SSHServerConnection | None = None
+        self.user: User | None = None
+        self.sessions = 0
+
+    def connection_made(self, conn: asyncssh.SSHServerConnection) -> None:
+        self.connection = conn
+        if len(self._door.connections) >= _MOST_CONNECTIONS:
+            _log.warning("too many connections: one is refused")
+            conn.abort()
+            return
+        self._door.connections.add(self)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._door.connections.discard(self)
+        self.connection = None
+
+    def begin_auth(self, username: str) -> bool:
+        """Any name will do (``git@`` by custom): who somebody is, is said by the key alone."""
+        return True
+
+    def public_key_auth_supported(self) -> bool:
+        return True
+
+    async def validate_public_key(self, username: str, key: asyncssh.SSHKey) -> bool:
+        algorithm, blob = key.export_public_key("openssh").decode("ascii").split()[:2]
+        try:
+            user = await asyncio.to_thread(self._keys.user_of_key, algorithm, blob)
+        except GitreceiveError:
+            _log.exception("a key could not be looked up")
+            return False
+        _offered.set(user)
+        return user is not None
+
+    def auth_completed(self) -> None:
+        """Runs in the task that checked the signature, and so sees the key of that request and of no other."""
+        self.user = _offered.get()
+
+    def session_requested(self) -> bool:
+        return self.sessions < _MOST_SESSIONS
+
+
+# each authentication request runs in a task of its own; a value in its context cannot be mixed up with another request's
+_offered: ContextVar[User | None] = ContextVar("offered", default=None)
+
+
+def host_key(data_dir: Path) -> asyncssh.SSHKey:
+    """The server's ed25519 key, made once, readable by its owner only. Raises ConfigError where it cannot be read."""
+    path = data_dir / "host_key"
+    try:
+        if not path.exists():
+            data_dir.mkdir(parents=True, exist_ok=True, mode=0o700)
+            _write_once(path, asyncssh.generate_private_key("ssh-ed25519", comment="gitreceive"))
+        return asyncssh.read_private_key(path)
+    except (OSError, asyncssh.KeyImportError) as error:
+        raise ConfigError(
+            f"the host key {path} cannot be read: {error}",
+            hint="restore it; without it clients will warn of a new host",
+        ) from error
+
+
+def _write_once(path: Path, key: asyncssh.SSHKey) -> None:
+    """Whole or not at all; where two servers start at once, the first one's key stands."""
+    new = path.with_name(f".host_key.{os.getpid()}")
+    new.unlink(missing_ok=True)
+    descriptor = os.open(new, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    with os.fdopen(descriptor, "wb") as file:
+        file.write(key.export_private_key("openssh"))
+        file.flush()
+        os.fsync(file.fileno())
+    try:
+        os.link(new, path)
+    except FileExistsError:
+        pass
+    finally:
+        new.unlink()
+    path.with_name("host_key.pub").write_bytes(key.export_public_key("openssh"))

@@ -1,0 +1,73 @@
+# shellcheck shell=bash
+# What quickstart, test and bench stand on: Debian packages and the virtual environment. Sourced, never run.
+
+ROOT=$(dirname "$(dirname "$(readlink -f "${BASH_SOURCE[0]}")")")
+STATE=${XDG_STATE_HOME:-$HOME/.local/state}/gitreceive/scripts
+CACHE=${XDG_CACHE_HOME:-$HOME/.cache}/gitreceive
+# shellcheck disable=SC2034 # packages.sh reads it: nobody is asked
+ASSUME_YES=yes
+# The exit code after an error that was told in full.
+TOLD=70
+
+# shellcheck source=scripts/devcluster.d/say.sh
+source "$ROOT/scripts/devcluster.d/say.sh"
+# shellcheck source=scripts/devcluster.d/packages.sh
+source "$ROOT/scripts/devcluster.d/packages.sh"
+trap 'tell_unforeseen "$?" "$BASH_COMMAND" "${BASH_SOURCE[0]}:$LINENO"' ERR
+
+# The programs that gitreceive and its scripts call. Docker, registry and Kubernetes are devcluster's.
+need_programs() {
+  mkdir -p "$STATE/logs" "$CACHE"
+  need_packages git=git ssh=openssh-client ssh-keygen=openssh-client curl=curl mmdebstrap=mmdebstrap "$@"
+  if ! python3 -c 'import sys, venv, ensurepip; sys.exit(sys.version_info < (3, 11))' 2>/dev/null; then
+    step 'Installing python3 and python3-venv (about 20 s)'
+    run_apt install --yes --no-install-recommends python3 python3-venv
+  fi
+}
+
+# need_environment [EXTRA]: .venv with gitreceive from this clone, made again when pyproject.toml has changed.
+need_environment() {
+  local extra=${1-} mark=$ROOT/.venv/made-from wanted
+  wanted=$(cat "$ROOT/pyproject.toml" - <<<"$extra" | sha256sum)
+  if [[ -f $mark && $(<"$mark") == "$wanted" ]]; then return; fi
+  step 'Installing gitreceive into .venv (about 40 s)'
+  {
+    [[ -x $ROOT/.venv/bin/python ]] || python3 -m venv "$ROOT/.venv"
+    "$ROOT/.venv/bin/python" -m pip install --disable-pip-version-check uv
+    "$ROOT/.venv/bin/uv" pip install --python "$ROOT/.venv/bin/python" --editable "$ROOT$extra"
+  } >"$STATE/logs/venv.log" 2>&1 || fail 'The virtual environment could not be made.' "$STATE/logs/venv.log" 'look at the index that pip is set to'
+  printf '%s\n' "$wanted" >"$mark"
+}
+
+# The certificate authorities that this host trusts; builds are given them, for an index behind a company proxy.
+host_ca_bundle() {
+  local file
+  for file in "${SSL_CERT_FILE-}" /etc/ssl/certs/ca-certificates.crt /etc/pki/tls/certs/ca-bundle.crt; do
+    if [[ -n $file && -s $file ]]; then
+      printf '%s\n' "$file"
+      return
+    fi
+  done
+}
+
+# NAME=VALUE lines: the package indexes and proxies that this host uses, for builds.
+host_build_env() {
+  local name value
+  value=$("$ROOT/.venv/bin/python" -m pip config get global.index-url 2>/dev/null || true)
+  value=${PIP_INDEX_URL:-$value}
+  if [[ -n $value ]]; then printf 'PIP_INDEX_URL=%s\nUV_DEFAULT_INDEX=%s\n' "$value" "$value"; fi
+  value=${NPM_CONFIG_REGISTRY:-${npm_config_registry-}}
+  if [[ -z $value ]] && command -v npm >/dev/null; then value=$(npm config get registry 2>/dev/null || true); fi
+  if [[ $value == http* ]]; then printf 'NPM_CONFIG_REGISTRY=%s\n' "$value"; fi
+  for name in http_proxy https_proxy no_proxy HTTP_PROXY HTTPS_PROXY NO_PROXY; do
+    if [[ -n ${!name-} ]]; then printf '%s=%s\n' "$name" "${!name}"; fi
+  done
+}
+
+# need_stack NAME: the base images that apps are built on, made once and kept in the registry.
+need_stack() {
+  if gitreceive stack list --json 2>/dev/null | grep --quiet "\"name\": \"$1\""; then return; fi
+  gitreceive stack create "$1"
+}
+
+gitreceive() { "$ROOT/.venv/bin/gitreceive" "$@"; }

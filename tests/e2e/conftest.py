@@ -1,0 +1,84 @@
+import itertools
+import json
+import os
+import secrets
+from collections.abc import Callable, Iterator
+
+import pytest
+
+from tests.e2e.world import Clone, Developer, Server, running
+
+STACK = "bookworm"
+
+
+@pytest.fixture(scope="session")
+def stack() -> dict[str, str]:
+    """The base images that scripts/test made, by digest."""
+    text = os.environ.get("GITRECEIVE_TEST_STACK")
+    assert text, "GITRECEIVE_TEST_STACK is not set: run scripts/test"
+    found: dict[str, str] = next(entry for entry in json.loads(text) if entry["name"] == STACK)
+    return found
+
+
+@pytest.fixture(scope="session")
+def make_server(tmp_path_factory: pytest.TempPathFactory, stack: dict[str, str]) -> Callable[..., Server]:
+    def make(target: str, **settings: str) -> Server:
+        server = Server(tmp_path_factory.mktemp(f"server-{target}"), target, settings)
+        server.cli(
+            "stack", "create", STACK, "--build-image", stack["build"], "--run-image", stack["run"]
+        ).ok()
+        return server
+
+    return make
+
+
+@pytest.fixture(
+    scope="session",
+    params=[
+        pytest.param("docker", marks=pytest.mark.docker),
+        pytest.param("kubernetes", marks=pytest.mark.kubernetes),
+    ],
+)
+def server(request: pytest.FixtureRequest, make_server: Callable[..., Server]) -> Iterator[Server]:
+    """One server for each target, shared by the scenarios: each brings its own app."""
+    with running(make_server(request.param)) as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def docker_server(make_server: Callable[..., Server]) -> Iterator[Server]:
+    """For scenarios in which the target does not matter."""
+    with running(make_server("docker")) as server:
+        yield server
+
+
+@pytest.fixture
+def alice(server: Server) -> Developer:
+    return server.developer("alice")
+
+
+_counter = itertools.count(1)
+
+
+@pytest.fixture
+def app_name() -> str:
+    return f"shop-{secrets.token_hex(3)}-{next(_counter)}"
+
+
+@pytest.fixture
+def tidy() -> Iterator[list[Clone]]:
+    """Apps that a scenario made, removed when it ends."""
+    clones: list[Clone] = []
+    yield clones
+    for clone in clones:
+        clone.owner.server.cli("apps", "destroy", clone.app, "--confirm", clone.app)
+
+
+@pytest.fixture
+def new_app(alice: Developer, app_name: str, tidy: list[Clone]) -> Callable[[str], Clone]:
+    def make(sample: str) -> Clone:
+        clone = alice.creates(app_name, sample)
+        tidy.append(clone)
+        return clone
+
+    return make

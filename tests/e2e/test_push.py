@@ -1,0 +1,108 @@
+"""What a developer meets when pushing, on both targets."""
+
+import time
+from collections.abc import Callable
+
+import pytest
+
+from tests.e2e.world import Clone
+
+pytestmark = pytest.mark.e2e
+
+
+def test_the_second_push_ships_the_change_and_says_what_it_took(new_app: Callable[[str], Clone]) -> None:
+    shop = new_app("flask")
+    shop.push().ok()
+    before = shop.get()
+
+    shop.replace("app.py", 'GREETING = "', 'GREETING = "Changed: ')
+    push = shop.push().ok()
+
+    push.says(
+        "-----> ",
+        "gitreceive/python",
+        "Publishing",
+        "Rolling out v2: web=1",
+        "v2 is live after",
+        "build ",
+        "roll out ",
+    )
+    assert shop.get() != before
+    assert "Changed: " in shop.get()
+
+
+def test_the_first_line_comes_within_a_second(new_app: Callable[[str], Clone]) -> None:
+    shop = new_app("procfile-worker")
+    began = time.monotonic()
+    push = shop.start_push()
+    assert push.stderr is not None
+    first = next(line for line in push.stderr if line.startswith("remote: ----->"))
+    took = time.monotonic() - began
+    push.communicate(timeout=120)
+    assert push.returncode == 0, first
+    # the promise is a second on a quiet machine; what would break it is a build that is waited for, which takes longer
+    assert took < 3, first
+
+
+def test_a_failed_build_leaves_ref_and_release_as_they_were_and_can_be_pushed_again(
+    new_app: Callable[[str], Clone],
+) -> None:
+    shop = new_app("flask")
+    shop.push().ok()
+    live, answer = shop.head, shop.get()
+
+    shop.commit("Ask for what is not there", {"requirements.txt": "flask\nno-such-package-as-this==99.9\n"})
+    push = shop.push().failed()
+    push.says("no-such-package-as-this", "! [remote rejected]", "gitreceive/python")
+    push.does_not_say("is live")
+    assert shop.remote_head() == live
+    assert shop.get() == answer
+
+    again = shop.push().failed()
+    again.says("no-such-package-as-this", "! [remote rejected]")
+    assert [build["state"] for build in shop.builds()] == ["failed", "failed", "live"]
+
+
+def test_a_crashing_release_is_put_back_and_its_last_words_are_shown(new_app: Callable[[str], Clone]) -> None:
+    shop = new_app("flask")
+    shop.push().ok()
+    live, answer = shop.head, shop.get()
+
+    shop.commit(
+        "Crash",
+        {"Procfile": "web: python3 crash.py\n", "crash.py": "raise SystemExit('the cellar is flooded')\n"},
+    )
+    began = time.monotonic()
+    push = shop.push().failed()
+
+    push.says("the cellar is flooded", "Putting v1 back", "! [remote rejected]", "web crashed")
+    assert time.monotonic() - began < 60
+    assert shop.remote_head() == live
+    assert shop.get() == answer
+    running = shop.owner.ssh("ps", "--app", shop.app, "--json").ok().json()
+    assert [p["release"] for p in running if p["ready"]] == [1]
+
+    shop.git("rm", "--quiet", "Procfile", "crash.py").ok()
+    shop.commit("Mend it")
+    shop.push().ok().says("v2 is live")
+
+
+def test_a_first_release_that_crashes_leaves_nothing_running(new_app: Callable[[str], Clone]) -> None:
+    shop = new_app("crashing")
+    shop.push().failed().says("Removing what was begun", "! [remote rejected]", "web crashed")
+    assert shop.remote_head() == ""
+    assert shop.owner.ssh("ps", "--app", shop.app, "--json").ok().json() == []
+
+
+def test_no_request_is_dropped_while_releases_replace_each_other(new_app: Callable[[str], Clone]) -> None:
+    from tests.e2e.requests import Requests
+
+    shop = new_app("flask")
+    shop.push().ok()
+    with Requests(shop.web() + "/") as requests:
+        for number in (2, 3):
+            shop.replace("app.py", 'GREETING = "', f'GREETING = "{number} ')
+            shop.push().ok()
+        requests.until(lambda seen: any(body.startswith("3 2 ") for body in seen))
+    assert requests.failures == []
+    assert requests.count > 50

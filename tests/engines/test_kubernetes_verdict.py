@@ -1,0 +1,295 @@
+"""Verdicts over what a cluster shows, without a cluster."""
+
+from typing import Any
+
+import pytest
+
+from gitreceive.engines.kubernetes_target.rollout import Narrator, _old_configs
+from gitreceive.engines.kubernetes_target.verdict import Patience, Problem, Snapshot, State, look
+from gitreceive.manifests import Manifest
+
+REVISION = "deployment.kubernetes.io/revision"
+
+
+def a_deployment(*, generation: int = 4, observed: int = 4, replicas: int = 1, **status: int) -> Manifest:
+    return {
+        "metadata": {"name": "web", "uid": "D", "generation": generation, "annotations": {REVISION: "2"}},
+        "spec": {"replicas": replicas},
+        "status": {"observedGeneration": observed, **status},
+    }
+
+
+def a_replica_set(revision: str = "2", *, uid: str = "R", **status: Any) -> Manifest:
+    owner = {"uid": "D", "controller": True, "name": "web"}
+    return {
+        "metadata": {
+            "name": f"web-{uid}",
+            "uid": uid,
+            "annotations": {REVISION: revision},
+            "ownerReferences": [owner],
+        },
+        "spec": {"replicas": 1},
+        "status": status,
+    }
+
+
+def a_pod(*, uid: str = "P", owner: str = "R", restarts: int = 0, **container: Any) -> Manifest:
+    status: Manifest = {"conditions": [{"type": "Ready", "status": "False"}]}
+    if container:
+        status["containerStatuses"] = [{"restartCount": restarts, "lastState": {}, "state": {}, **container}]
+    return {
+        "metadata": {
+            "name": f"web-{uid}",
+            "uid": uid,
+            "ownerReferences": [{"uid": owner, "controller": True}],
+        },
+        "spec": {"nodeName": "node"},
+        "status": status,
+    }
+
+
+def an_event(reason: str, message: str = "", uid: str = "P") -> Manifest:
+    return {"reason": reason, "message": message, "involvedObject": {"uid": uid}}
+
+
+def seen(*pods: Manifest, events: tuple[Manifest, ...] = (), deployment: Manifest | None = None) -> State:
+    return look(
+        "web",
+        4,
+        Snapshot(
+            {"web": deployment or a_deployment()},
+            {"new": a_replica_set(), "old": a_replica_set("1", uid="O")},
+            {pod["metadata"]["name"]: pod for pod in pods},
+            {str(n): event for n, event in enumerate(events)},
+        ),
+    )
+
+
+def only(state: State) -> Problem:
+    (problem,) = state.problems
+    return problem
+
+
+def waiting(reason: str, message: str = "") -> dict[str, Any]:
+    return {"waiting": {"reason": reason, "message": message}}
+
+
+def ended(code: int, reason: str = "Error", **more: Any) -> dict[str, Any]:
+    return {"terminated": {"exitCode": code, "reason": reason, **more}}
+
+
+def rolled_out(**changes: Any) -> State:
+    status = {"replicas_": 1, "updatedReplicas": 1, "availableReplicas": 1} | changes
+    generation = {key: status.pop(key) for key in ("generation", "observed") if key in status}
+    deployment = a_deployment(**generation, updatedReplicas=status["updatedReplicas"])
+    deployment["status"] |= {
+        "availableReplicas": status["availableReplicas"],
+        "replicas": status["replicas_"],
+    }
+    sets = {"new": a_replica_set(availableReplicas=status["availableReplicas"])}
+    return look("web", 4, Snapshot({"web": deployment}, sets, {}, {}))
+
+
+def test_a_deployment_that_is_up_to_date_and_available_is_done() -> None:
+    state = rolled_out()
+    assert state.done
+    assert str(state) == "web: 1 of 1 ready"
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"generation": 3, "observed": 3},  # what was applied is not seen yet
+        {"observed": 3},  # it is seen, and the controller has not acted on it
+        {"updatedReplicas": 0},
+        {"availableReplicas": 0},
+        {"replicas_": 2},  # an older pod is not being stopped yet
+    ],
+)
+def test_a_deployment_is_not_done_before_all_of_it_is(change: dict[str, int]) -> None:
+    assert not rolled_out(**change).done
+
+
+def test_a_deployment_that_is_scaled_to_nothing_is_done() -> None:
+    deployment = a_deployment(replicas=0)
+    assert look("web", 4, Snapshot({"web": deployment}, {"new": a_replica_set()}, {}, {})).done
+
+
+def test_what_is_not_there_yet_is_not_done() -> None:
+    assert not look("web", 1, Snapshot({}, {}, {}, {})).done
+
+
+def test_trouble_of_the_old_release_is_not_the_new_ones() -> None:
+    old = a_pod(owner="O", restarts=9, state=waiting("CrashLoopBackOff"), lastState=ended(1))
+    assert seen(old).problems == ()
+
+
+def test_trouble_of_a_pod_that_is_leaving_does_not_count() -> None:
+    pod = a_pod(restarts=3, state=waiting("CrashLoopBackOff"), lastState=ended(1))
+    pod["metadata"]["deletionTimestamp"] = "2026-01-01T00:00:00Z"
+    assert seen(pod).problems == ()
+
+
+@pytest.mark.parametrize(
+    ("container", "patience"),
+    [
+        ({"state": ended(1)}, 15),
+        ({"state": waiting("CrashLoopBackOff"), "lastState": ended(1)}, 15),
+        ({"state": {"running": {}}, "lastState": ended(1), "restarts": 1}, 15),
+        ({"state": ended(1), "lastState": ended(1), "restarts": 1}, 0),
+        ({"state": waiting("CrashLoopBackOff"), "lastState": ended(1), "restarts": 1}, 0),
+        ({"state": {"running": {}}, "lastState": ended(1), "restarts": 2}, 0),
+    ],
+)
+def test_a_first_crash_may_be_chance_and_a_second_is_not(container: dict[str, Any], patience: float) -> None:
+    problem = only(seen(a_pod(**container)))
+    assert problem.kind == "crash"
+    assert problem.patience == patience
+    assert problem.pod == "web-P"
+
+
+def test_a_crash_loop_is_one_short_line() -> None:
+    pod = a_pod(restarts=1, state=waiting("CrashLoopBackOff", "back-off 10s"), lastState=ended(1))
+    assert only(seen(pod)).text == "web crashed: exit 1 (CrashLoopBackOff)"
+
+
+@pytest.mark.parametrize(
+    ("state", "text"),
+    [
+        (ended(137, "OOMKilled"), "web ran out of memory (OOMKilled)"),
+        (ended(0, "Completed"), "web ended: exit 0"),
+        (ended(139, "Error", signal=11), "web crashed: signal 11"),
+    ],
+)
+def test_how_a_process_ended_is_said(state: dict[str, Any], text: str) -> None:
+    assert only(seen(a_pod(state=state))).text == text
+
+
+def test_a_command_that_is_not_there_is_named() -> None:
+    message = 'failed to create shim task: runc create failed: unable to start container process: exec: "gunicron": executable file not found in $PATH: unknown'
+    problem = only(seen(a_pod(state=waiting("RunContainerError", message))))
+    assert problem.text == 'web cannot start: exec: "gunicron": executable file not found in $PATH'
+
+
+def test_an_image_that_cannot_be_pulled_is_told_from_the_event_when_backing_off() -> None:
+    why = 'Failed to pull image "r/shop@sha256:00": rpc error: code = NotFound desc = failed to resolve reference "r/shop@sha256:00": r/shop@sha256:00: not found'
+    pod = a_pod(state=waiting("ImagePullBackOff", 'Back-off pulling image "r/shop@sha256:00"'))
+    problem = only(seen(pod, events=(an_event("Failed", why),)))
+    assert problem.text == "web: the image cannot be pulled (ImagePullBackOff): r/shop@sha256:00: not found"
+    assert problem.detail == why
+    assert problem.patience <= 20
+
+
+def test_an_image_that_runs_as_root_gets_the_line_to_add() -> None:
+    message = "container has runAsNonRoot and image will run as root (pod: x)"
+    problem = only(seen(a_pod(state=waiting("CreateContainerConfigError", message))))
+    assert "will run as root" in problem.text
+    assert "USER 1000" in problem.hint
+
+
+def test_a_quota_is_told_without_the_pods_name() -> None:
+    message = (
+        'pods "web-1-" is forbidden: exceeded quota: small, requested: memory=512Mi, used: 0, limited: 256Mi'
+    )
+    condition = {"type": "ReplicaFailure", "status": "True", "reason": "FailedCreate", "message": message}
+    snapshot = Snapshot({"web": a_deployment()}, {"new": a_replica_set(conditions=[condition])}, {}, {})
+    problem = only(look("web", 4, snapshot))
+    assert problem.text.startswith("web: the cluster refuses its pods: exceeded quota: small")
+    assert "ResourceQuota" in problem.hint
+
+
+def an_unschedulable_pod() -> Manifest:
+    pod = a_pod()
+    message = "0/1 nodes are available: 1 Insufficient cpu."
+    pod["status"]["conditions"] = [
+        {"type": "PodScheduled", "status": "False", "reason": "Unschedulable", "message": message}
+    ]
+    del pod["spec"]["nodeName"]
+    return pod
+
+
+def test_a_pod_that_fits_nowhere_fails_within_30_seconds() -> None:
+    state = seen(an_unschedulable_pod())
+    assert "Insufficient cpu" in only(state).text
+    assert only(state).patience < 30
+    assert state.doing == "waiting for a node"
+
+
+def test_a_cluster_that_grows_is_waited_for() -> None:
+    state = seen(an_unschedulable_pod(), events=(an_event("TriggeredScaleUp"),))
+    assert only(state).patience == float("inf")
+
+
+def test_a_volume_or_network_that_fails_is_said_while_the_container_is_not_made() -> None:
+    event = an_event("FailedCreatePodSandBox", "network plugin is not ready")
+    assert "network plugin" in only(seen(a_pod(state=waiting("ContainerCreating")), events=(event,))).text
+    assert seen(a_pod(state={"running": {}}), events=(event,)).problems == ()
+
+
+@pytest.mark.parametrize(
+    ("pods", "events", "doing"),
+    [
+        ((), (), "waiting for pods"),
+        ((a_pod(state=waiting("ContainerCreating")),), (), "creating container"),
+        ((a_pod(state=waiting("ContainerCreating")),), (an_event("Pulling"),), "pulling image"),
+        ((a_pod(state={"running": {}}),), (an_event("Pulling"), an_event("Pulled")), "starting"),
+        ((a_pod(state=ended(1)),), (), "crashed, starting again"),
+    ],
+)
+def test_what_a_release_is_at_is_said(
+    pods: tuple[Manifest, ...], events: tuple[Manifest, ...], doing: str
+) -> None:
+    assert seen(*pods, events=events).doing == doing
+
+
+def a_problem(kind: str = "pull", patience: float = 8) -> Problem:
+    return Problem("web", kind, "it is so", patience)
+
+
+def test_a_problem_fails_when_it_outlasts_its_patience() -> None:
+    patience = Patience()
+    assert patience.overdue([a_problem()], 100) is None
+    assert patience.overdue([a_problem()], 107) is None
+    assert patience.overdue([a_problem()], 108) == a_problem()
+
+
+def test_a_problem_that_goes_away_begins_anew() -> None:
+    patience = Patience()
+    patience.overdue([a_problem()], 100)
+    patience.overdue([], 104)
+    assert patience.overdue([a_problem()], 109) is None
+
+
+class Said:
+    def __init__(self) -> None:
+        self.lines: list[str] = []
+        self.detail = self.lines.append
+
+    def step(self, text: str) -> None: ...
+    def warn(self, text: str) -> None: ...
+    def error(self, text: str, hint: str = "") -> None: ...
+    def write(self, chunk: bytes) -> None: ...
+
+
+def test_progress_is_told_by_changes_and_passing_states_only_when_they_last() -> None:
+    said = Said()
+    narrator = Narrator(said)
+    creating, starting = (State("web", 0, 1, False, doing) for doing in ("creating container", "starting"))
+    done = State("web", 1, 1, True, "")
+    for moment, state in (
+        (0, creating),
+        (0.1, starting),
+        (0.6, starting),
+        (1.5, starting),
+        (1.6, done),
+        (2, done),
+    ):
+        narrator.tell([state], moment)
+    assert said.lines == ["web: 0 of 1 ready, starting", "web: 1 of 1 ready"]
+
+
+def test_configs_of_the_last_ten_releases_and_of_what_runs_are_kept() -> None:
+    names = [f"config-v{number}-abc" for number in range(1, 14)]
+    assert _old_configs(names, {"config-v1-abc"}, set()) == ["config-v3-abc", "config-v2-abc"]
+    assert "config-v13-abc" in _old_configs(names, set(), {"config-v13-abc"})
+    assert "config-v13-abc" not in _old_configs(names, {"config-v13-abc"}, {"config-v13-abc"})

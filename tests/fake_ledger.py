@@ -1,0 +1,255 @@
+"""A ledger in memory, held to the same contract as the real one."""
+
+import threading
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+
+from gitreceive.errors import ConflictError, LeaseLostError, NotFoundError, UsageError
+from gitreceive.model import (
+    App,
+    AppName,
+    Check,
+    Image,
+    Job,
+    JobId,
+    JobState,
+    PublicKey,
+    Push,
+    Release,
+    Stack,
+    User,
+    UserName,
+)
+
+
+def _utc_now() -> datetime:
+    return datetime.now(UTC)
+
+
+class FakeLedger:
+    """``clock`` stands for the database's time; a test may hand in its own."""
+
+    def __init__(self, clock: Callable[[], datetime] = _utc_now) -> None:
+        self._clock = clock
+        self._lock = threading.RLock()
+        self._apps: dict[AppName, App] = {}
+        self._users: dict[UserName, User] = {}
+        self._keys: dict[str, PublicKey] = {}
+        self._jobs: dict[JobId, Job] = {}
+        self._leases: dict[JobId, datetime] = {}
+        self._intended: dict[JobId, Release] = {}
+        self._live: dict[AppName, list[Release]] = {}
+        self._stacks: dict[str, Stack] = {}
+        self._last_id = 0
+
+    # apps
+
+    def create_app(self, name: AppName, owner: UserName, branch: str) -> App:
+        with self._lock:
+            if name in self._apps:
+                raise ConflictError(f"there is an app {name} already")
+            self._apps[name] = App(name, owner, branch, self._clock())
+            return self._apps[name]
+
+    def app(self, name: AppName) -> App:
+        with self._lock:
+            if name not in self._apps:
+                raise NotFoundError(f"there is no app {name}")
+            return self._apps[name]
+
+    def apps(self) -> tuple[App, ...]:
+        with self._lock:
+            return tuple(self._apps[name] for name in sorted(self._apps))
+
+    def delete_app(self, name: AppName) -> None:
+        with self._lock:
+            self.app(name)
+            if unended := self._unended(name):
+                raise ConflictError(f"build {unended[0].id} of {name} has not ended")
+            del self._apps[name]
+            self._live.pop(name, None)
+            self._jobs = {id_: job for id_, job in self._jobs.items() if job.app != name}
+
+    # keys
+
+    def add_key(
+        self, user: UserName, algorithm: str, blob: str, comment: str, fingerprint: str, *, admin: bool
+    ) -> PublicKey:
+        with self._lock:
+            if any(key.fingerprint == fingerprint or key.blob == blob for key in self._keys.values()):
+                raise ConflictError(f"somebody has the key {fingerprint} already")
+            known = self._users.get(user)
+            self._users[user] = User(user, admin or (known is not None and known.admin))
+            self._keys[fingerprint] = PublicKey(user, algorithm, blob, comment, fingerprint, self._clock())
+            return self._keys[fingerprint]
+
+    def keys(self, user: UserName | None = None) -> tuple[PublicKey, ...]:
+        with self._lock:
+            return tuple(key for key in self._keys.values() if user in {None, key.user})
+
+    def remove_key(self, fingerprint: str) -> PublicKey:
+        with self._lock:
+            if fingerprint not in self._keys:
+                raise NotFoundError(f"there is no key {fingerprint}")
+            return self._keys.pop(fingerprint)
+
+    def user(self, name: UserName) -> User:
+        with self._lock:
+            if name not in self._users:
+                raise NotFoundError(f"there is no user {name}")
+            return self._users[name]
+
+    def user_of_key(self, algorithm: str, blob: str) -> User | None:
+        with self._lock:
+            found = (key for key in self._keys.values() if (key.algorithm, key.blob) == (algorithm, blob))
+            key = next(found, None)
+            return self._users[key.user] if key else None
+
+    # jobs
+
+    def enqueue(self, push: Push) -> Job:
+        with self._lock:
+            self.app(push.app)
+            self._last_id += 1
+            job = Job(JobId(self._last_id), push, JobState.QUEUED, self._clock())
+            self._jobs[job.id] = job
+            return job
+
+    def job(self, job: JobId) -> Job:
+        with self._lock:
+            if job not in self._jobs:
+                raise NotFoundError(f"there is no build {job}")
+            return self._jobs[job]
+
+    def jobs(self, app: AppName | None = None, limit: int = 20) -> tuple[Job, ...]:
+        with self._lock:
+            found = [job for job in reversed(self._jobs.values()) if app in {None, job.app}]
+            return tuple(found[:limit])
+
+    def ahead(self, job: JobId) -> tuple[Job, ...]:
+        with self._lock:
+            if job not in self._jobs:
+                return ()
+            return tuple(other for other in self._unended(self._jobs[job].app) if other.id < job)
+
+    def claim(self, holder: str, lease_seconds: float) -> Job | None:
+        with self._lock:
+            time = self._clock()
+            under_way = [id_ for id_, until in self._leases.items() if until > time]
+            busy = [self._jobs[id_].push.user for id_ in under_way]
+            firsts = {job.app: job for job in reversed(self._unended())}
+            free = [job for job in firsts.values() if job.id not in under_way]
+            if not free:
+                return None
+            job = min(free, key=lambda job: (job.fence == 0, busy.count(job.push.user), job.id))
+            self._leases[job.id] = time + timedelta(seconds=lease_seconds)
+            return self._set(replace(job, fence=job.fence + 1, started_at=job.started_at or time))
+
+    def renew(self, job: JobId, fence: int, lease_seconds: float) -> Job:
+        with self._lock:
+            held = self._held(job, fence)
+            self._leases[job] = self._clock() + timedelta(seconds=lease_seconds)
+            return held
+
+    def request_cancel(self, job: JobId, by: str) -> Job:
+        with self._lock:
+            found = self.job(job)
+            if found.state.ended:
+                raise ConflictError(f"build {job} has ended already: it is {found.state}")
+            found = self._set(replace(found, cancel_requested_by=found.cancel_requested_by or by))
+            if found.state is JobState.QUEUED:
+                return self._end(found, JobState.CANCELED, f"canceled by {found.cancel_requested_by}", {})
+            return found
+
+    def advance(self, job: JobId, fence: int, state: JobState, *, image: Image | None = None) -> Job:
+        if state.ended:
+            raise UsageError(f"a job does not advance to {state}: it ends so")
+        with self._lock:
+            held = self._held(job, fence)
+            return self._set(replace(held, state=state, image=image or held.image))
+
+    def end(self, job: JobId, fence: int, state: JobState, reason: str, seconds: Mapping[str, float]) -> Job:
+        if state not in {JobState.FAILED, JobState.CANCELED}:
+            raise UsageError(f"a job does not end as {state} here")
+        with self._lock:
+            held = self._held(job, fence)
+            self._intended.pop(job, None)
+            return self._end(replace(held, release=None), state, reason, seconds)
+
+    # releases
+
+    def intend_release(self, job: JobId, fence: int, image: Image) -> Release:
+        with self._lock:
+            held = self._held(job, fence)
+            if job not in self._intended:
+                last = self.current_release(held.app)
+                self._intended[job] = Release(
+                    app=held.app,
+                    number=last.number + 1 if last else 1,
+                    image=image,
+                    commit=held.push.new,
+                    config={},
+                    user=held.push.user,
+                    description=f"Deploy {held.push.new.short}",
+                    created_at=self._clock(),
+                    scale=last.scale if last else {},
+                )
+                self._set(replace(held, release=self._intended[job].number))
+            return self._intended[job]
+
+    def go_live(self, job: JobId, fence: int, seconds: Mapping[str, float]) -> Release:
+        with self._lock:
+            held = self._held(job, fence)
+            if job not in self._intended:
+                raise ConflictError(f"build {job} has no release that could go live")
+            release = self._intended.pop(job)
+            self._live.setdefault(held.app, []).append(release)
+            self._end(held, JobState.LIVE, "", seconds)
+            return release
+
+    def current_release(self, app: AppName) -> Release | None:
+        return next(iter(self.releases(app, 1)), None)
+
+    def releases(self, app: AppName, limit: int = 20) -> tuple[Release, ...]:
+        with self._lock:
+            return tuple(reversed(self._live.get(app, [])))[:limit]
+
+    # stacks
+
+    def put_stack(self, stack: Stack) -> None:
+        with self._lock:
+            self._stacks[stack.name] = stack
+
+    def stack(self, name: str) -> Stack | None:
+        with self._lock:
+            return self._stacks.get(name)
+
+    def stacks(self) -> tuple[Stack, ...]:
+        with self._lock:
+            return tuple(self._stacks[name] for name in sorted(self._stacks))
+
+    def check(self) -> Iterable[Check]:
+        return (Check("ledger", ok=True, seen="in memory"),)
+
+    def close(self) -> None:
+        """Nothing to let go of."""
+
+    def _unended(self, app: AppName | None = None) -> list[Job]:
+        return [job for job in self._jobs.values() if not job.state.ended and app in {None, job.app}]
+
+    def _held(self, job: JobId, fence: int) -> Job:
+        found = self.job(job)
+        if found.state.ended or found.fence != fence:
+            raise LeaseLostError(f"build {job} is held no longer")
+        return found
+
+    def _end(self, job: Job, state: JobState, reason: str, seconds: Mapping[str, float]) -> Job:
+        self._leases.pop(job.id, None)
+        return self._set(
+            replace(job, state=state, reason=reason, seconds=dict(seconds), ended_at=self._clock())
+        )
+
+    def _set(self, job: Job) -> Job:
+        self._jobs[job.id] = job
+        return job

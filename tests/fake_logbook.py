@@ -1,0 +1,67 @@
+"""Logs in memory, held to the same contract as the files."""
+
+import threading
+from dataclasses import dataclass, field
+
+from gitreceive.engines.file_logbook.sanitise import Sanitiser
+from gitreceive.model import JobId
+
+
+@dataclass
+class _Log:
+    sanitiser: Sanitiser = field(default_factory=Sanitiser)
+    content: bytes = b""
+    rest: bytes | None = None  # what came behind the limit
+
+
+class FakeLogBook:
+    """The real sanitiser, and the bound told in fewer words."""
+
+    def __init__(self, limit: int = 1 << 20) -> None:
+        self._limit = limit
+        self._lock = threading.Lock()
+        self._logs: dict[JobId, _Log] = {}
+
+    def append(self, job: JobId, chunk: bytes) -> None:
+        with self._lock:
+            log = self._logs.setdefault(job, _Log())
+            self._put(log, log.sanitiser.feed(chunk))
+
+    def close(self, job: JobId) -> None:
+        with self._lock:
+            if job not in self._logs:
+                return
+            log = self._logs[job]
+            self._put(log, log.sanitiser.finish())
+            if log.rest is not None:
+                kept = log.rest[-(self._limit // 4) :]
+                if len(kept) < len(log.rest):
+                    kept = kept[kept.find(b"\n") + 1 :]
+                    log.content += b" !     [%d bytes left out]\n" % (len(log.rest) - len(kept))
+                log.content += kept
+            log.rest = None
+
+    def read(self, job: JobId, offset: int, limit: int = 65536) -> bytes:
+        with self._lock:
+            log = self._logs.get(job)
+            return log.content[offset : offset + limit] if log else b""
+
+    def size(self, job: JobId) -> int:
+        with self._lock:
+            return len(self._logs[job].content) if job in self._logs else 0
+
+    def delete(self, job: JobId) -> None:
+        with self._lock:
+            self._logs.pop(job, None)
+
+    def _put(self, log: _Log, out: bytes) -> None:
+        if log.rest is None:
+            room = self._limit - self._limit // 4 - 256 - len(log.content)
+            cut = len(out) if len(out) <= room else out.rfind(b"\n", 0, max(0, room)) + 1
+            log.content, out = log.content + out[:cut], out[cut:]
+        if out:
+            if log.rest is None:
+                log.rest = b""
+                start = b"" if log.content.endswith(b"\n") or not log.content else b"\n"
+                log.content += start + b" !     [log limit reached; the end follows]\n"
+            log.rest += out

@@ -1,0 +1,236 @@
+"""Releases as Kubernetes objects, without a cluster."""
+
+import base64
+from collections.abc import Mapping
+from dataclasses import replace
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from gitreceive import manifests
+from gitreceive.config import KubernetesSettings, Settings, bundled
+from gitreceive.errors import ConfigError
+from gitreceive.manifests import ClusterApi, Manifest, PullCredentials, render, render_once, to_yaml
+from gitreceive.model import (
+    AppName,
+    CommitId,
+    Digest,
+    Image,
+    ImageRef,
+    ProcessType,
+    Release,
+    Secret,
+    UserName,
+)
+
+GOLDEN = Path(__file__).parent / "golden" / "kubernetes"
+
+WEB = ProcessType("web", ("gunicorn", "--bind", "0.0.0.0:8080", "app:app"))
+WORKER = ProcessType("worker", ("python", "worker.py"))
+
+
+def a_release(**changes: Any) -> Release:
+    image = Image(
+        ref=ImageRef("127.0.0.1:5000/shop", Digest("sha256:" + "ab" * 32)),
+        processes=(WEB, WORKER, ProcessType("release", ("python", "migrate.py"))),
+        port=None,
+        buildpacks=("gitreceive/python@1",),
+    )
+    plain = Release(
+        app=AppName("shop"),
+        number=3,
+        image=image,
+        commit=CommitId("c0ffee" + "0" * 34),
+        config={"GREETING": Secret("hello")},
+        user=UserName("anna"),
+        description="push of main",
+        created_at=datetime(2026, 1, 2, tzinfo=UTC),
+        scale={"web": 2},
+    )
+    return replace(plain, **changes)
+
+
+def by_kind(objects: tuple[Manifest, ...]) -> Mapping[str, Manifest]:
+    return {f"{item['kind']}/{item['metadata']['name']}": item for item in objects}
+
+
+def config_of(objects: tuple[Manifest, ...]) -> dict[str, str]:
+    secret = next(item for item in objects if item["metadata"]["name"].startswith("config-"))
+    return {key: base64.b64decode(value).decode() for key, value in secret["data"].items()}
+
+
+def with_kubernetes(**settings: Any) -> Settings:
+    return Settings(kubernetes=KubernetesSettings(**settings))
+
+
+CASES = {
+    "current": (a_release(), Settings(), ClusterApi(), None),
+    "old_cluster": (a_release(), Settings(), ClusterApi("policy/v1beta1", sleep_action=False), None),
+    "ingress_and_pull_secret": (
+        a_release(),
+        with_kubernetes(expose="ingress", domain="apps.example.com", ingress_class="nginx"),
+        ClusterApi(),
+        PullCredentials("registry.example.com", "puller", "s3cret"),
+    ),
+    "dockerfile": (
+        a_release(
+            image=replace(
+                a_release().image, processes=(ProcessType("web"),), port=3000, buildpacks=("dockerfile",)
+            ),
+            scale={},
+        ),
+        with_kubernetes(expose="none"),
+        ClusterApi(),
+        None,
+    ),
+}
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_what_is_rendered_is_what_was_agreed_on(case: str) -> None:
+    release, settings, cluster, pull = CASES[case]
+    assert to_yaml(render(release, settings, cluster, pull)) == (GOLDEN / f"{case}.yaml").read_text()
+
+
+def test_a_pod_that_runs_once_is_what_was_agreed_on() -> None:
+    process = ProcessType("release", ("sh", "-c", "echo $(PORT) $HOME"))
+    objects = render_once(a_release(), process, "release-v3-abcdef", Settings())
+    assert to_yaml(objects) == (GOLDEN / "once.yaml").read_text()
+
+
+HOSTILE = [
+    "no",
+    "Off",
+    "~",
+    "null",
+    "1e3",
+    "0777",
+    "0x1F",
+    "1_000",
+    "12:30:45",
+    "2026-01-02",
+    "=",
+    "<<",
+    "*alias",
+    "&anchor",
+    "!!python/object/apply:os.system ['id']",
+    "two\nlines\n",
+    "\ttab",
+    "trailing ",
+    "\"double\" 'single' \\back",
+    "{{7*7}}",
+    "{% raw %}",
+    "{# gone #}",
+    "---\nkind: Pod",
+    "...",
+    "$(OTHER) $$ ${X}",
+    "# comment",
+    "a: b",
+    "- item",
+    "@at `tick` %directive",
+    "\x00\x01\x1b[31m\x7f",
+    "\x85\u2028\u2029\ufeff\ufffe",
+    "Zoë 🚀 日本",
+    "",
+    "x" * 4000,
+]
+
+
+@pytest.mark.parametrize("value", HOSTILE)
+def test_a_hostile_config_value_arrives_as_it_is_and_changes_nothing_else(value: str) -> None:
+    expected = by_kind(render(a_release(), Settings()))
+    got = render(a_release(config={"GREETING": Secret(value)}), Settings())
+    assert config_of(got) == {"GREETING": value}
+    assert [name.split("-")[0] for name in by_kind(got)] == [name.split("-")[0] for name in expected]
+
+
+@pytest.mark.parametrize("value", HOSTILE)
+def test_a_hostile_description_and_command_arrive_as_they_are(value: str) -> None:
+    image = replace(a_release().image, processes=(ProcessType("web", ("run", value)),))
+    got = by_kind(render(a_release(description=value[:1000], image=image), Settings()))["Deployment/web"]
+    assert got["metadata"]["annotations"]["gitreceive/description"] == value[:1000]
+    container = got["spec"]["template"]["spec"]["containers"][0]
+    assert container["command"] == ["run", value.replace("$", "$$")]
+
+
+def test_a_plan_does_not_show_config_values() -> None:
+    shown = to_yaml(
+        render(
+            a_release(config={"KEY": Secret("hunter2")}),
+            Settings(),
+            pull=PullCredentials("r", "user", "hunter3"),
+        )
+    )
+    for secret in ("hunter2", "hunter3"):
+        assert secret not in shown
+        assert base64.b64encode(secret.encode()).decode() not in shown
+    assert "KEY: '***'" in shown
+
+
+def test_the_config_of_a_release_is_named_by_number_and_content() -> None:
+    first = manifests.config_name(a_release())
+    assert first.startswith("config-v3-")
+    assert manifests.config_name(a_release()) == first
+    assert manifests.config_name(a_release(config={"GREETING": Secret("bye")})) != first
+    assert manifests.config_name(a_release(number=4)) != first
+
+
+def test_an_operators_template_takes_the_place_of_the_bundled_one(tmp_path: Path) -> None:
+    folder = tmp_path / "kubernetes"
+    folder.mkdir()
+    text = "apiVersion: v1\nkind: Namespace\nmetadata:\n  name: {{ namespace }}\n  labels: {team: blue}\n"
+    (folder / "namespace.yaml.j2").write_text(text)
+    objects = render(a_release(), Settings(templates=str(tmp_path)))
+    assert objects[0]["metadata"]["labels"] == {"team": "blue"}
+    assert by_kind(objects)["Deployment/web"]
+
+
+@pytest.mark.parametrize(
+    ("text", "why"),
+    [
+        ("metadata: {name: {{ nmae }}}", "'nmae' is undefined"),
+        ("kind: Pod\napiVersion: v1\nmetadata: {name: x}", "must make a Namespace"),
+        ("a: 1\n---\nb: 2", "must make one object"),
+        ("a: [", "expected the node content"),
+        ("kind: Namespace\nkind: Namespace", "written twice"),
+        ("kind: {% if %}", "Expected an expression"),
+        ("kind: Namespace\napiVersion: v1\nmetadata: {name: kube-system}", "not into the app's namespace"),
+        ("kind: Namespace\napiVersion: v1\nmetadata: {name: x-{{ namespace }}}", "with the name"),
+        ("kind: Namespace\napiVersion: v1\nmetadata: {name: {{ namespace }}, labels: {{ 1.5 }}}", "float"),
+    ],
+)
+def test_a_broken_template_is_named_and_applies_nothing(tmp_path: Path, text: str, why: str) -> None:
+    folder = tmp_path / "kubernetes"
+    folder.mkdir()
+    (folder / "namespace.yaml.j2").write_text(text)
+    with pytest.raises(ConfigError) as error:
+        render(a_release(), Settings(templates=str(tmp_path)))
+    assert why in error.value.message
+
+
+def test_an_ingress_without_a_domain_is_refused() -> None:
+    with pytest.raises(ConfigError, match=r"kubernetes\.domain is empty"):
+        render(a_release(), with_kubernetes(expose="ingress"))
+
+
+def test_a_prefix_that_makes_no_namespace_is_refused() -> None:
+    with pytest.raises(ConfigError, match="cannot name a namespace"):
+        render(a_release(), with_kubernetes(namespace_prefix="Team_"))
+
+
+def test_only_processes_that_keep_running_are_deployed() -> None:
+    names = by_kind(render(a_release(), Settings()))
+    assert {name for name in names if name.startswith("Deployment/")} == {
+        "Deployment/web",
+        "Deployment/worker",
+    }
+
+
+def test_every_bundled_template_is_plain_yaml_with_values_only() -> None:
+    folder = bundled("templates") / "kubernetes"
+    for path in folder.glob("*.yaml.j2"):
+        assert "{%" not in path.read_text(), path.name
+    assert yaml.safe_load((GOLDEN / "once.yaml").read_text().split("---")[1])["kind"] == "Namespace"
