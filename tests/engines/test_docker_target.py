@@ -290,16 +290,15 @@ def test_running_out_of_memory_is_said_so(make: Callable[..., Ground]) -> None:
 
 
 def test_a_worker_that_ends_fails_the_release(ground: Ground) -> None:
-    with pytest.raises(RolloutError, match="worker crashed: exit 0"):
+    with pytest.raises(RolloutError, match="worker ended: exit 0"):
         ground.roll_out(ground.release(1, worker="print('done')"))
 
 
 def test_a_command_that_is_not_there_is_named(ground: Ground) -> None:
     release = ground.release(1)
     broken = replace(release.image, processes=(ProcessType("web", ("gunicron",)),))
-    with pytest.raises(RolloutError, match="web crashed: exit 127") as caught:
+    with pytest.raises(RolloutError, match=r"^web crashed: exit 127 \(exec gunicron failed"):
         ground.roll_out(replace(release, image=broken))
-    assert "not in the image" in caught.value.hint
     assert b"gunicron" in ground.said
 
 

@@ -6,7 +6,7 @@ from typing import Any
 from gitreceive.config import DockerSettings
 from gitreceive.engines.docker_target.containers import Container, Stage, memory_bytes
 from gitreceive.engines.docker_target.engine import Engine
-from gitreceive.engines.docker_target.health import why_ended
+from gitreceive.engines.docker_target.health import how_it_ended
 from gitreceive.errors import ConfigError, GitreceiveError
 from gitreceive.model import Check, ProcessStatus
 
@@ -26,7 +26,7 @@ def status(container: Container, seen: Mapping[str, Any] | None, memory: str, no
         ready=word == "up",
         restarts=int(seen["RestartCount"]) if seen else 0,
         age_seconds=max(0.0, now - container.created),
-        reason="" if running or word == "stopping" else why_ended(state, memory),
+        reason="" if running or word == "stopping" else how_it_ended(state, memory),
     )
 
 

@@ -90,6 +90,13 @@ class Forwarder:
         routes = list(self._routes.values())
         self._routes.clear()
         await asyncio.gather(*(route.close(grace) for route in routes))
+        late = asyncio.all_tasks() - {
+            asyncio.current_task()
+        }  # of clients that came while the door was closing
+        for task in late:
+            task.cancel()
+        await asyncio.gather(*late, return_exceptions=True)
+        await asyncio.sleep(0)  # closed transports let go of their sockets in the loop's next turn
 
 
 class _Route:
@@ -118,6 +125,7 @@ class _Route:
     async def close(self, grace: float) -> None:
         if self._server is not None:
             self._server.close()
+            self._server = None
         self.addresses = ()
         self.move()
         await self.drained(None, grace)
@@ -149,6 +157,9 @@ class _Route:
         return self.addresses[self._turn :] + self.addresses[: self._turn]
 
     async def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        if self._server is None:
+            writer.transport.abort()
+            return
         connection = Connection(reader, writer, self)
         task = asyncio.current_task()
         if task is None:

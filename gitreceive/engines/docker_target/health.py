@@ -1,5 +1,6 @@
 """Waiting until new containers are well, and saying why where they are not."""
 
+import re
 import socket
 import time
 from collections.abc import Iterable, Mapping
@@ -18,10 +19,12 @@ LAST_LINES = 50
 _SETTLE_SECONDS = 2.0  # nothing can be asked of a worker: it is well when it has stayed up for a moment
 _HELD_SECONDS = 10.0
 _POLL_SECONDS = 0.1
-_HINTS = {  # as shells and docker-init have it
-    0: "a process must go on running; its last lines are above",
-    126: "its command cannot be run: its last lines are above",
-    127: "its command is not in the image: its last lines are above",
+_NOT_STARTED = (126, 127)  # of a shell and of docker-init: the command may not be run, or is not there
+_NOT_RUN = re.compile(r"^\[FATAL tini \(\d+\)\] ")
+_HINTS = {
+    0: "a process must keep running; work that ends belongs into the `release` process",
+    126: "see that the command in the Procfile or the image may be executed",
+    127: "see that the command in the Procfile or the image is there",
 }
 _ANSWER_SECONDS = 2.0
 
@@ -46,8 +49,8 @@ def wait_until_well(
         for patient in tuple(waiting.values()):
             state = _state(engine, patient.container)
             if not state.get("Running"):
-                _tell_last_lines(engine, patient.container, log)
-                raise _crashed(patient.container, state, memory)
+                lines = _tell_last_lines(engine, patient.container, log)
+                raise _crashed(patient.container, state, memory, lines)
             if patient.is_well():
                 log.detail(f"{patient.container.instance} is up after {time.monotonic() - began:.1f} s")
                 del waiting[patient.container.id]
@@ -58,13 +61,14 @@ def wait_until_well(
         cancel.wait(_POLL_SECONDS)
 
 
-def why_ended(state: Mapping[str, Any], memory: str) -> str:
+def how_it_ended(state: Mapping[str, Any], memory: str) -> str:
     """In words, from the ``State`` of a container that does not run."""
     if state.get("OOMKilled"):
-        return f"out of memory (limit {memory})"
+        return f"ran out of memory (limit {memory})"
     if state.get("Error"):
-        return str(state["Error"])
-    return f"exit {state.get('ExitCode', 0)}"
+        return f"cannot run: {state['Error']}"
+    code = int(state.get("ExitCode", 0))
+    return f"crashed: exit {code}" if code else "ended: exit 0"
 
 
 class _Patient:
@@ -111,21 +115,24 @@ def _state(engine: Engine, container: Container) -> Mapping[str, Any]:
     return state
 
 
-def _tell_last_lines(engine: Engine, container: Container, log: Log) -> None:
+def _tell_last_lines(engine: Engine, container: Container, log: Log) -> bytes:
     lines = engine.tail(container.id, LAST_LINES)
     if lines:
-        log.detail(f"the last lines of {container.instance}:")
+        log.detail(f"last lines of {container.instance}:")
         log.write(lines if lines.endswith(b"\n") else lines + b"\n")
+    return lines
 
 
-def _crashed(container: Container, state: Mapping[str, Any], memory: str) -> RolloutError:
-    process = container.place.process
+def _crashed(container: Container, state: Mapping[str, Any], memory: str, lines: bytes) -> RolloutError:
+    ended = how_it_ended(state, memory)
     if state.get("OOMKilled"):
         return RolloutError(
-            f"{process} ran out of memory (limit {memory})", hint="use less, or raise docker.memory"
+            f"{container.place.process} {ended}", hint="raise docker.memory, or let the process use less"
         )
-    hint = _HINTS.get(int(state.get("ExitCode", 0)), "its last lines are above")
-    return RolloutError(f"{process} crashed: {why_ended(state, memory)}", hint=hint)
+    code = int(state.get("ExitCode", 0))
+    words = _NOT_RUN.sub("", lines.decode("utf-8", "replace").strip().rpartition("\n")[2])
+    reason = f" ({words[:120]})" if code in _NOT_STARTED and words else ""
+    return RolloutError(f"{container.place.process} {ended}{reason}", hint=_HINTS.get(code, ""))
 
 
 def _too_late(patient: _Patient, deadline: float) -> RolloutError:

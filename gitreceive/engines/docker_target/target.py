@@ -221,8 +221,8 @@ class DockerTarget:
             return user
         if release.image.buildpacks == ("dockerfile",):
             raise RolloutError(
-                "the image would run as root, which is not allowed",
-                hint="end the Dockerfile with USER 1000, or another number that is not 0",
+                "the image would run as root, which apps may not",
+                hint="add `USER 1000` to the Dockerfile: apps may not run as root, and the user must be a number",
             )
         return made.NOT_ROOT
 

@@ -30,6 +30,7 @@ from gitreceive.ports import Log
 
 _DESTROY_SECONDS = 60.0
 _DESTROY_GRACE_SECONDS = 2
+_DESTROY_PATIENCE_SECONDS = 4.0
 _PUT_BACK_SECONDS = 60.0
 
 
@@ -128,9 +129,12 @@ class KubernetesTarget:
             )
         self._api.delete("Namespace", namespace)
         # No pod is made in it any more, and nobody waits for what those there still have to say.
-        for pod in self._api.list("Pod", namespace)["items"]:
-            self._api.delete("Pod", pod["metadata"]["name"], namespace, grace=_DESTROY_GRACE_SECONDS)
-        self._await_gone(namespace)
+        self._delete_pods(namespace, grace=_DESTROY_GRACE_SECONDS)
+        if not self._is_gone(namespace, _DESTROY_PATIENCE_SECONDS):
+            self._delete_pods(
+                namespace, grace=0
+            )  # a node that is slow or away: its containers go when it sees to it
+            self._await_gone(namespace)
 
     def plan(self, release: Release) -> str:
         """For a current Kubernetes, without credentials; the content of config is hidden. Raises ConfigError."""
@@ -167,14 +171,25 @@ class KubernetesTarget:
                     return f"[{address['address']}]" if ":" in address["address"] else str(address["address"])
         raise RolloutError("no node of the cluster says its address", hint="set kubernetes.node_address")
 
-    def _await_gone(self, namespace: str) -> None:
-        end = time.monotonic() + _DESTROY_SECONDS
-        while found := self._api.get("Namespace", namespace):
+    def _delete_pods(self, namespace: str, *, grace: int) -> None:
+        for pod in self._api.list("Pod", namespace)["items"]:
+            self._api.delete("Pod", pod["metadata"]["name"], namespace, grace=grace)
+
+    def _is_gone(self, namespace: str, seconds: float) -> bool:
+        end = time.monotonic() + seconds
+        while self._api.get("Namespace", namespace):
             if time.monotonic() > end:
-                conditions = found.get("status", {}).get("conditions") or []
-                why = "; ".join(c.get("message", "") for c in conditions if c.get("status") == "True")
-                raise RolloutError(
-                    f"namespace {namespace} is being removed but not gone after {_DESTROY_SECONDS:g} s: {why[:300]}",
-                    hint="try again; it goes once what is in it has gone",
-                )
+                return False
             time.sleep(0.25)
+        return True
+
+    def _await_gone(self, namespace: str) -> None:
+        if self._is_gone(namespace, _DESTROY_SECONDS):
+            return
+        found = self._api.get("Namespace", namespace) or {}
+        conditions = found.get("status", {}).get("conditions") or []
+        why = "; ".join(c.get("message", "") for c in conditions if c.get("status") == "True")
+        raise RolloutError(
+            f"namespace {namespace} is being removed but not gone after {_DESTROY_SECONDS:g} s: {why[:300]}",
+            hint="try again; it goes once what is in it has gone",
+        )

@@ -10,11 +10,12 @@ from gitreceive.engines.kubernetes_target.logs import stamped
 from gitreceive.engines.kubernetes_target.verdict import Patience, Problem, State, look
 from gitreceive.engines.kubernetes_target.watching import NamespaceWatch
 from gitreceive.errors import ConflictError, GitreceiveError, RolloutError
-from gitreceive.manifests import KIND_LABEL, MANAGED_LABEL, MANAGER, OWNED, Manifest
+from gitreceive.manifests import COMPONENT_LABEL, KIND_LABEL, MANAGED_LABEL, MANAGER, OWNED, Manifest
 from gitreceive.ports import Log
 
 _TAIL_LINES = 50
 _KEPT_CONFIGS = 10
+_LEAVING_SECONDS = 10.0
 _QUIET_SECONDS = 0.4  # a passing state is worth a line only when it lasts
 
 
@@ -111,6 +112,7 @@ def remove_surplus(api: Api, namespace: str, objects: Iterable[Manifest], drop: 
         )
         surplus += [("Secret", name) for name in names]
         list(pool.map(lambda item: api.delete(item[0], item[1], namespace), surplus))
+    _await_leaving(api, namespace, {name for kind, name in surplus if kind == "Deployment"})
 
 
 class Narrator:
@@ -211,6 +213,17 @@ def last_lines(api: Api, namespace: str, pod: str, *, ended: bool) -> bytes:
 
 
 # --- clearing up ----------------------------------------------------------------------------------------------------
+
+
+def _await_leaving(api: Api, namespace: str, processes: set[str]) -> None:
+    """The cluster's garbage collector stops the pods of a Deployment that is gone; wait until it has told them all."""
+    selector = f"{OWNED},{COMPONENT_LABEL} in ({','.join(sorted(processes))})"
+    end = time.monotonic() + _LEAVING_SECONDS
+    while processes and time.monotonic() < end:
+        pods = api.list("Pod", namespace, selector)["items"]
+        if all("deletionTimestamp" in pod["metadata"] for pod in pods):
+            return
+        time.sleep(0.05)
 
 
 def _configs_in_use(replica_sets: Iterable[Manifest], leaving: set[str]) -> set[str]:
