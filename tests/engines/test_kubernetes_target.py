@@ -29,9 +29,8 @@ def image() -> Iterator[ImageRef]:
 
 
 def settings(**changes: Any) -> Settings:
-    return Settings(
-        kubernetes=KubernetesSettings(**{"deadline": 60, "memory": "128Mi", "cpu": "20m"} | changes)
-    )
+    small: dict[str, Any] = {"deadline": 60, "memory": "128Mi", "cpu": "20m"}
+    return Settings(kubernetes=KubernetesSettings(**{**small, **changes}))
 
 
 def make_target(**changes: Any) -> KubernetesTarget:

@@ -14,6 +14,7 @@ from gitreceive.manifests import MANAGER, ClusterApi, Manifest
 
 _TIMEOUT = (5.0, 20.0)  # seconds to connect, and between two answers
 _ATTEMPTS = 4
+_FACTS_SECONDS = 300.0  # after which a cluster may have been upgraded
 _API_VERSIONS = {
     "Namespace": "v1",
     "Node": "v1",
@@ -50,6 +51,8 @@ class Api:
         self._lock = threading.RLock()
         self._client: Any = None
         self._served: frozenset[str] = frozenset()
+        self._version: Manifest = {}
+        self._asked_at = 0.0
 
     def get(self, kind: str, name: str, namespace: str | None = None) -> Manifest | None:
         """None where there is no such object."""
@@ -118,9 +121,8 @@ class Api:
 
     def facts(self) -> ClusterApi:
         """What rendering depends on."""
-        client = self._connected()
-        version = client.version["kubernetes"]
-        major, minor = (_leading_number(version.get(key, "")) for key in ("major", "minor"))
+        self._connected()
+        major, minor = (_leading_number(self._version.get(key, "")) for key in ("major", "minor"))
         return ClusterApi(self.api_version("PodDisruptionBudget"), sleep_action=(major, minor) >= (1, 30))
 
     def version(self) -> str:
@@ -153,7 +155,9 @@ class Api:
                 with _translated():
                     answer: Manifest = self._request(method, path, query or {}, body)
                     return answer
-            except UnavailableError:
+            except UnavailableError as error:
+                if isinstance(error, _UnauthorizedError):
+                    self._client = None  # its token may have run out: load the credentials again
                 if attempt + 1 == attempts:
                     raise
                 time.sleep(0.2 * 2**attempt)
@@ -184,15 +188,23 @@ class Api:
 
     def _connected(self) -> Any:
         with self._lock:
-            if self._client is None:
-                client = _connect(self._context)
+            now = time.monotonic()
+            if self._client is None or now - self._asked_at > _FACTS_SECONDS:
+                client = self._client or _connect(self._context)
                 with _translated():
                     groups = client.request("GET", "/apis", serializer=_plain, _request_timeout=_TIMEOUT)
+                    self._version = client.request(
+                        "GET", "/version", serializer=_plain, _request_timeout=_TIMEOUT
+                    )
                 self._served = frozenset(
                     version["groupVersion"] for group in groups["groups"] for version in group["versions"]
                 )
-                self._client = client
+                self._client, self._asked_at = client, now
             return self._client
+
+
+class _UnauthorizedError(UnavailableError):
+    """The cluster does not know who is asking."""
 
 
 class MissingError(RolloutError):
@@ -306,7 +318,7 @@ def _refusal(status: int, body: object) -> GitreceiveError:
     if conflicts:
         return _conflict(answer, conflicts)
     known: dict[int, Callable[[], GitreceiveError]] = {
-        401: lambda: UnavailableError(
+        401: lambda: _UnauthorizedError(
             "the cluster does not accept the server's credentials", hint="see `gitreceive doctor`"
         ),
         404: lambda: MissingError(message),
@@ -317,7 +329,7 @@ def _refusal(status: int, body: object) -> GitreceiveError:
         return known[status]()
     if status >= 500 or status == 0:
         return UnavailableError(f"the cluster failed: {message[:300]}")
-    return RolloutError(f"the cluster refused it: {message[:500]}", hint=_refusal_hint(status, message))
+    return RolloutError(f"the cluster refused it: {message[:300]}", hint=_refusal_hint(status, message))
 
 
 def _refusal_hint(status: int, message: str) -> str:

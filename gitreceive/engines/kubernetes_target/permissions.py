@@ -7,45 +7,63 @@ from gitreceive.engines.kubernetes_target.api import Api
 from gitreceive.errors import GitreceiveError
 from gitreceive.model import Check
 
-_APPLY = ("get", "list", "create", "patch", "delete")
-
 # (API group, resource, verbs): all that the target ever asks of the API, cluster-wide because each app has a namespace
 PERMISSIONS: tuple[tuple[str, str, tuple[str, ...]], ...] = (
     ("", "namespaces", ("get", "create", "patch", "delete")),
     ("", "nodes", ("list",)),
     ("", "serviceaccounts", ("create", "patch")),
     ("", "secrets", ("list", "create", "patch", "delete")),
-    ("", "services", _APPLY),
-    ("", "pods", ("get", "list", "watch", "create", "delete")),
+    ("", "services", ("get", "list", "create", "patch", "delete")),
+    ("", "pods", ("list", "watch", "create", "delete")),
     ("", "pods/log", ("get",)),
     ("", "events", ("list", "watch")),
-    ("apps", "deployments", (*_APPLY, "watch")),
+    ("apps", "deployments", ("list", "watch", "create", "patch", "delete")),
     ("apps", "replicasets", ("list", "watch")),
     ("policy", "poddisruptionbudgets", ("list", "create", "patch", "delete")),
-    ("networking.k8s.io", "ingresses", _APPLY),
+    ("networking.k8s.io", "ingresses", ("get", "list", "create", "patch", "delete")),
     ("autoscaling", "horizontalpodautoscalers", ("list",)),
 )
 
 
 def check(api: Api) -> Iterable[Check]:
-    """Does it answer, is a node ready, and is all allowed that is needed."""
+    """Does it answer, is all allowed that is needed, and is a node ready."""
     try:
         version = api.version()
     except GitreceiveError as error:
         yield Check("cluster", False, error.message, error.hint or "set KUBECONFIG and kubernetes.context")
         return
     yield Check("cluster", True, f"Kubernetes {version}")
-    try:
-        yield _nodes(api)
-        yield _allowed(api)
-    except GitreceiveError as error:
-        yield Check("cluster permissions", False, error.message, error.hint or _FIX)
+    for name, looked in (("cluster permissions", _permissions), ("cluster nodes", _nodes)):
+        try:
+            yield from looked(api)
+        except GitreceiveError as error:
+            yield Check(name, False, error.message, error.hint)
 
 
-_FIX = "bind a ClusterRole with these verbs to the server's account: kubectl create clusterrolebinding …"
+def _permissions(api: Api) -> Iterable[Check]:
+    asked = [(group, resource, verb) for group, resource, verbs in PERMISSIONS for verb in verbs]
+    with ThreadPoolExecutor(max_workers=8) as pool:
+        answers = dict(zip(asked, pool.map(lambda question: _may(api, *question), asked), strict=True))
+    denied = False
+    for group, resource, verbs in PERMISSIONS:
+        missing = [verb for verb in verbs if not answers[group, resource, verb]]
+        if missing:
+            denied = True
+            yield _denied(f"{resource}.{group}" if group else resource, missing)
+    if not denied:
+        yield Check("cluster permissions", True, f"all {len(asked)} allowed")
 
 
-def _nodes(api: Api) -> Check:
+def _denied(resource: str, verbs: list[str]) -> Check:
+    role = f"gitreceive-{resource.partition('.')[0].replace('/', '-')}"
+    fix = (
+        f"kubectl create clusterrole {role} --verb={','.join(verbs)} --resource={resource}, and bind it to the server's "
+        f"account: kubectl create clusterrolebinding {role} --clusterrole={role} --serviceaccount=NAMESPACE:NAME"
+    )
+    return Check(f"cluster permissions: {resource}", False, f"not allowed: {', '.join(verbs)}", fix)
+
+
+def _nodes(api: Api) -> Iterable[Check]:
     nodes = api.list("Node")["items"]
     ready = [
         node["metadata"]["name"]
@@ -54,21 +72,7 @@ def _nodes(api: Api) -> Check:
         and any(c["type"] == "Ready" and c["status"] == "True" for c in node["status"].get("conditions", []))
     ]
     seen = f"{len(ready)} of {len(nodes)} ready"
-    return Check("cluster nodes", bool(ready), seen, "" if ready else "kubectl describe nodes tells why")
-
-
-def _allowed(api: Api) -> Check:
-    asked = [(group, resource, verb) for group, resource, verbs in PERMISSIONS for verb in verbs]
-    with ThreadPoolExecutor(max_workers=8) as pool:
-        answers = list(pool.map(lambda question: _may(api, *question), asked))
-    denied = [
-        f"{verb} {resource}{f'.{group}' if group else ''}"
-        for (group, resource, verb), allowed in zip(asked, answers, strict=True)
-        if not allowed
-    ]
-    if denied:
-        return Check("cluster permissions", False, f"not allowed: {', '.join(denied)}", _FIX)
-    return Check("cluster permissions", True, f"all {len(asked)} allowed")
+    yield Check("cluster nodes", bool(ready), seen, "" if ready else "`kubectl describe nodes` tells why")
 
 
 def _may(api: Api, group: str, resource: str, verb: str) -> bool:

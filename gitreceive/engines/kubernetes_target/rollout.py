@@ -85,8 +85,8 @@ def await_healthy(
                 return
             problem = patience.overdue((p for state in states for p in state.problems), now)
             if problem or now >= end:
-                space = snapshot.deployments[next(iter(applied))]["metadata"]["namespace"]
-                raise _failure(api, space, log, problem or _late(states, deadline))
+                watch.raise_if_lost()
+                raise _failure(api, watch.namespace, log, problem or _late(states, deadline))
             watch.wait(version, min(0.5, end - now))
 
 

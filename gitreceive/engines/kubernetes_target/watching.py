@@ -25,13 +25,14 @@ class NamespaceWatch:
 
     def __init__(self, api: Api, namespace: str, kinds: Iterable[str] = KINDS) -> None:
         self._api = api
-        self._namespace = namespace
+        self.namespace = namespace
         self._changed = threading.Condition()
         self._version = 0
         self._objects: dict[str, dict[str, Manifest]] = {kind: {} for kind in KINDS}
         self._old_events: set[tuple[str, int]] | None = None
         self._listed: set[str] = set()
         self._failure: GitreceiveError | None = None
+        self._lost: dict[str, UnavailableError] = {}
         self._stop = threading.Event()
         self._streams: dict[str, LineStream] = {}
         self._threads = {
@@ -73,6 +74,11 @@ class NamespaceWatch:
                 copies["Deployment"], copies["ReplicaSet"], copies["Pod"], copies["Event"]
             )
 
+    def raise_if_lost(self) -> None:
+        """Raise UnavailableError while what is shown may be old, because the cluster does not answer."""
+        for error in list(self._lost.values()):
+            raise error
+
     def wait(self, version: int, timeout: float) -> None:
         """Until something changes after ``version``, or somebody calls ``wake``."""
         with self._changed:
@@ -94,14 +100,15 @@ class NamespaceWatch:
                     version = self._follow(kind, version)
             except ExpiredError:
                 continue
-            except UnavailableError:
+            except UnavailableError as error:
+                self._lost[kind] = error
                 self._stop.wait(_PAUSE_SECONDS)
             except GitreceiveError as error:
                 self._fail(error)
                 return
 
     def _list(self, kind: str) -> str:
-        found = self._api.list(kind, self._namespace)
+        found = self._api.list(kind, self.namespace)
         items = {item["metadata"]["name"]: item for item in found["items"]}
 
         def replace() -> None:
@@ -113,6 +120,7 @@ class NamespaceWatch:
             else:
                 self._objects[kind] = items
             self._listed.add(kind)
+            self._lost.pop(kind, None)
 
         self._set(replace)
         return str(found["metadata"]["resourceVersion"])
@@ -124,7 +132,7 @@ class NamespaceWatch:
             "allowWatchBookmarks": "true",
             "timeoutSeconds": str(_WATCH_SECONDS),
         }
-        path = self._api.watch_path(kind, self._namespace)
+        path = self._api.watch_path(kind, self.namespace)
         with self._api.stream(path, query, silence=_WATCH_SECONDS + 15) as lines:
             with self._changed:
                 self._streams[kind] = lines
