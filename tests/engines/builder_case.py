@@ -90,7 +90,9 @@ def write_order(folder: Path, *groups: tuple[str, ...]) -> None:
         text += "[[order]]\n"
         for name in group:
             optional = str(name.endswith("?")).lower()
-            text += f'[[order.group]]\nid = "test/{name.rstrip("?")}"\nversion = "1.0"\noptional = {optional}\n'
+            text += (
+                f'[[order.group]]\nid = "test/{name.rstrip("?")}"\nversion = "1.0"\noptional = {optional}\n'
+            )
     (folder / "order.toml").write_text(text)
 
 
