@@ -12,7 +12,7 @@ from pathlib import Path
 
 from gitreceive.lifecycle.detect import Detection, detect
 from gitreceive.lifecycle.folder import FolderError, load
-from gitreceive.lifecycle.phases import serve
+from gitreceive.lifecycle.phases import Channel, serve
 from gitreceive.lifecycle.place import IN_CONTAINER, environment
 
 
@@ -21,7 +21,7 @@ def main(argv: list[str]) -> int:
     if argv == ["serve"]:
         channel = _claim_stdout()
         with open(0, "rb", buffering=1 << 18) as requests:
-            serve(requests.read, channel, IN_CONTAINER, os.environ)
+            serve(Channel(requests.read, channel), IN_CONTAINER, os.environ)
         return 0
     options = _parser().parse_args(argv)
     try:

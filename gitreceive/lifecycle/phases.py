@@ -4,6 +4,7 @@ import hashlib
 import os
 import time
 from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -29,12 +30,20 @@ class EndError(Exception):
         self.event = event
 
 
-def serve(read: Callable[[int], bytes], send: Send, place: Place, base_env: Mapping[str, str]) -> None:
+@dataclass(frozen=True)
+class Channel:
+    """To and from the server. ``read(n)`` gives n bytes, fewer only at the end."""
+
+    read: Callable[[int], bytes]
+    send: Send
+
+
+def serve(channel: Channel, place: Place, base_env: Mapping[str, str]) -> None:
     """Take a request and a source from the channel; send layers and, last, ``done`` or ``failed``."""
-    request = frames.read_message(read)
+    request = frames.read_message(channel.read)
     talk = Talk(request["mark"])
     try:
-        event = _run(request, read, send, place, base_env, talk)
+        event = _run(request, channel, place, base_env, talk)
     except EndError as error:
         event = {"event": "failed", **error.event}
     except FolderError as error:
@@ -42,13 +51,12 @@ def serve(read: Callable[[int], bytes], send: Send, place: Place, base_env: Mapp
     except (OSError, SourceTarError, frames.ChannelError) as error:
         event = {"event": "failed", "kind": "machine", "reason": f"{type(error).__name__}: {error}"}
     talk.end()
-    frames.write_message(send, event)
+    frames.write_message(channel.send, event)
 
 
 def _run(
     request: Mapping[str, Any],
-    read: Callable[[int], bytes],
-    send: Send,
+    channel: Channel,
     place: Place,
     base_env: Mapping[str, str],
     talk: Talk,
@@ -56,7 +64,7 @@ def _run(
     clock = _Clock()
     secrets = prepare_platform(place, request["env"], request["secrets"], request["ca_bundle"])
     env = environment(place, base_env, request["env"], request["target"], ca=bool(request["ca_bundle"]))
-    unpack(frames.StreamFile(frames.read_stream(read)), place.app)
+    unpack(frames.StreamFile(frames.read_stream(channel.read)), place.app)
     clock.lap("unpack")
     detection = _detect(request, place, env, talk)
     clock.lap("detect")
@@ -64,7 +72,7 @@ def _run(
         place.layers, request["stack"], set(request["known"]), talk.detail, fresh=request["nocache"]
     )
     clock.lap("restore")
-    packer = _Packer(request, place, send, kept, leaks.Leaks(secrets))
+    packer = _Packer(request, place, channel.send, kept, leaks.Leaks(secrets))
     outcome = _build(detection, place, env, talk, packer)
     clock.lap("build")
     packer.pack(outcome)

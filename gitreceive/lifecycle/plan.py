@@ -57,13 +57,12 @@ def resolve(candidates: Sequence[Candidate]) -> Resolution | str:
 
 
 def _option(section: Any) -> Option:
-    if not isinstance(section, Mapping):
-        raise ValueError("[[or]] must hold tables")
-    provides, requires = section.get("provides", ()), section.get("requires", ())
-    for entry in (*provides, *requires):
-        if not isinstance(entry, Mapping) or not isinstance(entry.get("name"), str):
-            raise ValueError("each of provides and requires needs a name")
-    return Option(tuple(entry["name"] for entry in provides), tuple(requires))
+    try:
+        provides, requires = section.get("provides", ()), section.get("requires", ())
+        named = [str(entry["name"]) for entry in (*provides, *requires)]
+    except (AttributeError, TypeError, KeyError):
+        raise ValueError("each of provides and requires must be a table with a name") from None
+    return Option(tuple(named[: len(provides)]), tuple(requires))
 
 
 _Trial = list[tuple[Candidate, Option]]

@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import docker
+import docker.errors
 import docker.utils
 import pytest
 
@@ -191,7 +192,7 @@ def test_a_failed_build_names_the_buildpack_its_exit_code_and_its_last_error(
 ) -> None:
     write_buildpack(packs, "one", build="echo 'error: no such thing'; echo bye; exit 7")
     write_order(packs, ("one",))
-    with pytest.raises(BuildError, match=r"^test/one failed \(exit 7\): error: no such thing$"):
+    with pytest.raises(BuildError, match=r"^test/one failed \(exit 7\): no such thing$"):
         fails(make(), request({"hello": b""}, stack))
 
 
@@ -346,6 +347,55 @@ def test_a_flood_of_output_comes_whole_and_in_order(make: Make, packs: Path, sta
     write_order(packs, ("one",))
     _, log, _ = run(make(), request({"hello": b""}, stack))
     assert log.output == "".join(f"{number}\n" for number in range(1, 300001)).encode()
+
+
+def test_a_dockerfile_is_built_by_docker(
+    make: Make, packs: Path, stack: Stack, client: docker.APIClient
+) -> None:
+    text = b"ARG GITRECEIVE_RUN_IMAGE\nFROM ${GITRECEIVE_RUN_IMAGE}\nCOPY hello /hello\nEXPOSE 8080\nRUN echo was here\n"
+    files = {"Dockerfile": text, "hello": b"hi"}
+    log = HeardLog()
+    with make().build(request(files, stack), log, Cancellation()) as build:
+        assert (build.port, build.buildpacks) == (8080, ("dockerfile",))
+        assert [process.name for process in build.processes] == ["web"]
+        image = client.inspect_image(build.engine_image)  # type: ignore[no-untyped-call]
+        assert image["Config"]["Labels"]["org.opencontainers.image.title"] == "shop"
+    assert "was here" in log.text
+    with pytest.raises(docker.errors.ImageNotFound):
+        client.inspect_image(build.engine_image)  # type: ignore[no-untyped-call]
+
+
+def test_a_dockerfile_that_fails_says_at_what(make: Make, packs: Path, stack: Stack) -> None:
+    files = {"Dockerfile": b"ARG GITRECEIVE_RUN_IMAGE\nFROM $GITRECEIVE_RUN_IMAGE\nRUN echo oops && exit 3\n"}
+    log = HeardLog()
+    with pytest.raises(BuildError, match="the Dockerfile failed: .* returned a non-zero code: 3"):
+        fails(make(), request(files, stack), log)
+    assert "oops" in log.text
+
+
+def test_a_dockerfile_that_takes_too_long_is_stopped(make: Make, packs: Path, stack: Stack) -> None:
+    files = {"Dockerfile": b"ARG GITRECEIVE_RUN_IMAGE\nFROM $GITRECEIVE_RUN_IMAGE\nRUN sleep 60\n"}
+    began = time.monotonic()
+    with pytest.raises(BuildLimitError, match="longer than 3 seconds"):
+        fails(make(timeout=3), request(files, stack))
+    assert time.monotonic() - began < 20
+
+
+def test_a_dockerfile_build_can_be_canceled(make: Make, packs: Path, stack: Stack) -> None:
+    files = {
+        "Dockerfile": b"ARG GITRECEIVE_RUN_IMAGE\nFROM $GITRECEIVE_RUN_IMAGE\nRUN echo begun; sleep 60\n"
+    }
+    cancel = Cancellation()
+    timer = threading.Timer(2, cancel.request, ["canceled by ada"])
+    timer.start()
+    began = time.monotonic()
+    with (
+        pytest.raises(CanceledError, match="canceled by ada"),
+        make().build(request(files, stack), HeardLog(), cancel),
+    ):
+        pytest.fail("the build went well")
+    timer.join()
+    assert time.monotonic() - began < 10
 
 
 def test_an_unknown_buildpack_in_a_push_option_lists_those_that_are_known(

@@ -15,6 +15,7 @@ import docker
 import docker.utils
 from docker.errors import APIError, DockerException, ImageNotFound, NotFound
 from requests.exceptions import RequestException
+from urllib3.exceptions import HTTPError
 
 from gitreceive import config
 from gitreceive.buildpacks.order import choose, read_folder
@@ -22,6 +23,7 @@ from gitreceive.cancellation import Cancellation
 from gitreceive.config import BuildSettings
 from gitreceive.engines.docker_builder.builder_image import BuilderImages
 from gitreceive.engines.docker_builder.container import BuildContainer, Spec
+from gitreceive.engines.docker_builder.dockerfile import Recipe, build_dockerfile, is_dockerfile, remove_image
 from gitreceive.engines.docker_builder.failures import failure
 from gitreceive.engines.docker_builder.feed import Feed
 from gitreceive.engines.docker_builder.inputs import Inputs, read_inputs
@@ -56,7 +58,13 @@ class DockerBuilder:
 
     @contextmanager
     def build(self, request: BuildRequest, log: Log, cancel: Cancellation) -> Iterator[Build]:
-        """As the port promises. Layers that wait to be sent are files until the context is left."""
+        """As the port promises. Layers that wait to be sent are files until the context is left; a Dockerfile's image
+        stays in the Docker engine as long.
+        """
+        if is_dockerfile(request):
+            with self._dockerfile(request, log, cancel) as build:
+                yield build
+            return
         self._spool.mkdir(parents=True, exist_ok=True)
         spool = Path(tempfile.mkdtemp(prefix=f"{request.source.app}-", dir=self._spool))
         containers: list[BuildContainer] = []
@@ -66,6 +74,17 @@ class DockerBuilder:
             shutil.rmtree(spool, ignore_errors=True)
             for container in containers:
                 container.gone()
+
+    @contextmanager
+    def _dockerfile(self, request: BuildRequest, log: Log, cancel: Cancellation) -> Iterator[Build]:
+        inputs = read_inputs(self._settings)
+        with _docker_speaks():
+            client = self._connect()
+            build = build_dockerfile(client, Recipe(request, inputs, self._settings), log, cancel)
+        try:
+            yield build
+        finally:
+            remove_image(client, str(build.engine_image))
 
     def forget(self, app: AppName) -> None:
         """Remove the app's cache volume; no error where there is none. Raises UnavailableError."""
@@ -127,16 +146,20 @@ class DockerBuilder:
         with _docker_speaks():
             container = self._create(run)
             containers.append(container)
-            with container, _Deadline(container, self._settings.timeout) as deadline:
-                with cancel.stopping(container.kill), Feed(container, message, request.archive) as feed:
-                    try:
-                        outcome = _take(container, run, self._settings)
-                    except (frames.ChannelError, OSError) as error:
-                        self._explain_end(container, deadline, feed, cancel, transcript)
-                        raise UnavailableError(
-                            f"the build container ended without a word: {error}",
-                            hint="see the Docker engine's own log",
-                        ) from error
+            with (
+                container,
+                _Deadline(container, self._settings.timeout) as deadline,
+                cancel.stopping(container.kill),
+                Feed(container, message, request.archive) as feed,
+            ):
+                try:
+                    outcome = _take(container, run, self._settings)
+                except (frames.ChannelError, OSError) as error:
+                    self._explain_end(container, deadline, feed, cancel, transcript)
+                    raise UnavailableError(
+                        f"the build container ended without a word: {error}",
+                        hint="see the Docker engine's own log",
+                    ) from error
         log.detail(describe_layers(outcome.layers, request.previous))
         return make_build(request, request.stack, outcome.done, outcome.layers)
 
@@ -299,7 +322,7 @@ def _docker_speaks() -> Iterator[None]:
         raise UnavailableError(
             f"Docker refused: {error.explanation or error}", hint="gitreceive doctor looks at Docker"
         ) from error
-    except (DockerException, RequestException) as error:
+    except (DockerException, RequestException, HTTPError) as error:
         raise UnavailableError(
             f"Docker does not answer: {error}", hint="start it, or set DOCKER_HOST to where it is"
         ) from error

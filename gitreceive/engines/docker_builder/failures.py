@@ -43,6 +43,7 @@ def _undetected(event: Mapping[str, Any], request: BuildRequest, folder: Folder,
 
 
 def _failed_buildpack(event: Mapping[str, Any], transcript: Transcript) -> BuildError:
-    code, reason = event.get("code"), event.get("reason") or transcript.last_error()
+    code = event.get("code")
+    reason, hint = (event["reason"], "") if event.get("reason") else transcript.last_error()
     ended = f" (exit {code})" if code is not None else ""
-    return BuildError(f"{event['buildpack']} failed{ended}: {reason or 'it said nothing'}")
+    return BuildError(f"{event['buildpack']} failed{ended}: {reason or 'it said nothing'}", hint=hint)

@@ -32,12 +32,18 @@ class Transcript:
         held, self._held = self._held, b""
         self._output(held)
 
-    def last_error(self) -> str:
-        """The last line since the last step that sounds like an error, else the last line; empty where there is none."""
+    def last_error(self) -> tuple[str, str]:
+        """What went wrong, by the output since the last step, and its hint: lines ``error: …`` and ``hint: …`` where there are
+        such, else the last line that sounds like an error, else the last one; empty where there is none.
+        """
         text = _ESCAPES.sub("", self._tail.decode(errors="replace"))
-        lines = [line.strip() for line in text.splitlines() if line.strip()]
+        lines = [line.strip()[:200] for line in text.splitlines() if line.strip()]
+        for at in range(len(lines) - 1, -1, -1):
+            if lines[at].startswith("error: "):
+                hints = [line for line in lines[at + 1 :] if line.startswith("hint: ")]
+                return lines[at].removeprefix("error: "), (hints or [""])[0].removeprefix("hint: ")
         telling = [line for line in lines[-30:] if _ERROR.search(line)]
-        return (telling or lines or [""])[-1][:200]
+        return (telling or lines or [""])[-1], ""
 
     def _split(self, content: bytes) -> None:
         window = self._held + content
