@@ -227,11 +227,11 @@ def test_ctrl_c_leaves_the_build_running(place: Place, clone: Clone) -> None:
             pass
         os.killpg(push.pid, signal.SIGINT)
         push.wait(10)
+    _until(lambda: not _processes_of(place), seconds=3)
     assert place.ledger.job(JobId(1)).state is JobState.BUILDING
     go_on.set()
     _until(lambda: place.ledger.job(JobId(1)).state is JobState.LIVE)
     assert place.head() == clone.head
-    _until(lambda: not _processes_of(place))
 
 
 def test_a_second_push_says_what_it_waits_for(place: Place, clone: Clone) -> None:
