@@ -391,3 +391,24 @@ def _processes_of(place: Place) -> list[str]:
             if f"{place.settings.data_dir}" in line and ("receive-pack" in line or "hooks/" in line):
                 lines.append(line)
     return lines
+
+
+def test_two_pushes_of_different_commits_at_once_both_get_a_true_answer(
+    place: Place, clone: Clone, tmp_path: Path
+) -> None:
+    clone.push()
+    clone.git("clone", "--quiet", str(clone.path), str(tmp_path / "other"))
+    other = Clone(place, tmp_path / "other")
+    other.commit(app_py="print('other')\n")
+    clone.commit(app_py="print('this')\n")
+    place.runner.paused.set()
+    with _pushing(clone) as one, _pushing(other) as two:
+        _until(lambda: len(place.ledger.jobs()) == 3)
+        place.runner.paused.clear()
+        assert one.stderr
+        assert two.stderr
+        said = (one.stderr.read(), two.stderr.read())
+    assert sorted((one.returncode, two.returncode)) == [0, 1]
+    lost = said[0] if one.returncode else said[1]
+    assert re.search(r"\(main of shop has moved to [0-9a-f]{7} while this push waited\)", lost)
+    assert place.head() == (other if one.returncode else clone).head
