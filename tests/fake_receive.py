@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 
-from gitreceive.errors import ConflictError, LeaseLostError, NotFoundError
+from gitreceive.errors import ConflictError, LeaseLostError, NotFoundError, StaleError
 from gitreceive.model import App, AppName, Image, Job, JobId, JobState, PublicKey, Push, User, UserName
 from gitreceive.ports import SourceStore
 from gitreceive.voice import Voice
@@ -219,7 +219,7 @@ class FakeRunner:
         try:
             self.run(job, voice)
             self.sources.move(push.app, push.ref, push.old, push.new)
-        except BuildFailed as error:
+        except (BuildFailed, StaleError) as error:
             voice.error(str(error))
             self.logbook.close(job.id)
             self.ledger.end(job.id, job.fence, JobState.FAILED, str(error), {})

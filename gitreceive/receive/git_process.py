@@ -1,17 +1,19 @@
 """The git programs that speak with a client, and the hooks that they run: command lines, environment, limits."""
 
 import os
+import re
 import resource
 import sys
 from collections.abc import Mapping
 from pathlib import Path
 
 from gitreceive.config import Settings
-from gitreceive.engines.git_store import git_command, git_environment
+from gitreceive.engines.git_store import git_command, git_environment, run_git
 from gitreceive.errors import ConfigError
 from gitreceive.receive import hook
 
 HOOKS = ("pre-receive", "proc-receive")
+_OLDEST_GIT = (2, 29)  # the first with proc-receive
 _HEAP = 768 << 20  # bytes of memory that git may write to: a pack of 202 bytes can ask for 1 GiB
 _CPU = 1200  # seconds of one process
 _HUGE = "32m"  # blobs above this are streamed, never held or compared
@@ -70,6 +72,16 @@ def limit(pid: int) -> None:
         resource.prlimit(pid, resource.RLIMIT_CORE, (0, 0))
     except ProcessLookupError:
         return
+
+
+def check_git(said: str | None = None) -> None:
+    """Raise ConfigError unless git runs proc-receive: an older one would move refs with no deploy. ``said``: by ``git version``."""
+    if said is None:
+        said = run_git(["version"]).stdout.decode("utf-8", "replace").strip()
+    found = re.match(r"git version (\d+)\.(\d+)", said)
+    if not found or (int(found[1]), int(found[2])) < _OLDEST_GIT:
+        oldest = ".".join(map(str, _OLDEST_GIT))
+        raise ConfigError(f"{said or 'git'} cannot deploy", hint=f"install git {oldest} or newer")
 
 
 def hooks_path(settings: Settings) -> Path:

@@ -71,6 +71,7 @@ class HookAnswers:
 
     def _proc_receive(self, request: _Reply, hook: HookConnection, voice: Voice) -> _Reply:
         session = self._session(request)
+        session.taken.set()
         atomic = request.get("atomic") is True
         remote = session.address.remote(session.app.name)
         decisions = decide(

@@ -45,7 +45,7 @@ class Clock:
 
 @asynccontextmanager
 async def running(
-    command: Sequence[str], environment: Mapping[str, str], patience: float = 0.0
+    command: Sequence[str], environment: Mapping[str, str], patience: Callable[[], float] = float
 ) -> AsyncIterator[asyncio.subprocess.Process]:
     """A program in a process group of its own, which is gone when the context is left, however it is left: at the end of its
     input, for which it gets ``patience`` seconds, at SIGTERM, or at SIGKILL. Raises UnavailableError where it cannot be run.
@@ -60,7 +60,7 @@ async def running(
     try:
         yield child
     finally:
-        await _end(child, patience)
+        await _end(child, patience())
 
 
 async def _end(child: asyncio.subprocess.Process, patience: float) -> None:

@@ -7,7 +7,7 @@ from typing import Protocol
 
 from gitreceive.config import Settings
 from gitreceive.ports import AppLedger, JobLedger, KeyLedger, LogBook, SourceStore
-from gitreceive.receive.git_process import install_hooks
+from gitreceive.receive.git_process import check_git, install_hooks
 from gitreceive.receive.hook_answers import HookAnswers
 from gitreceive.receive.hook_socket import HookSocket
 from gitreceive.receive.session_runner import SessionRunner
@@ -51,6 +51,7 @@ async def serve(
     ``enqueued`` is called after each new job; ``cli`` replaces the program that runs the commands of SSH users.
     """
     sessions = Sessions()
+    check_git()
     install_hooks(settings)
     hooks = HookSocket(settings, HookAnswers(settings.policy, sessions, ledger, sources, logbook, enqueued))
     hooks.start()  # refuses where another server has pushes under way here

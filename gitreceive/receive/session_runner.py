@@ -83,7 +83,7 @@ class SessionRunner:
             }
             environment = service_environment(_protocol(process), more)
             try:
-                async with running(command, environment, patience=_PATIENCE) as child:
+                async with running(command, environment, lambda: _patience(session)) as child:
                     limit(child.pid)
                     return await connect(process, child, Clock(session), section.feed)
             finally:
@@ -120,6 +120,10 @@ class SessionRunner:
         if (repository / "HEAD").read_text("ascii").strip() != f"ref: {app.deploy_ref}":
             run_git(["symbolic-ref", "HEAD", app.deploy_ref], repository=repository)
         return app
+
+
+def _patience(session: Session) -> float:
+    return 0.0 if session.taken.is_set() else _PATIENCE
 
 
 def _unknown(name: AppName, address: Address) -> NotFoundError:

@@ -40,6 +40,7 @@ class Session:
     repository: Path
     address: Address
     received: threading.Event = field(default_factory=threading.Event)
+    taken: threading.Event = field(default_factory=threading.Event)  # out of quarantine, into the repository
     gone: threading.Event = field(default_factory=threading.Event)  # the client
     quarantine: Path | None = None
     inspected: dict[CommitId, Findings] = field(default_factory=dict)

@@ -8,6 +8,7 @@ from contextvars import ContextVar
 from pathlib import Path
 
 import asyncssh
+from asyncssh.kex import get_kex_algs
 
 from gitreceive.config import Settings, parse_listen
 from gitreceive.errors import ConfigError, GitreceiveError
@@ -17,7 +18,8 @@ from gitreceive.receive.sessions import Address
 
 _log = logging.getLogger(__name__)
 
-# what ssh-audit finds nothing against; each is in OpenSSH since 6.7 (2014), but for the post-quantum exchange
+# what ssh-audit finds nothing against; each is in OpenSSH since 6.7 (2014); the post-quantum exchange is
+# there where the libraries are new enough
 _KEX = ("mlkem768x25519-sha256", "curve25519-sha256", "curve25519-sha256@libssh.org")
 _CIPHERS = (
     "aes128-gcm@openssh.com",
@@ -41,7 +43,6 @@ _LOGIN_GRACE = 30  # seconds
 _KEEPALIVE = (15, 4)  # seconds between probes, and how many may stay unanswered
 _MOST_CONNECTIONS = 512
 _MOST_SESSIONS = 10  # of one connection, as in OpenSSH
-_WINDOW = 4 << 20
 _ANY = {"0.0.0.0", "::"}  # noqa: S104  compared with, not bound to
 
 Serve = Callable[["asyncssh.SSHServerProcess[bytes]", User, Address], Awaitable[int]]
@@ -68,7 +69,7 @@ class SshDoor:
                 server_host_keys=[host_key(self._settings.data_dir)],
                 process_factory=self._session,
                 encoding=None,
-                kex_algs=_KEX,
+                kex_algs=[name for name in _KEX if name.encode() in get_kex_algs()],
                 encryption_algs=_CIPHERS,
                 mac_algs=_MACS,
                 signature_algs=_SIGNATURES,
@@ -86,7 +87,6 @@ class SshDoor:
                 agent_forwarding=False,
                 line_editor=False,
                 server_version="gitreceive",
-                window=_WINDOW,
                 backlog=512,
                 reuse_address=True,
             )
@@ -228,7 +228,7 @@ def _write_once(path: Path, key: asyncssh.SSHKey) -> None:
     try:
         os.link(new, path)
     except FileExistsError:
-        pass
+        return
     finally:
         new.unlink()
     path.with_name("host_key.pub").write_bytes(key.export_public_key("openssh"))

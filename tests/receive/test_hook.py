@@ -12,7 +12,7 @@ import pytest
 
 from gitreceive.config import Settings
 from gitreceive.errors import ConfigError
-from gitreceive.receive.git_process import hooks_path, install_hooks
+from gitreceive.receive.git_process import check_git, hooks_path, install_hooks
 from gitreceive.receive.hook_socket import HookConnection, HookSocket
 
 LINE = b"0" * 40 + b" " + b"a" * 40 + b" refs/heads/main\n"
@@ -142,6 +142,18 @@ def test_the_server_is_asked_what_git_says_and_its_answer_is_given(settings: Set
         }
     ]
     assert not hooks.path.exists()
+
+
+@pytest.mark.parametrize("said", ["git version 2.28.9", "git version 1.9", "svn, version 2.30", ""])
+def test_a_git_without_proc_receive_is_refused(said: str) -> None:
+    with pytest.raises(ConfigError, match="cannot deploy"):
+        check_git(said)
+
+
+def test_a_git_with_proc_receive_is_taken() -> None:
+    check_git("git version 2.29.0.rc1")
+    check_git("git version 3.0.0 (Apple Git-1)")
+    check_git()
 
 
 def test_a_data_folder_with_a_long_path_gets_a_short_socket(tmp_path: Path) -> None:

@@ -227,11 +227,11 @@ def test_ctrl_c_leaves_the_build_running(place: Place, clone: Clone) -> None:
             pass
         os.killpg(push.pid, signal.SIGINT)
         push.wait(10)
+    _until(lambda: not _processes_of(place), seconds=3)
     assert place.ledger.job(JobId(1)).state is JobState.BUILDING
     go_on.set()
     _until(lambda: place.ledger.job(JobId(1)).state is JobState.LIVE)
     assert place.head() == clone.head
-    _until(lambda: not _processes_of(place))
 
 
 def test_a_second_push_says_what_it_waits_for(place: Place, clone: Clone) -> None:
@@ -391,3 +391,24 @@ def _processes_of(place: Place) -> list[str]:
             if f"{place.settings.data_dir}" in line and ("receive-pack" in line or "hooks/" in line):
                 lines.append(line)
     return lines
+
+
+def test_two_pushes_of_different_commits_at_once_both_get_a_true_answer(
+    place: Place, clone: Clone, tmp_path: Path
+) -> None:
+    clone.push()
+    clone.git("clone", "--quiet", str(clone.path), str(tmp_path / "other"))
+    other = Clone(place, tmp_path / "other")
+    other.commit(app_py="print('other')\n")
+    clone.commit(app_py="print('this')\n")
+    place.runner.paused.set()
+    with _pushing(clone) as one, _pushing(other) as two:
+        _until(lambda: len(place.ledger.jobs()) == 3)
+        place.runner.paused.clear()
+        assert one.stderr
+        assert two.stderr
+        said = (one.stderr.read(), two.stderr.read())
+    assert sorted((one.returncode, two.returncode)) == [0, 1]
+    lost = said[0] if one.returncode else said[1]
+    assert re.search(r"\(main of shop has moved to [0-9a-f]{7} while this push waited\)", lost)
+    assert place.head() == (other if one.returncode else clone).head
