@@ -161,18 +161,23 @@ def _run(
     except FileNotFoundError as error:
         raise UnavailableError(f"{command[0]} is not installed", hint=missing) from error
     last: deque[str] = deque(maxlen=_LAST_LINES)
+    reason = ""
     with process, shop.cancel.stopping(lambda: _stop(process)):
         if process.stdout:
             for line in process.stdout:
-                last.append(line.rstrip())
                 if line.startswith(("I: ", "W: ", "E: ")):
                     shop.log.detail(line[3:].strip())
+                    reason = reason or (line[3:].strip() if line.startswith("E: ") else "")
+                else:
+                    last.append(line.rstrip())
         code = process.wait()
     shop.cancel.raise_if_requested()
     if code != 0:
         for line in last:
             shop.log.detail(line)
-        raise BuildError(f"{what} failed with exit code {code}", hint=hint)
+        raise BuildError(
+            f"{what} failed with exit code {code}{f': {reason[:200]}' if reason else ''}", hint=hint
+        )
 
 
 def _stop(process: subprocess.Popen[str]) -> None:
