@@ -6,9 +6,13 @@ import json
 import os
 import subprocess
 import sys
+import threading
 import tomllib
 import zipfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
@@ -68,11 +72,9 @@ class Bench:
     def _run(self, name: str, program: str, arguments: list[Path], **env: str) -> Outcome:
         wheels = str(self.folder / "wheels")
         given = {
-            "PATH": os.environ["PATH"],
+            "PATH": f"{Path(sys.executable).parent}:/usr/bin:/bin",  # where the tests' own uv is
             "HOME": str(self.folder / "home"),
             "CNB_BUILDPACK_DIR": str(BUILDPACKS / name),
-            "UV_NO_INDEX": "1",
-            "UV_FIND_LINKS": wheels,
             "UV_NO_CONFIG": "1",
             "PIP_NO_INDEX": "1",
             "PIP_FIND_LINKS": wheels,
@@ -85,6 +87,7 @@ class Bench:
             capture_output=True,
             text=True,
             timeout=120,
+            check=False,
         )
         assert done.stderr == ""
         return Outcome(done.returncode, done.stdout)
@@ -119,6 +122,47 @@ def _wheel(bench: Bench, name: str, version: str) -> None:
             archive.writestr(path, text)
 
 
+class _Index(BaseHTTPRequestHandler):
+    """A simple index (PEP 503) over a folder of wheels, for those who have its credentials."""
+
+    wheels: Path
+    credentials: str
+
+    def do_GET(self) -> None:
+        expected = "Basic " + base64.b64encode(self.credentials.encode()).decode()
+        if self.credentials and self.headers.get("Authorization") != expected:
+            self._answer(401, b"")
+        elif self.path.endswith("/"):
+            names = [p.name for p in self.wheels.iterdir() if p.name.startswith(self.path.strip("/") + "-")]
+            self._answer(200, "".join(f'<a href="/files/{n}">{n}</a>' for n in names).encode())
+        else:
+            self._answer(200, (self.wheels / Path(self.path).name).read_bytes())
+
+    def _answer(self, status: int, body: bytes) -> None:
+        self.send_response(status)
+        self.send_header("Content-Type", "text/html" if self.path.endswith("/") else "application/zip")
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    def log_message(self, format: str, *args: Any) -> None:
+        pass
+
+
+@contextmanager
+def _private_index(folder: Path, secret: str) -> Iterator[str]:
+    class Handler(_Index):
+        wheels = folder
+        credentials = secret
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
+        thread = threading.Thread(target=server.serve_forever, args=(0.01,))
+        thread.start()
+        yield f"127.0.0.1:{server.server_port}"
+        server.shutdown()
+        thread.join()
+
+
 def _installed(bench: Bench) -> set[str]:
     return {path.name for path in bench.layers.glob("dependencies/lib/python*/site-packages/*.py")} - {
         "_virtualenv.py"
@@ -144,6 +188,23 @@ def test_python_installs_what_is_declared_into_a_layer_of_its_own(bench: Bench) 
         [bench.layers / "dependencies/bin/alpha"], capture_output=True, text=True, check=True
     )
     assert program.stdout == "1.0\n"
+
+
+def test_python_does_the_same_with_pip_where_there_is_no_uv(bench: Bench) -> None:
+    _wheel(bench, "alpha", "1.0")
+    _wheel(bench, "beta", "1.0")
+    _python_app(bench, "alpha\nbeta\n")
+    built = bench.build("python", PATH="/usr/bin:/bin")
+    assert built.status == 0, built.output
+    assert "using pip" in built.output
+    assert {"alpha.py", "beta.py"} <= _installed(bench)
+    bench.restore()
+    _python_app(bench, "beta\n")
+    assert (
+        "Installing everything anew: the declared packages changed"
+        in bench.build("python", PATH="/usr/bin:/bin").output
+    )
+    assert "alpha.py" not in _installed(bench)
 
 
 def test_python_leaves_the_layer_alone_while_nothing_changed(bench: Bench) -> None:
@@ -225,17 +286,49 @@ def test_python_depends_on_its_requirements_alone_where_a_procfile_names_web(ben
     assert bench.processes() == {}
 
 
-def test_python_keeps_a_secret_out_of_layers_and_output(bench: Bench) -> None:
+def test_python_uses_the_credentials_of_a_secret_and_keeps_them_out_of_layers_and_output(
+    bench: Bench,
+) -> None:
     _wheel(bench, "alpha", "1.0")
     _python_app(bench, "alpha\n")
     (bench.folder / "platform" / "secrets").mkdir()
-    secret = "[global]\nindex-url = https://user:canary-3f9a@127.0.0.1:9/simple\n"
-    (bench.folder / "platform" / "secrets" / "pip.conf").write_text(secret)
-    built = bench.build("python")
+    with _private_index(bench.folder / "wheels", "user:canary-3f9a") as address:
+        secret = f"[global]\nindex-url = http://user:canary-3f9a@{address}/\n"
+        (bench.folder / "platform" / "secrets" / "pip.conf").write_text(secret)
+        built = bench.build("python", PIP_NO_INDEX="")
     assert built.status == 0, built.output
-    assert "canary-3f9a" not in built.output
+    assert _installed(bench) == {"alpha.py"}
+    _python_app(bench, "alpha\nbeta\n")
+    failed = bench.build("python", PIP_NO_INDEX="")
+    assert "the package index was not reached" in failed.output
+    for output in (built.output, failed.output):
+        assert "canary-3f9a" not in output
     files = [path for path in bench.layers.rglob("*") if path.is_file() and not path.is_symlink()]
+    assert files
     assert not [path for path in files if b"canary-3f9a" in path.read_bytes()]
+
+
+def test_a_lock_that_was_made_with_another_index_is_installed_from_the_one_that_is_set(bench: Bench) -> None:
+    _wheel(bench, "alpha", "1.0")
+    _wheel(bench, "alpha", "2.0")
+    project = (
+        '[project]\nname = "shop"\nversion = "1"\nrequires-python = ">=3.11"\ndependencies = ["alpha<2"]\n'
+    )
+    (bench.app / "pyproject.toml").write_text(project)
+    (bench.app / "main.py").write_text("")
+    with _private_index(bench.folder / "wheels", "") as address:
+        env = {
+            "PATH": f"{Path(sys.executable).parent}:/usr/bin:/bin",
+            "UV_DEFAULT_INDEX": f"http://{address}/",
+        }
+        subprocess.run(["uv", "lock", "--quiet", "--no-cache"], cwd=bench.app, env=env, check=True)
+    with _private_index(bench.folder / "wheels", "") as address:
+        built = bench.build("python", UV_DEFAULT_INDEX=f"http://{address}/", PIP_NO_INDEX="")
+        assert built.status == 0, built.output
+        assert "uv.lock was made with another index" in built.output
+    assert _installed(bench) == {"alpha.py"}
+    module = next(bench.layers.glob("dependencies/lib/python*/site-packages/alpha.py"))
+    assert "1.0" in module.read_text()
 
 
 def test_a_procfile_becomes_process_types(bench: Bench) -> None:
@@ -286,13 +379,9 @@ DETECTED = {
 @pytest.mark.parametrize("sample", SAMPLES, ids=lambda path: path.name)
 def test_each_sample_is_detected_by_its_language_alone(bench: Bench, sample: Path) -> None:
     at_sample = Bench(bench.folder)
-    os.rmdir(bench.app)
+    bench.app.rmdir()
     bench.app.symlink_to(sample)
     passed = [name for name in ("python", "nodejs", "static") if at_sample.detect(name).status == 0]
     wanted = DETECTED[sample.name]
     assert passed == ([wanted] if wanted else [])
     json.loads((sample / "expect.json").read_text())
-
-
-def test_the_programs_are_run_by_a_python_that_is_new_enough() -> None:
-    assert sys.version_info >= (3, 11)

@@ -2,7 +2,7 @@ from pathlib import Path
 
 import pytest
 from pythonpack import detection
-from pythonpack.cnb import Refusal
+from pythonpack.cnb import Refusal, Verdict
 
 PROJECT = '[project]\nname = "shop"\nversion = "1"\ndependencies = []\n'
 
@@ -20,7 +20,7 @@ def _app(folder: Path, *names: str, **texts: str) -> Path:
 )
 def test_a_file_that_only_python_apps_have_passes(tmp_path: Path, name: str) -> None:
     verdict = detection.decide(_app(tmp_path, name))
-    assert verdict == detection.Verdict(True, name)
+    assert verdict == Verdict(True, name)
 
 
 def test_a_pyproject_that_only_configures_tools_is_no_app(tmp_path: Path) -> None:

@@ -6,7 +6,7 @@ from pythonpack.hints import explain
     ("output", "hint"),
     [
         (
-            "× No solution found\n╰─▶ Because nosuch was not found in the package\n    registry and you require nosuch",
+            "\xd7 No solution found\n╰─▶ Because nosuch was not found in the package\n    registry and you require nosuch",
             "nosuch is not on the package index",
         ),
         ("Because there is no version of flask==99 and you require flask==99", "no such version: flask==99"),

@@ -67,6 +67,9 @@ class Registry:
                 return bytes(response.read())
         except (urllib.error.URLError, OSError) as error:
             reason = error.reason if isinstance(error, urllib.error.URLError) else error
+            if isinstance(error, urllib.error.HTTPError):
+                error.close()
+                reason = f"HTTP {error.code} {error.reason}"
             raise Refusal(
                 f"{url.rpartition('/')[2]} could not be fetched from the npm registry: {reason}", _HINT
             ) from error

@@ -51,7 +51,7 @@ _HINTS = (
         "the index refused: its credentials belong in the build secret netrc or pip.conf",
     ),
     (
-        r"(?i)dns error|failed to lookup|name resolution|connection refused|timed out|error sending request",
+        r"(?i)dns error|failed to lookup|name resolution|connection refused|timed out|tcp connect error|unreachable",
         "the package index was not reached: the operator sets index URL and proxy in build.env",
     ),
     (

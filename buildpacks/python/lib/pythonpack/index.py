@@ -1,6 +1,7 @@
 """How installers reach the package index: URLs, certificates and credentials, each told in both tools' words."""
 
 import configparser
+import tomllib
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -20,6 +21,8 @@ def installer_env(context: Context) -> dict[str, str]:
             env.setdefault(name, value)
     _same(env, "PIP_INDEX_URL", "UV_DEFAULT_INDEX", "UV_INDEX_URL")
     _same(env, "PIP_EXTRA_INDEX_URL", "UV_INDEX", "UV_EXTRA_INDEX_URL")
+    if env.get("PIP_FIND_LINKS"):
+        env.setdefault("UV_FIND_LINKS", ",".join(env["PIP_FIND_LINKS"].split()))
     _same(env, "SSL_CERT_FILE", "PIP_CERT", "REQUESTS_CA_BUNDLE")
     env.setdefault(
         "SOURCE_DATE_EPOCH", "315532801"
@@ -36,6 +39,22 @@ def installer_env(context: Context) -> dict[str, str]:
     )
     env.pop("PYTHONPATH", None)
     return env
+
+
+def without_index(env: Mapping[str, str]) -> bool:
+    """Whether only ``PIP_FIND_LINKS`` is to be used, which uv has to be told by an option."""
+    return env.get("PIP_NO_INDEX", "").lower() in {"1", "true", "yes", "on"}
+
+
+def other_index_than(lock: Path, env: Mapping[str, str]) -> bool:
+    """Whether an index is set that the lock does not know of."""
+    index = index_key(env).rstrip("/")
+    try:
+        packages = tomllib.loads(lock.read_text(encoding="utf-8")).get("package", [])
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise Refusal(f"uv.lock cannot be read: {error}", "run `uv lock` and commit uv.lock") from error
+    registries = {package.get("source", {}).get("registry", "").rstrip("/") for package in packages} - {""}
+    return bool(index and registries and index not in registries)
 
 
 def index_key(env: Mapping[str, str]) -> str:

@@ -10,7 +10,7 @@ from pythonpack import bytecode
 from pythonpack.cnb import Context, Layer, Refusal, run, say
 from pythonpack.detection import Dependencies
 from pythonpack.hints import explain
-from pythonpack.index import index_key
+from pythonpack.index import index_key, other_index_than, without_index
 from pythonpack.requirements import Declared, declared, is_package, project_requirements
 from pythonpack.runtime import Python
 
@@ -77,7 +77,7 @@ def _bring_up_to_date(context: Context, dependencies: Dependencies, tools: Tools
         say("No dependencies are declared (no requirements.txt, uv.lock or pyproject.toml)")
         return
     say(f"Installing {dependencies.file} with {'uv' if tools.uv else 'pip'}")
-    for command in _commands(context, dependencies, layer.path, tools.uv):
+    for command in _commands(context, dependencies, tools):
         status, lines = run(command, cwd=context.app, env=env, quiet=_is_noise)
         if status:
             raise Refusal(f"{dependencies.file} could not be installed", explain(lines, tools.python.version))
@@ -122,25 +122,40 @@ def _make_venv(path: Path, tools: Tools, app: Path, env: Mapping[str, str]) -> N
         )
 
 
-def _commands(context: Context, dependencies: Dependencies, venv: Path, uv: str | None) -> list[list[str]]:
+def _commands(context: Context, dependencies: Dependencies, tools: Tools) -> list[list[str]]:
     package = is_package(context.app)
     if dependencies.manager == "uv":
-        if not uv:
-            raise Refusal(
-                "uv.lock needs uv, which this stack's build image does not have", "tell the operator"
-            )
-        skip = [] if package else ["--no-install-project"]
-        return [[uv, "sync", "--locked", "--no-default-groups", "--no-python-downloads", *skip]]
-    install = (
-        [uv, "pip", "install", "--exact"] if uv else [str(venv / "bin" / "python"), "-m", "pip", "install"]
-    )
+        return _locked_commands(context, tools, package=package)
+    install = _install_command(context, tools)
     if dependencies.manager == "pip":
         return [[*install, "-r", dependencies.file]]
     if package:
         return [[*install, "-e", "."]]
-    if uv:
+    if tools.uv:
         return [[*install, "-r", "pyproject.toml"]]
     return [[*install, *(project_requirements(context.app / "pyproject.toml") or ["pip"])]]
+
+
+def _install_command(context: Context, tools: Tools) -> list[str]:
+    if tools.uv:
+        return [tools.uv, "pip", "install", "--exact", *(["--no-index"] if without_index(tools.env) else [])]
+    return [str(context.layer("dependencies").path / "bin" / "python"), "-m", "pip", "install"]
+
+
+def _locked_commands(context: Context, tools: Tools, *, package: bool) -> list[list[str]]:
+    uv = tools.uv
+    if not uv:
+        raise Refusal("uv.lock needs uv, which this stack's build image does not have", "tell the operator")
+    if not other_index_than(context.app / "uv.lock", tools.env):
+        skip = [] if package else ["--no-install-project"]
+        return [[uv, "sync", "--locked", "--no-default-groups", "--no-python-downloads", *skip]]
+    # A lock names the index that it was made with, and uv takes it for outdated where another one is set. Versions and
+    # hashes hold on a mirror as well.
+    say("uv.lock was made with another index: its versions and hashes are installed from the one that is set")
+    listed = str(context.layer("cache").path / "locked.txt")
+    export = [uv, "export", "--quiet", "--frozen", "--no-default-groups", "--no-emit-local", "-o", listed]
+    install = [*_install_command(context, tools), "--require-hashes", "-r", listed]
+    return [export, install, *([[uv, "pip", "install", "--no-deps", "-e", "."]] if package else [])]
 
 
 def _install_env(context: Context, layer: Layer, env: Mapping[str, str]) -> dict[str, str]:
