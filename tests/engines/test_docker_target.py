@@ -380,6 +380,7 @@ def test_a_web_that_crashes_later_is_started_again_and_found(
 
 def test_two_apps_have_two_ports_and_keep_them(make: Callable[..., Ground]) -> None:
     one, other = make(), make()
+    other.target = one.target
     one.roll_out(one.release(1))
     other.roll_out(other.release(1))
     ports = one.target.url(one.app), other.target.url(other.app)
