@@ -34,6 +34,7 @@ from gitreceive.model import (
 )
 from gitreceive.voice import Voice
 from tests.engines.images import client, python_image
+from tests.engines.target_contract import Stage, TargetContract
 
 pytestmark = pytest.mark.docker
 
@@ -142,22 +143,23 @@ def ground(make: Callable[..., Ground]) -> Ground:
     return make()
 
 
+class TestContract(TargetContract):
+    """What every target keeps."""
+
+    @pytest.fixture
+    def stage(self, image: ImageRef, tmp_path: Path) -> Iterator[Stage]:
+        settings = Settings(data_dir=tmp_path, docker=DockerSettings(first_port=FIRST_PORT, deadline=20))
+        made = Stage(DockerTarget(settings), image)
+        yield made
+        made.target.destroy(made.app)
+        made.target.stop()
+
+
 def wait_for(condition: Callable[[], bool], seconds: float = 15) -> None:
     end = time.monotonic() + seconds
     while not condition():
         assert time.monotonic() < end, "it did not come about"
         time.sleep(0.05)
-
-
-def test_a_release_answers_at_its_url(ground: Ground) -> None:
-    assert ground.target.url(ground.app) is None
-    assert ground.target.running(ground.app) is None
-    ground.roll_out(ground.release(1, worker=TICKER))
-    assert ground.get() == "v1 hello-canary"
-    assert ground.target.running(ground.app) == 1
-    states = {(s.process, s.state, s.ready, s.release) for s in ground.target.processes(ground.app)}
-    assert states == {("web", "up", True, 1), ("worker", "up", True, 1)}
-    assert b"hello-canary" not in ground.said
 
 
 def test_containers_are_confined(ground: Ground, engine: docker.APIClient) -> None:
@@ -289,11 +291,6 @@ def test_running_out_of_memory_is_said_so(make: Callable[..., Ground]) -> None:
         ground.roll_out(ground.release(1, web="x = b'x' * (200 << 20)"))
 
 
-def test_a_worker_that_ends_fails_the_release(ground: Ground) -> None:
-    with pytest.raises(RolloutError, match="worker ended: exit 0"):
-        ground.roll_out(ground.release(1, worker="print('done')"))
-
-
 def test_a_command_that_is_not_there_is_named(ground: Ground) -> None:
     release = ground.release(1)
     broken = replace(release.image, processes=(ProcessType("web", ("gunicron",)),))
@@ -337,14 +334,6 @@ def test_rolling_out_the_same_release_again_keeps_its_containers(
     assert len(before) == 2
 
 
-def test_a_number_taken_again_does_not_get_the_old_containers(
-    ground: Ground, engine: docker.APIClient
-) -> None:
-    ground.roll_out(ground.release(1))
-    ground.roll_out(ground.release(1, config={"GREETING": Secret("other")}))
-    assert ground.get() == "v1 other"
-
-
 def test_process_types_and_replicas_that_are_gone_are_removed(
     ground: Ground, engine: docker.APIClient
 ) -> None:
@@ -352,14 +341,6 @@ def test_process_types_and_replicas_that_are_gone_are_removed(
     assert len(ground.containers(engine)) == 3
     ground.roll_out(ground.release(2))
     wait_for(lambda: len(ground.containers(engine)) == 1, 40)
-
-
-def test_put_back_after_the_switch_brings_the_previous_release_again(ground: Ground) -> None:
-    ground.roll_out(ground.release(1))
-    ground.roll_out(ground.release(2))
-    ground.target.put_back(ground.release(2), ground.release(1), ground.log)
-    assert ground.get() == "v1 hello-canary"
-    assert ground.target.running(ground.app) == 1
 
 
 def test_a_restarted_server_finds_everything_as_it_was(ground: Ground) -> None:
@@ -399,6 +380,7 @@ def test_a_web_that_crashes_later_is_started_again_and_found(
 
 def test_two_apps_have_two_ports_and_keep_them(make: Callable[..., Ground]) -> None:
     one, other = make(), make()
+    other.target = one.target
     one.roll_out(one.release(1))
     other.roll_out(other.release(1))
     ports = one.target.url(one.app), other.target.url(other.app)

@@ -90,13 +90,14 @@ class Forwarder:
         routes = list(self._routes.values())
         self._routes.clear()
         await asyncio.gather(*(route.close(grace) for route in routes))
-        late = asyncio.all_tasks() - {
-            asyncio.current_task()
-        }  # of clients that came while the door was closing
-        for task in late:
-            task.cancel()
-        await asyncio.gather(*late, return_exceptions=True)
-        await asyncio.sleep(0)  # closed transports let go of their sockets in the loop's next turn
+        here = {asyncio.current_task()}
+        while late := asyncio.all_tasks() - here:  # of clients that came while the door was closing
+            for task in late:
+                task.cancel()
+            await asyncio.gather(*late, return_exceptions=True)
+            await asyncio.sleep(0)
+        for _ in range(2):  # closed transports let go of their sockets in the loop's next turns
+            await asyncio.sleep(0)
 
 
 class _Route:

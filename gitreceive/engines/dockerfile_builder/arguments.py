@@ -24,7 +24,7 @@ def build_arguments(env: Mapping[str, str], stack: Stack | None, dockerfile: str
             continue
         if _has_password(value):
             log.warn(  # noqa: G010
-                f"ARG {name} is not set: its URL has a password, which would stay in the image"  # noqa: G004
+                f"ARG {name} is not set: its URL has a password, which would stay in the image"
             )
         else:
             given[name] = value
