@@ -39,7 +39,7 @@ def test_a_folder_is_read_with_order_and_file_names(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("api", ["0.13", "1.0", "0.6", "", "x"])
 def test_an_api_that_is_not_known_is_refused_with_exit_code_12(api: str, tmp_path: Path) -> None:
-    with pytest.raises(FolderError, match="known are 0.7 to 0.12") as caught:
+    with pytest.raises(FolderError, match=r"known are 0.7 to 0.12") as caught:
         load(_write(tmp_path, _group("a"), a=_head("a", api=api)))
     assert caught.value.exit_code == 12
 
@@ -71,7 +71,9 @@ def test_a_buildpack_without_programs_is_refused(tmp_path: Path) -> None:
 
 def test_a_composite_stands_for_each_of_its_own_groups(tmp_path: Path) -> None:
     inner = f"{_group('a')}{_group('b')}"
-    folder = load(_write(tmp_path, _group("c", "d"), a=_head("a"), b=_head("b"), d=_head("d"), c=_head("c", more=inner)))
+    folder = load(
+        _write(tmp_path, _group("c", "d"), a=_head("a"), b=_head("b"), d=_head("d"), c=_head("c", more=inner))
+    )
     assert [[member.id for member in group] for group in folder.expand()] == [["a", "d"], ["b", "d"]]
 
 

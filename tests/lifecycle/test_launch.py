@@ -10,7 +10,13 @@ WEB = {"type": "web", "command": ["serve"], "args": ["--fast"], "direct": True, 
 
 
 def _metadata(*layers: Path, app: str = "/workspace", **more: Any) -> dict[str, Any]:
-    return {"app": app, "layers": [str(layer) for layer in layers], "processes": [WEB], "default": "web", **more}
+    return {
+        "app": app,
+        "layers": [str(layer) for layer in layers],
+        "processes": [WEB],
+        "default": "web",
+        **more,
+    }
 
 
 def test_a_process_is_chosen_by_the_name_it_is_called_by() -> None:
@@ -56,7 +62,7 @@ def test_a_program_of_exec_d_that_fails_stops_the_launch(tmp_path: Path) -> None
     program = tmp_path / "exec.d" / "count"
     program.write_text("#!/bin/sh\nexit 4\n")
     program.chmod(0o755)
-    with pytest.raises(LaunchError, match="exec.d/count failed with exit code 4"):
+    with pytest.raises(LaunchError, match=r"exec\.d/count failed with exit code 4"):
         apply_layers({"PATH": "/bin"}, _metadata(tmp_path), "web")
 
 

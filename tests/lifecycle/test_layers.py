@@ -49,7 +49,9 @@ def test_a_file_that_is_not_toml_breaks_the_contract_and_is_named(tmp_path: Path
 
 _VALUES = st.recursive(
     st.booleans() | st.integers(-(2**63), 2**63 - 1) | st.text(st.characters(exclude_categories=["Cs"])),
-    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text("aB-é .\"'", max_size=5), inner, max_size=3),
+    lambda inner: (
+        st.lists(inner, max_size=3) | st.dictionaries(st.text("aB-é .\"'", max_size=5), inner, max_size=3)
+    ),
     max_leaves=10,
 )
 

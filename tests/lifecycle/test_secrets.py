@@ -1,4 +1,5 @@
 import base64
+import itertools
 import urllib.parse
 
 import pytest
@@ -12,7 +13,7 @@ SECRET = b"p@ss word/with+all&sorts"
 
 def _pieces(content: bytes, cuts: list[int]) -> list[bytes]:
     places = sorted({0, len(content), *(cut % (len(content) + 1) for cut in cuts)})
-    return [content[a:b] for a, b in zip(places, places[1:], strict=False)]
+    return [content[a:b] for a, b in itertools.pairwise(places)]
 
 
 @given(st.lists(st.integers(0, 10_000)), st.binary(max_size=40), st.binary(max_size=40))
