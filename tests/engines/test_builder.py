@@ -290,15 +290,16 @@ def test_secrets_reach_the_build_but_never_the_log(
 
 
 @pytest.mark.parametrize(
-    ("place", "named"),
+    "place_and_name",
     [
         ("$CNB_LAYERS_DIR/deps/deep/conf", "test/one:deps: deep/conf"),
         ("deep/conf", "layer app: /workspace/deep/conf"),
     ],
 )
 def test_a_secret_in_a_layer_fails_the_build(
-    place: str, named: str, make: Make, packs: Path, stack: Stack, tmp_path: Path
+    place_and_name: tuple[str, str], make: Make, packs: Path, stack: Stack, tmp_path: Path
 ) -> None:
+    place, named = place_and_name
     (tmp_path / "token").write_text("s3cr3t-canary-value\n")
     leak = (
         f'mkdir -p {place}; rmdir {place}; (echo -n "url="; base64 -w0 /platform/secrets/TOKEN) > {place}\n'
@@ -368,7 +369,7 @@ def test_a_dockerfile_is_built_by_docker(
 def test_a_dockerfile_that_fails_says_at_what(make: Make, packs: Path, stack: Stack) -> None:
     files = {"Dockerfile": b"ARG GITRECEIVE_RUN_IMAGE\nFROM $GITRECEIVE_RUN_IMAGE\nRUN echo oops && exit 3\n"}
     log = HeardLog()
-    with pytest.raises(BuildError, match="the Dockerfile failed: .* returned a non-zero code: 3"):
+    with pytest.raises(BuildError, match=r"the Dockerfile failed: .* returned a non-zero code: 3"):
         fails(make(), request(files, stack), log)
     assert "oops" in log.text
 

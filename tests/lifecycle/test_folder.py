@@ -1,0 +1,82 @@
+from pathlib import Path
+
+import pytest
+
+from gitreceive.lifecycle.folder import FolderError, Member, load
+
+
+def _write(folder: Path, order: str, **buildpacks: str) -> Path:
+    for name, text in buildpacks.items():
+        (folder / name / "bin").mkdir(parents=True)
+        for program in ("detect", "build"):
+            (folder / name / "bin" / program).touch()
+        (folder / name / "buildpack.toml").write_text(text)
+    (folder / "order.toml").write_text(order)
+    return folder
+
+
+def _head(name: str, *, api: str = "0.10", more: str = "") -> str:
+    return f'api = "{api}"\n[buildpack]\nid = "{name}"\nversion = "1"\n{more}'
+
+
+def _group(*names: str) -> str:
+    members = "".join(f'[[order.group]]\nid = "{name}"\nversion = "1"\n' for name in names)
+    return f"[[order]]\n{members}"
+
+
+def test_a_folder_is_read_with_order_and_file_names(tmp_path: Path) -> None:
+    more = '[metadata.gitreceive]\ndetects = ["Gemfile"]\n'
+    folder = load(_write(tmp_path, _group("x/a"), a=_head("x/a", more=more)))
+    assert folder.order == ((Member("x/a", "1"),),)
+    buildpack = folder.find(Member("x/a", ""))
+    assert (buildpack.name, buildpack.folder, buildpack.detects, buildpack.api) == (
+        "x/a 1",
+        "x_a",
+        ("Gemfile",),
+        (0, 10),
+    )
+
+
+@pytest.mark.parametrize("api", ["0.13", "1.0", "0.6", "", "x"])
+def test_an_api_that_is_not_known_is_refused_with_exit_code_12(api: str, tmp_path: Path) -> None:
+    with pytest.raises(FolderError, match=r"known are 0.7 to 0.12") as caught:
+        load(_write(tmp_path, _group("a"), a=_head("a", api=api)))
+    assert caught.value.exit_code == 12
+
+
+@pytest.mark.parametrize(
+    ("order", "head", "said"),
+    [
+        (_group("b"), _head("a"), "buildpack b 1 is in the order"),
+        ("", _head("a"), "has no .*order"),
+        ("[[order]]\n", _head("a"), "needs .*order.group"),
+        ("[[", _head("a"), "order.toml cannot be read"),
+        (_group("a"), _head("config"), "'config' cannot be a buildpack's id"),
+        (_group("a"), 'api = "0.10"\n[buildpack]\nid = "a"\n', "has no version"),
+    ],
+)
+def test_a_folder_that_cannot_be_used_says_what_is_wrong(
+    order: str, head: str, said: str, tmp_path: Path
+) -> None:
+    with pytest.raises(FolderError, match=said):
+        load(_write(tmp_path, order, a=head))
+
+
+def test_a_buildpack_without_programs_is_refused(tmp_path: Path) -> None:
+    _write(tmp_path, _group("a"), a=_head("a"))
+    (tmp_path / "a" / "bin" / "detect").unlink()
+    with pytest.raises(FolderError, match="has no bin/detect"):
+        load(tmp_path)
+
+
+def test_a_composite_stands_for_each_of_its_own_groups(tmp_path: Path) -> None:
+    inner = f"{_group('a')}{_group('b')}"
+    folder = load(
+        _write(tmp_path, _group("c", "d"), a=_head("a"), b=_head("b"), d=_head("d"), c=_head("c", more=inner))
+    )
+    assert [[member.id for member in group] for group in folder.expand()] == [["a", "d"], ["b", "d"]]
+
+
+def test_a_composite_within_itself_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(FolderError, match="contains itself"):
+        load(_write(tmp_path, _group("a"), a=_head("a", more=_group("a"))))
