@@ -15,7 +15,7 @@ from gitreceive.engines.docker_push import DockerPush, connect
 from gitreceive.engines.oci_registry import OciRegistry
 from gitreceive.errors import CanceledError, RegistryError
 from gitreceive.model import Build, Digest, ImageRef
-from tests.engines.images import Notes, build, layer, tar
+from tests.engines.oci_images import Notes, build, layer, tar
 from tests.engines.real_registry import docker_registry
 from tests.fake_registry import FakeRegistry
 

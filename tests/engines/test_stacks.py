@@ -14,7 +14,7 @@ from gitreceive.engines.stacks.bootstrap import Workshop, bootstrap
 from gitreceive.engines.stacks.inspect import resolve
 from gitreceive.engines.stacks.rootfs import EPOCH, Program, finish, read_packages
 from gitreceive.errors import BuildError, CanceledError, UnavailableError, UsageError
-from tests.engines.images import Notes, build, digest, layer, tar
+from tests.engines.oci_images import Notes, build, digest, layer, tar
 from tests.engines.scripted_registry import serving
 
 STATUS = b"""\
