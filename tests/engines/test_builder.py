@@ -220,6 +220,29 @@ def test_a_layer_that_a_failed_build_left_alone_is_used_again(make: Make, packs:
     assert "deps are there" in log.text
 
 
+def test_downloads_outlive_a_failed_build_and_a_secret_among_them_does_not(
+    make: Make, packs: Path, stack: Stack, tmp_path: Path
+) -> None:
+    (tmp_path / "token").write_text("s3cr3t-canary-value\n")
+    script = """
+    for name in clean leaky; do
+      [ ! -f $1/$name/file ] || echo $name is there
+      mkdir -p $1/$name; echo $name >> $1/$name/file
+      printf '[types]\\ncache = true\\n' > $1/$name.toml
+    done
+    [ ! -f leak ] || cat /platform/secrets/TOKEN > $1/leaky/token
+    [ ! -f leak ] || exit 1
+    """
+    write_buildpack(packs, "one", build=script + WEB)
+    write_order(packs, ("one",))
+    builder = make(secrets={"TOKEN": str(tmp_path / "token")})
+    with pytest.raises(BuildError):
+        fails(builder, request({"leak": b""}, stack))
+    _, log, _ = run(builder, request({"hello": b""}, stack))
+    assert "clean is there" in log.text
+    assert "leaky is there" not in log.text
+
+
 def test_an_undetected_source_is_told_all_that_was_tried(make: Make, packs: Path, stack: Stack) -> None:
     write_buildpack(packs, "one", build="", detect="echo no one.txt; exit 100", detects=("one.txt",))
     write_buildpack(packs, "two", build="", detect="exit 100")
