@@ -42,6 +42,8 @@ def make(tmp_path: Path, client: docker.APIClient) -> Iterator[Make]:
     for one in made:
         one.sweep()
         one.forget(AppName("shop"))
+        for image in client.images(filters={"label": f"gitreceive.builder={one.owner}"}):
+            client.remove_image(image["Id"], force=True)
         one.close()
 
 
