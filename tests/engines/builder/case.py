@@ -1,29 +1,54 @@
 """What the tests of the builder stand on: a stack, buildpacks written on the spot, sources in memory."""
 
 import contextlib
+import gzip
 import io
 import os
 import subprocess
 import tarfile
 import textwrap
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import BinaryIO
 
+import pytest
+
+from gitreceive.cancellation import Cancellation
+from gitreceive.engines.docker_builder import DockerBuilder
 from gitreceive.model import (
     AppName,
     Blob,
+    Build,
     CommitId,
     Digest,
     ImageRef,
     JobId,
+    Layer,
     PushOptions,
     Source,
     SourceEntry,
     Stack,
 )
 from gitreceive.ports import BuildRequest
+
+Make = Callable[..., DockerBuilder]
+WEB = """
+cat > $CNB_LAYERS_DIR/launch.toml <<END
+[[processes]]
+type = "web"
+command = ["sh", "-c", "cat hello; echo from $GREETER"]
+default = true
+END
+"""
+LAYER = """
+layer=$CNB_LAYERS_DIR/deps
+if [ -d $layer ]; then echo "deps are there"; else
+  mkdir -p $layer/env.launch; echo -n layers > $layer/env.launch/GREETER
+  seq 1 20000 > $layer/numbers; echo "deps are made"
+fi
+printf '[types]\\nlaunch = true\\ncache = true\\n[metadata]\\nkey = "a"\\n' > $layer.toml
+"""
 
 _PACKAGES = {"build": "python3,ca-certificates", "run": "python3,ca-certificates"}
 
@@ -152,3 +177,27 @@ class HeardLog:
     @property
     def text(self) -> str:
         return "\n".join(self.lines) + "\n" + self.output.decode()
+
+
+def run(builder: DockerBuilder, asked: BuildRequest) -> tuple[Build, HeardLog, dict[str, dict[str, bytes]]]:
+    """The build, what was logged, and each layer's files by title."""
+    log = HeardLog()
+    with builder.build(asked, log, Cancellation()) as build:
+        contents = {layer.title: files_of(layer) for layer in build.layers if layer.path}
+    return build, log, contents
+
+
+def fails(builder: DockerBuilder, asked: BuildRequest, log: HeardLog | None = None) -> None:
+    with builder.build(asked, log or HeardLog(), Cancellation()):
+        pytest.fail("the build went well")
+
+
+def files_of(layer: Layer) -> dict[str, bytes]:
+    assert layer.path is not None
+    raw = gzip.decompress(layer.path.read_bytes())
+    with tarfile.open(fileobj=io.BytesIO(raw)) as tar:
+        return {
+            member.name: content.read() if (content := tar.extractfile(member)) else b""
+            for member in tar
+            if not member.isdir() and not member.issym()
+        }
