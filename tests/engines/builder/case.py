@@ -3,12 +3,9 @@
 import contextlib
 import gzip
 import io
-import os
-import subprocess
 import tarfile
 import textwrap
 from collections.abc import Callable, Iterator, Mapping
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import BinaryIO
 
@@ -22,7 +19,6 @@ from gitreceive.model import (
     Build,
     CommitId,
     Digest,
-    ImageRef,
     JobId,
     Layer,
     PushOptions,
@@ -49,41 +45,6 @@ if [ -d $layer ]; then echo "deps are there"; else
 fi
 printf '[types]\\nlaunch = true\\ncache = true\\n[metadata]\\nkey = "a"\\n' > $layer.toml
 """
-
-_PACKAGES = {"build": "python3,ca-certificates", "run": "python3,ca-certificates"}
-
-
-def test_stack(work: Path) -> Stack:
-    """The stack that GITRECEIVE_TEST_STACK names, as ``BUILD@DIGEST RUN@DIGEST``, else a small one made now."""
-    named = os.environ.get("GITRECEIVE_TEST_STACK")
-    build, run = named.split() if named else (_make_image(kind, work) for kind in ("build", "run"))
-    return Stack(
-        "test", ImageRef.parse(build), ImageRef.parse(run), 0, 0, {"build": (), "run": ()}, datetime.now(UTC)
-    )
-
-
-test_stack.__test__ = False  # type: ignore[attr-defined]
-
-
-def _make_image(kind: str, work: Path) -> str:
-    registry = os.environ.get("GITRECEIVE_REGISTRY", "127.0.0.1:5000")
-    name = f"{registry}/stacks/minimal-{kind}:test"
-    found = subprocess.run(
-        ["docker", "inspect", "-f", "{{index .RepoDigests 0}}", name],
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    if found.returncode == 0:
-        return found.stdout.strip()
-    tar = work / f"{kind}.tar"
-    subprocess.run(
-        ["mmdebstrap", "--variant=minbase", f"--include={_PACKAGES[kind]}", "bookworm", str(tar)], check=True
-    )
-    subprocess.run(["docker", "import", str(tar), name], check=True)
-    subprocess.run(["docker", "push", name], check=True)
-    tar.unlink()
-    return _make_image(kind, work)
 
 
 def write_buildpack(

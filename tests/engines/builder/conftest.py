@@ -10,13 +10,8 @@ import pytest
 
 from gitreceive.config import BuildSettings, process_environment
 from gitreceive.engines.docker_builder import DockerBuilder
-from gitreceive.model import AppName, Stack
-from tests.engines.builder.case import Make, test_stack
-
-
-@pytest.fixture(scope="session")
-def stack(tmp_path_factory: pytest.TempPathFactory) -> Stack:
-    return test_stack(tmp_path_factory.mktemp("stack"))
+from gitreceive.model import AppName
+from tests.engines.builder.case import Make
 
 
 @pytest.fixture

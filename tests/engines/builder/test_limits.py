@@ -1,4 +1,4 @@
-"""What holds a build in bounds: limits, cancellation, secrets; and Dockerfiles under the same rules."""
+"""What holds a build in bounds: limits, cancellation, secrets."""
 
 import threading
 import time
@@ -167,55 +167,6 @@ def test_the_build_is_not_root_and_reaches_neither_docker_nor_the_buildpacks_fil
     facts = log.output.decode().split()
     assert facts[:4] == ["1000", "no", "socket", "read-only"]
     assert facts[4:] == ["CapEff:", "0" * 16, "CapBnd:", "0" * 16, "NoNewPrivs:", "1"]
-
-
-def test_a_dockerfile_is_built_by_docker(
-    make: Make, packs: Path, stack: Stack, client: docker.APIClient
-) -> None:
-    text = b"ARG GITRECEIVE_RUN_IMAGE\nFROM ${GITRECEIVE_RUN_IMAGE}\nCOPY hello /hello\nEXPOSE 8080\nRUN echo was here\n"
-    files = {"Dockerfile": text, "hello": b"hi"}
-    log = HeardLog()
-    with make().build(request(files, stack), log, Cancellation()) as build:
-        assert (build.port, build.buildpacks) == (8080, ("dockerfile",))
-        assert [process.name for process in build.processes] == ["web"]
-        image = client.inspect_image(build.engine_image)  # type: ignore[no-untyped-call]
-        assert image["Config"]["Labels"]["org.opencontainers.image.title"] == "shop"
-    assert "was here" in log.text
-    with pytest.raises(docker.errors.ImageNotFound):
-        client.inspect_image(build.engine_image)  # type: ignore[no-untyped-call]
-
-
-def test_a_dockerfile_that_fails_says_at_what(make: Make, packs: Path, stack: Stack) -> None:
-    files = {"Dockerfile": b"ARG GITRECEIVE_RUN_IMAGE\nFROM $GITRECEIVE_RUN_IMAGE\nRUN echo oops && exit 3\n"}
-    log = HeardLog()
-    with pytest.raises(BuildError, match=r"the Dockerfile failed: .* returned a non-zero code: 3"):
-        fails(make(), request(files, stack), log)
-    assert "oops" in log.text
-
-
-def test_a_dockerfile_that_takes_too_long_is_stopped(make: Make, packs: Path, stack: Stack) -> None:
-    files = {"Dockerfile": b"ARG GITRECEIVE_RUN_IMAGE\nFROM $GITRECEIVE_RUN_IMAGE\nRUN sleep 60\n"}
-    began = time.monotonic()
-    with pytest.raises(BuildLimitError, match="longer than 3 seconds"):
-        fails(make(timeout=3), request(files, stack))
-    assert time.monotonic() - began < 20
-
-
-def test_a_dockerfile_build_can_be_canceled(make: Make, packs: Path, stack: Stack) -> None:
-    files = {
-        "Dockerfile": b"ARG GITRECEIVE_RUN_IMAGE\nFROM $GITRECEIVE_RUN_IMAGE\nRUN echo begun; sleep 60\n"
-    }
-    cancel = Cancellation()
-    timer = threading.Timer(2, cancel.request, ["canceled by ada"])
-    timer.start()
-    began = time.monotonic()
-    with (
-        pytest.raises(CanceledError, match="canceled by ada"),
-        make().build(request(files, stack), HeardLog(), cancel),
-    ):
-        pytest.fail("the build went well")
-    timer.join()
-    assert time.monotonic() - began < 10
 
 
 def test_a_container_of_a_killed_server_is_swept(
