@@ -11,8 +11,17 @@ from tests.e2e.world import Clone, Developer, Server, running, wait_until
 
 pytestmark = [pytest.mark.e2e, pytest.mark.docker]
 
-# A Dockerfile build that takes its time and says something each half second.
-SLOW = 'ARG GITRECEIVE_RUN_IMAGE\nFROM ${GITRECEIVE_RUN_IMAGE}\nCOPY . /app\nUSER 1000\nRUN for i in 1 2 3 4 5 6 7 8 9 10; do echo tick $i; sleep 0.5; done\nCMD ["python3", "/app/app.py"]\n'
+
+def _dockerfile(app: str, pause: str = "sleep 0.5") -> str:
+    """A build that says something each half second. It names the app, so that no cache has run it before."""
+    return f"""
+ARG GITRECEIVE_RUN_IMAGE
+FROM ${{GITRECEIVE_RUN_IMAGE}}
+COPY serve.py /app/
+USER 1000
+RUN : {app}; for i in 1 2 3 4 5 6 7 8 9 10; do echo tick $i; {pause}; done
+CMD ["python3", "/app/serve.py"]
+"""
 
 
 @pytest.fixture
@@ -27,7 +36,7 @@ def slow(dora: Developer, app_name: str) -> Iterator[Clone]:
 
 def _slow_app(owner: Developer, app_name: str) -> Iterator[Clone]:
     clone = owner.creates(app_name, "dockerfile")
-    clone.commit("Take time", {"Dockerfile": SLOW})
+    clone.commit("Take time", {"Dockerfile": _dockerfile(app_name)})
     yield clone
     owner.server.cli("builds", "cancel", "--app", app_name)
     wait_until(lambda: all(_ended(build) for build in clone.builds()), "all builds have ended")
@@ -77,7 +86,7 @@ def test_cancel_stops_a_build_within_seconds_and_frees_the_app(slow: Clone) -> N
     assert "canceled by dora" in said
     assert took < 5
     assert slow.remote_head() == ""
-    slow.commit("Be quick", {"Dockerfile": SLOW.replace("sleep 0.5", "true")})
+    slow.commit("Be quick", {"Dockerfile": _dockerfile(slow.app, "true")})
     slow.push().ok().says("v1 is live")
 
 
@@ -85,7 +94,7 @@ def test_a_second_push_waits_its_turn_and_says_behind_what(slow: Clone) -> None:
     first = slow.start_push()
     wait_until(lambda: _building(slow), "the build is under way")
     number = slow.builds()[0]["build"]
-    slow.commit("Be quick", {"Dockerfile": SLOW.replace("sleep 0.5", "true")})
+    slow.commit("Be quick", {"Dockerfile": _dockerfile(slow.app, "true")})
     second = slow.push().ok()
     _, said = first.communicate(timeout=60)
 
