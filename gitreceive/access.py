@@ -24,7 +24,9 @@ def may_read(user: User, app: App) -> bool:
 def check_admin(user: User, what: str) -> None:
     """Raise ForbiddenError unless ``user`` is an administrator. ``what`` completes "only an administrator may …"."""
     if not user.admin:
-        raise ForbiddenError(f"only an administrator may {what}", hint="run it on the server's own host, or ask one")
+        raise ForbiddenError(
+            f"only an administrator may {what}", hint="run it on the server's own host, or ask one"
+        )
 
 
 def _check(user: User, app: App, verb: str) -> None:

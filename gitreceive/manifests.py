@@ -217,7 +217,8 @@ def _process_context(context: Mapping[str, Any], release: Release, process: Proc
             "tcpSocket": {"port": context["port"]},
             "periodSeconds": 1,
             "timeoutSeconds": 1,
-            "failureThreshold": 3,
+            # Quick to become ready, slow to lose it: where all are taken out at once, nobody answers.
+            "failureThreshold": 10,
         }
         if serves
         else None,

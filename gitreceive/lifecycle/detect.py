@@ -1,4 +1,4 @@
-"""The detect phase: every ``bin/detect`` side by side, then the first group of the order that fits."""
+"""The detect phase: the first group of the order that fits. Those of a group that were not asked yet run side by side."""
 
 import subprocess
 import tempfile
@@ -58,12 +58,12 @@ class Detection:
 def detect(
     folder: Folder, order: Sequence[Group], app: Path, platform: Path, env: Mapping[str, str]
 ) -> Detection:
-    """Run each buildpack's ``bin/detect`` in ``app`` and resolve the order. Raises FolderError."""
-    groups = list(folder.expand(order))
-    wanted = {b.name: b for group in groups for b in map(folder.find, group)}
-    verdicts = _run_all(list(wanted.values()), app, platform, env)
+    """Run each group's ``bin/detect`` in ``app``, none twice, until a group fits. Raises FolderError."""
+    verdicts: dict[str, Verdict] = {}
     reasons: list[str] = []
-    for group in groups:
+    for group in folder.expand(order):
+        new = {b.name: b for b in map(folder.find, group) if b.name not in verdicts}
+        verdicts |= _run_all(list(new.values()), app, platform, env)
         outcome = _try_group(folder, group, verdicts)
         if not isinstance(outcome, str):
             chosen, entries = outcome

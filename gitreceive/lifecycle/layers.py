@@ -29,6 +29,11 @@ class LayerFolder:
     cache: bool
 
     @property
+    def only_cache(self) -> bool:
+        """Downloads and the like: of use to its buildpack alone, which must bear whatever state it is in."""
+        return self.cache and not (self.launch or self.build)
+
+    @property
     def title(self) -> str:
         return f"{self.buildpack}:{self.name}"
 
@@ -43,17 +48,21 @@ class Launch:
 
 def read_layers(buildpack: Buildpack, folder: Path) -> tuple[LayerFolder, ...]:
     """The layers by name. One whose flags are all false is set aside as ``NAME.ignore``. Raises ContractError."""
+    declared = declared_layers(buildpack, folder)
+    for layer in declared:
+        if not (layer.launch or layer.build or layer.cache) and layer.path.is_dir():
+            layer.path.rename(layer.path.with_name(f"{layer.name}.ignore"))
+    return tuple(layer for layer in declared if layer.launch or layer.build or layer.cache)
+
+
+def declared_layers(buildpack: Buildpack, folder: Path) -> tuple[LayerFolder, ...]:
+    """Every layer that has metadata, by name, whatever its flags; nothing is changed. Raises ContractError."""
     found: list[LayerFolder] = []
     for file in sorted(folder.glob("*.toml")):
-        if file.stem in NOT_LAYERS:
-            continue
-        types = _table(_read(file), "types", file)
-        flags = {name: types.get(name) is True for name in ("launch", "build", "cache")}
-        path = folder / file.stem
-        if any(flags.values()):
-            found.append(LayerFolder(buildpack.id, file.stem, path, **flags))
-        elif path.is_dir():
-            path.rename(path.with_name(f"{path.name}.ignore"))
+        if file.stem not in NOT_LAYERS:
+            types = _table(_read(file), "types", file)
+            flags = {name: types.get(name) is True for name in ("launch", "build", "cache")}
+            found.append(LayerFolder(buildpack.id, file.stem, folder / file.stem, **flags))
     return tuple(found)
 
 

@@ -3,7 +3,7 @@
 import hashlib
 import os
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -11,9 +11,9 @@ from typing import Any
 from gitreceive.lifecycle import frames, leaks, pack, record
 from gitreceive.lifecycle.build import BuildFailedError, Outcome, build
 from gitreceive.lifecycle.detect import Detection, detect
-from gitreceive.lifecycle.folder import FolderError, Group, Member, load
+from gitreceive.lifecycle.folder import Buildpack, FolderError, Group, Member, load
 from gitreceive.lifecycle.image import config_layer, image_labels
-from gitreceive.lifecycle.layers import LayerFolder
+from gitreceive.lifecycle.layers import ContractError, LayerFolder, declared_layers
 from gitreceive.lifecycle.place import Place, environment, prepare_platform
 from gitreceive.lifecycle.record import Kept
 from gitreceive.lifecycle.source import SourceTarError, unpack
@@ -112,7 +112,7 @@ def _build(
     try:
         return build(detection.group, detection.entries, place, env, talk)
     except BuildFailedError as error:
-        packer.keep_after_failure()
+        packer.keep_after_failure(detection.group)
         raise EndError(
             kind="buildpack",
             buildpack=error.buildpack.id,
@@ -156,18 +156,28 @@ class _Packer:
         self._stream("config", pack.config(config.metadata, config.links, self._owner))
         self._stream("app", pack.tree(self._place.app, "workspace", self._owner))
 
-    def keep_after_failure(self) -> None:
-        """Layers that the failed build did not touch are as good as before."""
-        untouched = {
-            key: kept
-            for key, kept in self._kept.items()
-            if not kept.cache
-            or (
-                (self._place.layers / key).is_dir()
-                and record.fingerprint(self._place.layers / key) == kept.fingerprint
-            )
+    def keep_after_failure(self, group: Sequence[Buildpack]) -> None:
+        """What the failed build did not touch is as good as before, and pure caches (downloads) are of use as they are."""
+        layers = self._place.layers
+        kept = {key: entry for key, entry in self._kept.items() if self._is_as_it_was(key, entry)}
+        caches = {
+            key for key, entry in self._kept.items() if entry.cache and not (entry.launch or entry.build)
         }
-        record.close(self._place.layers, self._stack, untouched)
+        for buildpack in group:
+            try:
+                declared = declared_layers(buildpack, layers / buildpack.folder)
+            except ContractError:
+                continue  # then only what the last build declared is known
+            caches |= {_key(layer, layers) for layer in declared if layer.only_cache}
+        for key in sorted(caches):
+            if (layers / key).is_dir() and not self._leaks.find(layers / key):
+                entry = Kept(record.fingerprint(layers / key), "", launch=False, build=False, cache=True)
+                kept[key] = entry
+        record.close(layers, self._stack, kept)
+
+    def _is_as_it_was(self, key: str, entry: Kept) -> bool:
+        folder = self._place.layers / key
+        return not entry.cache or (folder.is_dir() and record.fingerprint(folder) == entry.fingerprint)
 
     def _refuse_leaks(self, layer: LayerFolder) -> None:
         leak = self._leaks.find(layer.path)
@@ -190,7 +200,7 @@ class _Packer:
                 self._reuse(layer, diff_id)
             else:
                 diff_id = self._stream(layer.title, pack.tree(layer.path, _inside(layer.path), self._owner))
-        self.record[key] = Kept(current, diff_id, layer.launch, layer.cache)
+        self.record[key] = Kept(current, diff_id, layer.launch, layer.build, layer.cache)
 
     def _reuse_without_content(self, layer: LayerFolder, before: Kept | None, key: str) -> None:
         if before is None or before.diff_id not in self._known:

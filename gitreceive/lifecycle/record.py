@@ -25,6 +25,7 @@ class Kept:
     fingerprint: str
     diff_id: str
     launch: bool
+    build: bool
     cache: bool
 
 

@@ -134,18 +134,27 @@ class _Index(BaseHTTPRequestHandler):
             self._answer(401, b"")
         elif self.path.endswith("/"):
             names = [p.name for p in self.wheels.iterdir() if p.name.startswith(self.path.strip("/") + "-")]
-            self._answer(200, "".join(f'<a href="/files/{n}">{n}</a>' for n in names).encode())
+            self._answer(
+                200, "".join(f'<a href="/files/{n}#sha256={self._digest(n)}">{n}</a>' for n in names).encode()
+            )
         else:
             self._answer(200, (self.wheels / Path(self.path).name).read_bytes())
+
+    def do_HEAD(self) -> None:
+        self.do_GET()
+
+    def _digest(self, name: str) -> str:
+        return hashlib.sha256((self.wheels / name).read_bytes()).hexdigest()
 
     def _answer(self, status: int, body: bytes) -> None:
         self.send_response(status)
         self.send_header("Content-Type", "text/html" if self.path.endswith("/") else "application/zip")
         self.send_header("Content-Length", str(len(body)))
         self.end_headers()
-        self.wfile.write(body)
+        if self.command != "HEAD":
+            self.wfile.write(body)
 
-    def log_message(self, format: str, *args: Any) -> None:
+    def log_request(self, code: int | str = "-", size: int | str = "-") -> None:
         pass
 
 
@@ -158,9 +167,11 @@ def _private_index(folder: Path, secret: str) -> Iterator[str]:
     with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
         thread = threading.Thread(target=server.serve_forever, args=(0.01,))
         thread.start()
-        yield f"127.0.0.1:{server.server_port}"
-        server.shutdown()
-        thread.join()
+        try:
+            yield f"127.0.0.1:{server.server_port}"
+        finally:
+            server.shutdown()
+            thread.join()
 
 
 def _installed(bench: Bench) -> set[str]:

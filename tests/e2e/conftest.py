@@ -1,31 +1,19 @@
 import itertools
-import json
-import os
 import secrets
 from collections.abc import Callable, Iterator
 
 import pytest
 
+from gitreceive.model import Stack
 from tests.e2e.world import Clone, Developer, Server, running
 
-STACK = "bookworm"
-
 
 @pytest.fixture(scope="session")
-def stack() -> dict[str, str]:
-    """The base images that scripts/test made, by digest."""
-    text = os.environ.get("GITRECEIVE_TEST_STACK")
-    assert text, "GITRECEIVE_TEST_STACK is not set: run scripts/test"
-    found: dict[str, str] = next(entry for entry in json.loads(text) if entry["name"] == STACK)
-    return found
-
-
-@pytest.fixture(scope="session")
-def make_server(tmp_path_factory: pytest.TempPathFactory, stack: dict[str, str]) -> Callable[..., Server]:
+def make_server(tmp_path_factory: pytest.TempPathFactory, stack: Stack) -> Callable[..., Server]:
     def make(target: str, **settings: str) -> Server:
         server = Server(tmp_path_factory.mktemp(f"server-{target}"), target, settings)
         server.cli(
-            "stack", "create", STACK, "--build-image", stack["build"], "--run-image", stack["run"]
+            "stack", "create", stack.name, "--build-image", str(stack.build), "--run-image", str(stack.run)
         ).ok()
         return server
 

@@ -217,10 +217,8 @@ class Clone:
         assert old in text, f"{old!r} is not in {name}"
         self.commit(f"{old} becomes {new}", {name: text.replace(old, new)})
 
-    def push(self, *words: str) -> Said:
-        return self.git(
-            "push", *words, *(("deploy", "main") if not words or words[-1].startswith("-") else ())
-        )
+    def push(self, *options: str) -> Said:
+        return self.git("push", *options, "deploy", "main")
 
     def start_push(self, *words: str) -> subprocess.Popen[str]:
         """A push in the background, as a terminal would run it: in a process group of its own."""

@@ -212,6 +212,7 @@ def test_somebody_elses_namespace_is_neither_used_nor_removed(stage: Stage, api:
         stage.target.destroy(stage.app)
     assert api.get("Namespace", namespace(stage))
     api.delete("Namespace", namespace(stage))
+    _wait(lambda: api.get("Namespace", namespace(stage)) is None)
 
 
 def test_a_pull_secret_with_the_servers_credentials_is_made(stage: Stage, api: Api) -> None:

@@ -9,7 +9,7 @@ import pytest
 from gitreceive.lifecycle.detect import Detection, detect
 from gitreceive.lifecycle.folder import load
 from gitreceive.lifecycle.source import SourceTarError, unpack
-from tests.engines.builder_case import write_buildpack, write_order
+from tests.engines.builder.case import write_buildpack, write_order
 
 
 @pytest.fixture

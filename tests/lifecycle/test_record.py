@@ -20,7 +20,7 @@ def layers(tmp_path: Path) -> Path:
 
 
 def _close(layers: Path, *, launch: bool = True, cache: bool = True) -> Kept:
-    kept = Kept(record.fingerprint(layers / "bp" / "deps"), "sha256:1", launch, cache)
+    kept = Kept(record.fingerprint(layers / "bp" / "deps"), "sha256:1", launch, build=False, cache=cache)
     record.close(layers, STACK, {"bp/deps": kept})
     return kept
 

@@ -23,7 +23,6 @@ from gitreceive.cancellation import Cancellation
 from gitreceive.config import BuildSettings
 from gitreceive.engines.docker_builder.builder_image import BuilderImages
 from gitreceive.engines.docker_builder.container import BuildContainer, Spec
-from gitreceive.engines.docker_builder.dockerfile import Recipe, build_dockerfile, is_dockerfile, remove_image
 from gitreceive.engines.docker_builder.failures import failure
 from gitreceive.engines.docker_builder.feed import Feed
 from gitreceive.engines.docker_builder.inputs import Inputs, read_inputs
@@ -58,13 +57,7 @@ class DockerBuilder:
 
     @contextmanager
     def build(self, request: BuildRequest, log: Log, cancel: Cancellation) -> Iterator[Build]:
-        """As the port promises. Layers that wait to be sent are files until the context is left; a Dockerfile's image
-        stays in the Docker engine as long.
-        """
-        if is_dockerfile(request):
-            with self._dockerfile(request, log, cancel) as build:
-                yield build
-            return
+        """As the port promises. Layers that wait to be sent are files until the context is left."""
         self._spool.mkdir(parents=True, exist_ok=True)
         spool = Path(tempfile.mkdtemp(prefix=f"{request.source.app}-", dir=self._spool))
         containers: list[BuildContainer] = []
@@ -74,17 +67,6 @@ class DockerBuilder:
             shutil.rmtree(spool, ignore_errors=True)
             for container in containers:
                 container.gone()
-
-    @contextmanager
-    def _dockerfile(self, request: BuildRequest, log: Log, cancel: Cancellation) -> Iterator[Build]:
-        inputs = read_inputs(self._settings)
-        with _docker_speaks():
-            client = self._connect()
-            build = build_dockerfile(client, Recipe(request, inputs, self._settings), log, cancel)
-        try:
-            yield build
-        finally:
-            remove_image(client, str(build.engine_image))
 
     def forget(self, app: AppName) -> None:
         """Remove the app's cache volume; no error where there is none. Raises UnavailableError."""

@@ -70,7 +70,12 @@ class BuilderImages:
             entrypoint=command,
             command=[],
             user="0:0",
-            labels={_LABEL: self._owner, "gitreceive.stack": stack.name, "gitreceive.data": self._owner},
+            labels={
+                _LABEL: self._owner,
+                "gitreceive.stack": stack.name,
+                "gitreceive.data": self._owner,
+                "gitreceive.job": "",
+            },
             host_config=self._client.create_host_config(network_mode="none"),
         )["Id"]
         try:

@@ -125,8 +125,8 @@ class _Route:
 
     async def close(self, grace: float) -> None:
         if self._server is not None:
-            self._server.close()
-            self._server = None
+            server, self._server = self._server, None
+            await _close_door(server)
         self.addresses = ()
         self.move()
         await self.drained(None, grace)
@@ -170,3 +170,17 @@ class _Route:
             await connection.carry()
         finally:
             del self._open[connection]
+
+
+async def _close_door(server: asyncio.Server) -> None:
+    """Accept no more, let what has just been accepted arrive, then close.
+
+    asyncio trips over a connection that it accepted in the turn before ``close`` (an assertion in ``Server._attach``), and
+    leaves its socket open.
+    """
+    loop = asyncio.get_running_loop()
+    for door in server.sockets:
+        loop.remove_reader(door.fileno())
+    for _ in range(2):
+        await asyncio.sleep(0)
+    server.close()

@@ -23,9 +23,7 @@ def build_arguments(env: Mapping[str, str], stack: Stack | None, dockerfile: str
         if name in given or name not in declared:
             continue
         if _has_password(value):
-            log.warn(  # noqa: G010
-                f"ARG {name} is not set: its URL has a password, which would stay in the image"
-            )
+            log.warn(f"ARG {name} is not set: its URL has a password, which would stay in the image")
         else:
             given[name] = value
     if stack is not None:

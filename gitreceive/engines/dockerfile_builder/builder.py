@@ -126,9 +126,7 @@ def _described(config: Mapping[str, Any], image: str, extra: tuple[ProcessType, 
     if not processes:
         raise BuildError("the image says nothing of what to run", hint="end the Dockerfile with CMD")
     if str(config.get("User") or "").partition(":")[0] in {"", "0", "root"}:
-        log.warn(  # noqa: G010
-            "this image runs as root, which targets refuse: end the Dockerfile with USER 1000"
-        )
+        log.warn("this image runs as root, which targets refuse: end the Dockerfile with USER 1000")
     return Build(
         buildpacks=("dockerfile",),
         processes=tuple(sorted(processes.values(), key=lambda process: process.name)),

@@ -58,9 +58,7 @@ class KubernetesTarget:
         try:
             rollout.remove_surplus(self._api, namespace, objects)
         except GitreceiveError as error:  # it is live; what is left over goes with the next release
-            log.warn(  # noqa: G010
-                f"what earlier releases left could not be removed: {error.message}"
-            )
+            log.warn(f"what earlier releases left could not be removed: {error.message}")
 
     def put_back(self, failed: Release, previous: Release | None, log: Log) -> None:
         namespace = self._namespace(failed.app)

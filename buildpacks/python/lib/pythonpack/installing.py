@@ -154,7 +154,7 @@ def _locked_commands(context: Context, tools: Tools, *, package: bool) -> list[l
     say("uv.lock was made with another index: its versions and hashes are installed from the one that is set")
     listed = str(context.layer("cache").path / "locked.txt")
     export = [uv, "export", "--quiet", "--frozen", "--no-default-groups", "--no-emit-local", "-o", listed]
-    install = [*_install_command(context, tools), "--require-hashes", "-r", listed]
+    install = [*_install_command(context, tools), "--verify-hashes", "-r", listed]
     return [export, install, *([[uv, "pip", "install", "--no-deps", "-e", "."]] if package else [])]
 
 

@@ -1,23 +1,26 @@
 """What the tests of the builder stand on: a stack, buildpacks written on the spot, sources in memory."""
 
 import contextlib
+import gzip
 import io
-import os
-import subprocess
 import tarfile
 import textwrap
-from collections.abc import Iterator, Mapping
-from datetime import UTC, datetime
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import BinaryIO
 
+import pytest
+
+from gitreceive.cancellation import Cancellation
+from gitreceive.engines.docker_builder import DockerBuilder
 from gitreceive.model import (
     AppName,
     Blob,
+    Build,
     CommitId,
     Digest,
-    ImageRef,
     JobId,
+    Layer,
     PushOptions,
     Source,
     SourceEntry,
@@ -25,40 +28,23 @@ from gitreceive.model import (
 )
 from gitreceive.ports import BuildRequest
 
-_PACKAGES = {"build": "python3,ca-certificates", "run": "python3,ca-certificates"}
-
-
-def test_stack(work: Path) -> Stack:
-    """The stack that GITRECEIVE_TEST_STACK names, as ``BUILD@DIGEST RUN@DIGEST``, else a small one made now."""
-    named = os.environ.get("GITRECEIVE_TEST_STACK")
-    build, run = named.split() if named else (_make_image(kind, work) for kind in ("build", "run"))
-    return Stack(
-        "test", ImageRef.parse(build), ImageRef.parse(run), 0, 0, {"build": (), "run": ()}, datetime.now(UTC)
-    )
-
-
-test_stack.__test__ = False  # type: ignore[attr-defined]
-
-
-def _make_image(kind: str, work: Path) -> str:
-    registry = os.environ.get("GITRECEIVE_REGISTRY", "127.0.0.1:5000")
-    name = f"{registry}/stacks/minimal-{kind}:test"
-    found = subprocess.run(
-        ["docker", "inspect", "-f", "{{index .RepoDigests 0}}", name],
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    if found.returncode == 0:
-        return found.stdout.strip()
-    tar = work / f"{kind}.tar"
-    subprocess.run(
-        ["mmdebstrap", "--variant=minbase", f"--include={_PACKAGES[kind]}", "bookworm", str(tar)], check=True
-    )
-    subprocess.run(["docker", "import", str(tar), name], check=True)
-    subprocess.run(["docker", "push", name], check=True)
-    tar.unlink()
-    return _make_image(kind, work)
+Make = Callable[..., DockerBuilder]
+WEB = """
+cat > $CNB_LAYERS_DIR/launch.toml <<END
+[[processes]]
+type = "web"
+command = ["sh", "-c", "cat hello; echo from $GREETER"]
+default = true
+END
+"""
+LAYER = """
+layer=$CNB_LAYERS_DIR/deps
+if [ -d $layer ]; then echo "deps are there"; else
+  mkdir -p $layer/env.launch; echo -n layers > $layer/env.launch/GREETER
+  seq 1 20000 > $layer/numbers; echo "deps are made"
+fi
+printf '[types]\\nlaunch = true\\ncache = true\\n[metadata]\\nkey = "a"\\n' > $layer.toml
+"""
 
 
 def write_buildpack(
@@ -152,3 +138,27 @@ class HeardLog:
     @property
     def text(self) -> str:
         return "\n".join(self.lines) + "\n" + self.output.decode()
+
+
+def run(builder: DockerBuilder, asked: BuildRequest) -> tuple[Build, HeardLog, dict[str, dict[str, bytes]]]:
+    """The build, what was logged, and each layer's files by title."""
+    log = HeardLog()
+    with builder.build(asked, log, Cancellation()) as build:
+        contents = {layer.title: files_of(layer) for layer in build.layers if layer.path}
+    return build, log, contents
+
+
+def fails(builder: DockerBuilder, asked: BuildRequest, log: HeardLog | None = None) -> None:
+    with builder.build(asked, log or HeardLog(), Cancellation()):
+        pytest.fail("the build went well")
+
+
+def files_of(layer: Layer) -> dict[str, bytes]:
+    assert layer.path is not None
+    raw = gzip.decompress(layer.path.read_bytes())
+    with tarfile.open(fileobj=io.BytesIO(raw)) as tar:
+        return {
+            member.name: content.read() if (content := tar.extractfile(member)) else b""
+            for member in tar
+            if not member.isdir() and not member.issym()
+        }

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from gitreceive.engines.docker_builder.transcript import Transcript
 from gitreceive.lifecycle.secrets import patterns
 from gitreceive.lifecycle.talk import Talk
-from tests.engines.builder_case import HeardLog
+from tests.engines.builder.case import HeardLog
 
 MARK = "5eed"
 
