@@ -50,6 +50,7 @@ def test_the_ratio_is_of_the_medians() -> None:
         made.add("change", OURS, Sample(ours, {}))
         made.add("change", PLAIN, Sample(plain, {}))
     assert made.ratio("change") == pytest.approx(2.0 / 2.5)
+    assert made.best_ratio("change") == pytest.approx(1.0 / 2.0)
 
 
 @pytest.mark.parametrize(("case", "limit"), [("cold", 0.7), ("change", 1.1), ("dependency", 0.5)])
@@ -73,7 +74,7 @@ def test_a_round_without_a_phase_counts_as_no_time_in_it() -> None:
 def test_the_table_has_both_sides_and_the_ratio() -> None:
     text = table(results("dependency", 1.0, 4.0))
     assert "plain      4.00 (4.00..4.00)      build 4.00 (4.00..4.00)" in text
-    assert "gitreceive / plain: 0.25  (expected at most 0.50)" in text
+    assert "gitreceive / plain: 0.25  (expected at most 0.50; of the quickest rounds: 0.25)" in text
 
 
 def test_the_json_holds_every_round_with_its_lines() -> None:

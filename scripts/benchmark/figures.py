@@ -58,6 +58,11 @@ class Results:
         sides = self.samples[case]
         return _median_total(sides[OURS]) / _median_total(sides[PLAIN])
 
+    def best_ratio(self, case: str) -> float:
+        """The same of each side's quickest round: what a busy machine disturbs least."""
+        sides = self.samples[case]
+        return _least_total(sides[OURS]) / _least_total(sides[PLAIN])
+
     def missed(self) -> list[str]:
         """Every expectation that was not met, in words."""
         found = []
@@ -83,6 +88,7 @@ class Results:
         sides = self.samples[case]
         return {
             "ratio": round(self.ratio(case), 3),
+            "best_ratio": round(self.best_ratio(case), 3),
             "expected_ratio": EXPECTED_RATIOS[case],
             "sides": {
                 side: {
@@ -134,10 +140,15 @@ def _case_block(results: Results, case: str) -> str:
         phases = ", ".join(f"{name} {spread}" for name, spread in phase_spreads(rounds).items())
         lines.append(f"  {side:<10} {Spread.of([sample.total for sample in rounds])!s:<22} {phases}")
     lines.append(
-        f"  {OURS} / {PLAIN}: {results.ratio(case):.2f}  (expected at most {EXPECTED_RATIOS[case]:.2f})"
+        f"  {OURS} / {PLAIN}: {results.ratio(case):.2f}  (expected at most {EXPECTED_RATIOS[case]:.2f};"
+        f" of the quickest rounds: {results.best_ratio(case):.2f})"
     )
     return "\n".join(lines)
 
 
 def _median_total(rounds: Sequence[Sample]) -> float:
     return statistics.median(sample.total for sample in rounds)
+
+
+def _least_total(rounds: Sequence[Sample]) -> float:
+    return min(sample.total for sample in rounds)
