@@ -110,8 +110,21 @@ def checks(settings: config.Settings) -> Iterator[tuple[str, Callable[[], Iterab
     yield "registry", oci.check
     yield settings.target, lambda: target(settings, oci).check()
     yield "ledger", lambda: ledger(settings).check()
-    yield "stack", lambda: _check_stack(settings, oci)
+    yield "stack", lambda: _check_own_stack(settings)
     yield "apps", lambda: _check_apps(settings, target(settings, oci))
+
+
+def check_stack(settings: config.Settings, stack: Stack) -> Iterator[Check]:
+    """The registry still has both images, whole. Raises RegistryError where it does not answer."""
+    registry = _oci_registry(settings)
+    for kind, image in (("build", stack.build), ("run", stack.run)):
+        whole = bool(registry.layers(image))
+        yield Check(
+            f"stack {stack.name}, {kind} image",
+            ok=whole,
+            seen=str(image) if whole else f"{image} is not in the registry",
+            fix="" if whole else f"gitreceive stack create {stack.name}",
+        )
 
 
 @contextmanager
@@ -156,22 +169,15 @@ def _registry(settings: config.Settings, oci: "OciRegistry") -> Registry:
     return DockerPush(oci, settings.registry)
 
 
-def _check_stack(settings: config.Settings, registry: Registry) -> Iterator[Check]:
-    name = settings.stack
-    stack = ledger(settings).stack(name)
+def _check_own_stack(settings: config.Settings) -> Iterator[Check]:
+    stack = ledger(settings).stack(settings.stack)
     if stack is None:
+        name = settings.stack
         yield Check(
             "stack", ok=False, seen=f"there is no stack {name}", fix=f"gitreceive stack create {name}"
         )
-        return
-    for kind, image in (("build", stack.build), ("run", stack.run)):
-        whole = bool(registry.layers(image))
-        yield Check(
-            f"stack {name}, {kind} image",
-            ok=whole,
-            seen=str(image) if whole else f"{image} is not in the registry",
-            fix="" if whole else f"gitreceive stack create {name}",
-        )
+    else:
+        yield from check_stack(settings, stack)
 
 
 def _check_apps(settings: config.Settings, target: Target) -> Iterator[Check]:

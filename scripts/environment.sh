@@ -64,10 +64,28 @@ host_build_env() {
   done
 }
 
-# need_stack NAME: the base images that apps are built on, made once and kept in the registry.
+# need_stack NAME: the base images that apps are built on, kept in the registry; made again when their recipe has changed.
 need_stack() {
-  if gitreceive stack list --json 2>/dev/null | grep --quiet "\"name\": \"$1\""; then return; fi
+  local mark=$GITRECEIVE_DATA_DIR/stack-made-from wanted
+  wanted=$(cat "$ROOT"/gitreceive/engines/stacks/* 2>/dev/null | sha256sum)
+  if [[ -f $mark && $(<"$mark") == "$wanted" ]] && gitreceive stack list --check >/dev/null 2>&1; then return; fi
   gitreceive stack create "$1"
+  printf '%s\n' "$wanted" >"$mark"
+}
+
+# need_ground: Docker, registry, cluster and stack, as tests and bench use them. The stack is made once and kept in the
+# registry; servers of tests are told its digests.
+need_ground() {
+  "$ROOT/scripts/devcluster" up --yes
+  eval "$("$ROOT/scripts/devcluster" env)"
+  export GITRECEIVE_DATA_DIR=$STATE/test-stack
+  mkdir -p "$GITRECEIVE_DATA_DIR"
+  need_stack bookworm
+  GITRECEIVE_TEST_STACK=$(gitreceive stack list --json)
+  GITRECEIVE_TEST_CA_BUNDLE=$(host_ca_bundle)
+  GITRECEIVE_TEST_BUILD_ENV=$(host_build_env)
+  export GITRECEIVE_TEST_STACK GITRECEIVE_TEST_CA_BUNDLE GITRECEIVE_TEST_BUILD_ENV
+  unset GITRECEIVE_DATA_DIR
 }
 
 gitreceive() { "$ROOT/.venv/bin/gitreceive" "$@"; }

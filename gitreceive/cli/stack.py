@@ -1,3 +1,5 @@
+import sys
+
 import click
 
 from gitreceive import config
@@ -62,8 +64,11 @@ def create(
 
 @command.command("list")
 @click.option("--packages", is_flag=True, help="With the packages of both images.")
+@click.option(
+    "--check", is_flag=True, help="Exit 1 unless there are some and the registry has all of their images."
+)
 @as_json
-def list_(packages: bool, as_json: bool) -> None:
+def list_(packages: bool, check: bool, as_json: bool) -> None:
     r"""The stacks: size, digest, packages.
 
     \b
@@ -74,7 +79,19 @@ def list_(packages: bool, as_json: bool) -> None:
         stacks = ledger.stacks()
     if as_json:
         print_json([_facts(stack) for stack in stacks])
-        return
+    else:
+        _print(stacks, packages)
+    if check and not (stacks and all(_is_whole(stack) for stack in stacks)):
+        sys.exit(1)
+
+
+def _is_whole(stack: Stack) -> bool:
+    from gitreceive import wiring
+
+    return all(check.ok for check in wiring.check_stack(config.load(), stack))
+
+
+def _print(stacks: tuple[Stack, ...], packages: bool) -> None:
     print_table(
         ("stack", "image", "size", "packages", "digest", "age"),
         [
