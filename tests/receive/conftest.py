@@ -15,7 +15,9 @@ from gitreceive.config import Settings
 from gitreceive.engines.git_store import GitStore
 from gitreceive.model import AppName, CommitId, UserName
 from gitreceive.receive.server import Receiver, serve
-from tests.fake_receive import FakeLedger, FakeLogBook, FakeRunner
+from tests.fake_ledger import FakeLedger
+from tests.fake_logbook import FakeLogBook
+from tests.fake_receive import FakeRunner
 
 SHOP = AppName("shop")
 _CLI = "import os, sys; from tests.receive import cli_of_tests; sys.exit(cli_of_tests.main(sys.argv[1:]))"

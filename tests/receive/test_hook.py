@@ -181,7 +181,8 @@ def test_a_request_longer_than_a_mebibyte_is_refused(settings: Settings) -> None
     from gitreceive.engines.git_store import GitStore
     from gitreceive.receive.hook_answers import HookAnswers
     from gitreceive.receive.sessions import Sessions
-    from tests.fake_receive import FakeLedger, FakeLogBook
+    from tests.fake_ledger import FakeLedger
+    from tests.fake_logbook import FakeLogBook
 
     answers = HookAnswers(settings.policy, Sessions(), FakeLedger(), GitStore(settings), FakeLogBook())
     hooks = HookSocket(settings, answers)

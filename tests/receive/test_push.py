@@ -306,7 +306,7 @@ def test_somebody_elses_app_takes_no_push_but_an_administrators(place: Place, cl
     pushed = clone.push()
     assert pushed.code == 128
     assert "bob may not push to shop" in pushed.err
-    assert "bob may not read shop" in clone.git("ls-remote", place.url()).err
+    assert "bob may not see shop" in clone.git("ls-remote", place.url()).err
     clone.user = "root"
     assert clone.push().code == 0
 

@@ -202,4 +202,4 @@ def test_fetching_needs_the_same_right_and_shows_what_is_live(
     assert copied.code == 0, copied.err
     assert Clone(place, tmp_path / "copy").head == clone.head
     clone.user = "bob"
-    assert "bob may not read shop" in clone.git("ls-remote", place.url()).err
+    assert "bob may not see shop" in clone.git("ls-remote", place.url()).err
