@@ -168,7 +168,8 @@ def _context(
         "config": {
             "name": config_name(release),
             "labels": labels | {KIND_LABEL: "config"},
-            "data": {key: _base64(value.reveal()) for key, value in sorted(release.config.items())},
+            # the cluster stores an empty map as none, and then takes the map for a change of what is immutable
+            "data": {key: _base64(value.reveal()) for key, value in sorted(release.config.items())} or None,
         },
         "pull_secret": _pull_secret(pull),
         "pull_secrets": [{"name": PULL_SECRET}] if pull else [],

@@ -213,6 +213,12 @@ class TargetContract(TargetRecord):
         stage.roll_out(release)
         assert {status.instance for status in stage.target.processes(stage.app)} == before
 
+    def test_a_release_without_config_can_be_rolled_out_twice(self, stage: Stage) -> None:
+        release = stage.release(1, config={})
+        stage.roll_out(release)
+        stage.roll_out(release)
+        assert stage.get() == "v1 "
+
     def test_a_number_that_is_taken_again_gets_its_own_config(self, stage: Stage) -> None:
         first = stage.release(1)
         stage.roll_out(first)
