@@ -78,6 +78,8 @@ need_stack() {
 need_ground() {
   "$ROOT/scripts/devcluster" up --yes
   eval "$("$ROOT/scripts/devcluster" env)"
+  # where devcluster has unpacked what it does not install, tests start registries of their own
+  PATH=$PATH:$CACHE/devcluster/packages/docker-registry/usr/bin
   export GITRECEIVE_DATA_DIR=$STATE/test-stack
   mkdir -p "$GITRECEIVE_DATA_DIR"
   need_stack bookworm

@@ -238,5 +238,7 @@ def test_every_bundled_template_is_plain_yaml_with_values_only() -> None:
 
 def test_a_secret_without_config_has_no_data_at_all() -> None:
     secret = by_kind(render(replace(a_release(), config={}), Settings()))
-    assert all("data" not in manifest for name, manifest in secret.items() if name.startswith("Secret/config"))
+    assert all(
+        "data" not in manifest for name, manifest in secret.items() if name.startswith("Secret/config")
+    )
     assert any(name.startswith("Secret/config") for name in secret)

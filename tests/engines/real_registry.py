@@ -17,11 +17,14 @@ log: {{level: error}}
 storage: {{filesystem: {{rootdirectory: {folder}}}, delete: {{enabled: true}}}}
 http: {{addr: "{address}"}}
 """
+_AUTH = "auth: {{htpasswd: {{realm: private, path: {folder}/htpasswd}}}}\n"
 
 
 @contextmanager
-def docker_registry(folder: Path) -> Iterator[str]:
-    """Its address, once it answers. Skips where the program is not installed."""
+def docker_registry(folder: Path, htpasswd: str = "") -> Iterator[str]:
+    """Its address, once it answers. ``htpasswd`` has the users that may use it; empty: everybody. Skips where the program is
+    not installed.
+    """
     program = shutil.which("docker-registry")
     if program is None:
         pytest.skip("docker-registry is not installed: apt-get install docker-registry")
@@ -29,7 +32,11 @@ def docker_registry(folder: Path) -> Iterator[str]:
         probe.bind(("127.0.0.1", 0))
         address = f"127.0.0.1:{probe.getsockname()[1]}"
     config = folder / "config.yml"
-    config.write_text(_CONFIG.format(folder=folder / "storage", address=address))
+    config.write_text(
+        _CONFIG.format(folder=folder / "storage", address=address)
+        + (_AUTH.format(folder=folder) if htpasswd else "")
+    )
+    (folder / "htpasswd").write_text(htpasswd)
     with (folder / "log").open("wb") as log:
         process = subprocess.Popen([program, "serve", str(config)], stdout=log, stderr=log)
     try:
@@ -45,7 +52,7 @@ def _wait(address: str, process: "subprocess.Popen[bytes]", log: Path) -> None:
     with httpx.Client(trust_env=False) as client:
         while time.monotonic() < deadline and process.poll() is None:
             try:
-                if client.get(f"http://{address}/v2/").status_code == 200:
+                if client.get(f"http://{address}/v2/").status_code in {200, 401}:
                     return
             except httpx.TransportError:
                 time.sleep(0.05)
