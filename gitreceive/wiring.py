@@ -73,9 +73,10 @@ def target(settings: config.Settings, oci: "OciRegistry | None" = None) -> Targe
 
 def builder(settings: config.Settings) -> Builder:
     """A Dockerfile goes to Docker, everything else to buildpacks."""
+    from gitreceive.buildpacks.dockerfile import takes
     from gitreceive.engines.by_source import BuilderBySource
     from gitreceive.engines.docker_builder import DockerBuilder
-    from gitreceive.engines.dockerfile_builder import DockerfileBuilder, takes
+    from gitreceive.engines.dockerfile_builder import DockerfileBuilder
 
     def by_docker(request: BuildRequest) -> bool:
         return request.options.buildpack is None and takes(request.root)

@@ -4,13 +4,14 @@ Each noun is a file, imported when it is asked for: ``--help`` must not wait for
 """
 
 import importlib
-import os
 import sys
 
 import click
 
-from gitreceive import config
-from gitreceive.errors import GitreceiveError
+from gitreceive import __version__, config
+from gitreceive.cli import remote
+from gitreceive.cli.common import Group
+from gitreceive.errors import ForbiddenError, GitreceiveError
 
 _COMMANDS = {
     "apps": ("gitreceive.cli.apps", "Apps: create, list, info, destroy."),
@@ -25,15 +26,33 @@ _COMMANDS = {
     "stack": ("gitreceive.cli.stack", "Stacks, the base images: create, list."),
     "version": ("gitreceive.cli.version", "Which gitreceive this is."),
 }
+# what people who come from elsewhere type
+_ELSEWHERE = {
+    "create": "apps create",
+    "delete": "apps destroy",
+    "destroy": "apps destroy",
+    "info": "apps info",
+    "list": "apps list",
+    "ls": "apps list",
+    "log": "logs",
+    "status": "ps",
+    "ssh-keys": "keys",
+    "tail": "logs -f",
+}
 
 
-class _Tree(click.Group):
+class _Tree(Group):
     def list_commands(self, _ctx: click.Context) -> list[str]:
         return list(_COMMANDS)
 
     def get_command(self, _ctx: click.Context, name: str) -> click.Command | None:
+        """Raises ForbiddenError for what is the server's own host's alone: here, where no way of asking leads past."""
         if name not in _COMMANDS:
             return None
+        if name in remote.LOCAL_ONLY and config.acting_user() is not None:
+            raise ForbiddenError(
+                f"{name!r} runs on the server's own host only", hint="see --help for what runs here"
+            )
         command: click.Command = importlib.import_module(_COMMANDS[name][0]).command
         return command
 
@@ -41,56 +60,66 @@ class _Tree(click.Group):
         with formatter.section("Commands"):
             formatter.write_dl([(name, text) for name, (_, text) in _COMMANDS.items()])
 
+    def suggest(self, ctx: click.Context, word: str) -> str:
+        """Also for ``apps:create``, as Heroku and Dokku write it."""
+        noun, colon, verb = word.partition(":")
+        if colon and noun in _COMMANDS:
+            return f"write a space: {ctx.command_path} {noun} {verb}".rstrip()
+        if word in _ELSEWHERE:
+            return f"did you mean {ctx.command_path} {_ELSEWHERE[word]}?"
+        return super().suggest(ctx, word)
+
 
 @click.command(cls=_Tree, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+@click.version_option(__version__, message="gitreceive %(version)s")
 def tree() -> None:
-    """Git push, and the app runs on your own Kubernetes.
+    r"""Git push, and the app runs on your own Kubernetes.
 
     On the server's own host this works on the server's data folder with an administrator's rights. In a clone
     with a git remote called 'deploy' it asks that server over SSH. With a key, nothing need be installed:
 
+    \b
+    Examples:
       ssh -p 2222 git@HOST apps list
+      gitreceive apps create shop
+      gitreceive help builds attach
     """
 
 
 def main() -> None:
-    """Run the command line and exit: 0, 2 for a misuse, else by phase as in ``errors.py``; 130 after Ctrl-C."""
+    """Run the command line and exit: 0, 2 for a misuse, else by phase as in ``errors.py``; 130 after Ctrl-C;
+    1, and silent, where nobody reads what it prints any more.
+    """
     try:
         _run(sys.argv[1:])
     except GitreceiveError as error:
-        click.echo(f" !     {error.message}", err=True)
-        if error.hint:
-            click.echo(f" !     {error.hint}", err=True)
+        _complain(error.message, error.hint)
         sys.exit(error.exit_code)
-    except click.exceptions.Abort:
+    except (click.exceptions.Abort, KeyboardInterrupt):
         sys.exit(130)
     except click.ClickException as error:
-        error.show()
+        _tell_misuse(error)
         sys.exit(error.exit_code)
-    except KeyboardInterrupt:
-        sys.exit(130)
-    except BrokenPipeError:
-        # the reader has seen enough; nothing more may be written, not even at exit
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        sys.exit(0)
 
 
 def _run(arguments: list[str]) -> None:
-    from gitreceive.cli import remote
-
-    if config.acting_user() is not None:
-        _refuse_local_only(arguments)
-    else:
+    if not arguments or arguments[0] == "help":
+        arguments = [*arguments[1:], "--help"]
+    if config.acting_user() is None:
         remote.ask_if_remote(arguments)
     code = tree.main(arguments, prog_name="gitreceive", standalone_mode=False)
     sys.exit(code if isinstance(code, int) else 0)
 
 
-def _refuse_local_only(arguments: list[str]) -> None:
-    from gitreceive.cli import remote
-    from gitreceive.errors import ForbiddenError
+def _tell_misuse(error: click.ClickException) -> None:
+    context = error.ctx if isinstance(error, click.UsageError) else None
+    if isinstance(error, click.exceptions.NoArgsIsHelpError):
+        error.show()
+        return
+    _complain(error.format_message(), f"see: {context.command_path} --help" if context else "")
 
-    if arguments and arguments[0] in remote.LOCAL_ONLY:
-        raise ForbiddenError(
-            f"{arguments[0]!r} runs on the server's own host only", hint="see --help for what runs here"
-        )
+
+def _complain(message: str, hint: str) -> None:
+    for text in (message, hint):
+        for line in text.splitlines():
+            click.echo(f" !     {line}", err=True)

@@ -4,15 +4,17 @@ from typing import TYPE_CHECKING
 import click
 
 from gitreceive import config, wiring
-from gitreceive.access import check_push, check_read, may_read
-from gitreceive.cli import remote
+from gitreceive.access import check_push, may_read
 from gitreceive.cli.common import (
+    Group,
     actor,
     age,
+    app_option,
     as_json,
     open_ledger,
     open_platform,
     open_target,
+    own_app,
     print_json,
     print_table,
 )
@@ -23,7 +25,7 @@ if TYPE_CHECKING:
     from gitreceive.ports import Ledger, Target
 
 
-@click.group("apps")
+@click.group("apps", cls=Group)
 def command() -> None:
     """Apps: create, list, info, destroy."""
 
@@ -98,8 +100,9 @@ def list_(as_json: bool) -> None:
 
 @command.command("info")
 @click.argument("name", required=False)
+@app_option
 @as_json
-def info(name: str | None, as_json: bool) -> None:
+def info(name: str | None, app: str | None, as_json: bool) -> None:
     r"""All about one app: what is live, from where, and where it answers.
 
     \b
@@ -107,9 +110,7 @@ def info(name: str | None, as_json: bool) -> None:
       gitreceive apps info shop
     """
     with open_target() as (ledger, target):
-        app = ledger.app(remote.app_name(name))
-        check_read(actor(ledger), app)
-        facts = _facts(ledger, target, app)
+        facts = _facts(ledger, target, own_app(ledger, name or app))
     if as_json:
         print_json(facts)
         return
@@ -139,7 +140,8 @@ def _facts(ledger: "Ledger", target: "Target", app: App) -> dict[str, object]:
 @command.command("destroy")
 @click.argument("name")
 @click.option("--confirm", metavar="NAME", help="The app's name once more, for scripts.")
-def destroy(name: str, confirm: str | None) -> None:
+@as_json
+def destroy(name: str, confirm: str | None, as_json: bool) -> None:
     r"""Remove an app: what runs, its repository, its builds and releases. There is no way back.
 
     \b
@@ -159,7 +161,10 @@ def destroy(name: str, confirm: str | None) -> None:
         for job in jobs:
             platform.logbook.delete(job.id)
         platform.ledger.delete_app(app.name)
-    click.echo(f"-----> {app.name} is gone", err=True)
+    if as_json:
+        print_json({"name": app.name, "owner": app.owner, "destroyed": True})
+    else:
+        click.echo(f"-----> {app.name} is gone", err=True)
 
 
 def _require_quiet(jobs: tuple[Job, ...]) -> None:
@@ -179,7 +184,9 @@ def _confirm(name: str, given: str | None) -> None:
     if given is None:
         raise UsageError(f"{name} was not removed", hint=f"add --confirm {name}")
     if given != name:
-        raise UsageError(f"{name} was not removed: {given[:60]!r} is not its name")
+        raise UsageError(
+            f"{name} was not removed: {given[:60]!r} is not its name", hint=f"add --confirm {name}"
+        )
 
 
 def push_url(settings: config.Settings, app: AppName) -> str:

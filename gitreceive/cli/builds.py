@@ -1,3 +1,4 @@
+import codecs
 import sys
 import time
 from collections.abc import Iterator
@@ -8,6 +9,7 @@ import click
 from gitreceive import config, wiring
 from gitreceive.access import check_push, check_read
 from gitreceive.cli.common import (
+    Group,
     actor,
     age,
     app_option,
@@ -15,6 +17,7 @@ from gitreceive.cli.common import (
     open_ledger,
     own_app,
     print_json,
+    print_json_line,
     print_table,
 )
 from gitreceive.errors import NotFoundError
@@ -24,16 +27,27 @@ if TYPE_CHECKING:
     from gitreceive.ports import Ledger, LogBook
 
 _POLL_SECONDS = 0.1
+_MOST = 2**31 - 1  # the largest number that every database takes
+
+_build_argument = click.argument("build", type=click.IntRange(1, _MOST), required=False, metavar="[BUILD]")
 
 
-@click.group("builds")
+@click.group("builds", cls=Group)
 def command() -> None:
     """Builds: list, log, attach, cancel."""
 
 
 @command.command("list")
 @app_option
-@click.option("-n", "number", default=20, show_default=True, help="How many, newest first.")
+@click.option(
+    "-n",
+    "number",
+    type=click.IntRange(1, _MOST),
+    default=20,
+    show_default=True,
+    metavar="N",
+    help="How many, newest first.",
+)
 @as_json
 def list_(app: str | None, number: int, as_json: bool) -> None:
     r"""The app's builds and what became of them.
@@ -66,52 +80,62 @@ def list_(app: str | None, number: int, as_json: bool) -> None:
 
 
 @command.command("log")
-@click.argument("build", type=int, required=False)
+@_build_argument
 @app_option
-def log(build: int | None, app: str | None) -> None:
+@as_json
+def log(build: int | None, app: str | None, as_json: bool) -> None:
     r"""The log of a build, as far as it has come; without a number, of the app's newest.
 
     \b
-    Example:
+    Examples:
       gitreceive builds log 12
+      gitreceive builds log --app shop --json
     """
     with open_ledger() as ledger:
         job = _job(ledger, build, app)
-        logbook = wiring.logbook(config.load())
-        for chunk in _chunks(logbook, job.id, 0):
+        chunks = _chunks(wiring.logbook(config.load()), job.id, 0)
+        if as_json:
+            print_json({**_facts(job), "log": b"".join(chunks).decode("utf-8", "replace")})
+            return
+        for chunk in chunks:
             _write(chunk)
 
 
 @command.command("attach")
-@click.argument("build", type=int, required=False)
+@_build_argument
 @app_option
-@click.option("--offset", default=0, help="Go on from this byte of the log.  [default: 0, all of it]")
-def attach(build: int | None, app: str | None, offset: int) -> None:
+@click.option(
+    "--offset",
+    type=click.IntRange(0, 2**62),
+    default=0,
+    metavar="BYTE",
+    help="Go on from this byte of the log.  [default: 0, all of it]",
+)
+@as_json
+def attach(build: int | None, app: str | None, offset: int, as_json: bool) -> None:
     r"""Follow a build's log to its end. Ctrl-C leaves the build alone. Exit 0: live; 1: it failed or was canceled.
+
+    With --json, one object a line: the log's next text, and the offset to go on from; the last one is the build.
 
     \b
     Examples:
       gitreceive builds attach 12
-      gitreceive builds attach --app shop
+      gitreceive builds attach --app shop --offset 4096
     """
     with open_ledger() as ledger:
         job = _job(ledger, build, app)
-        logbook = wiring.logbook(config.load())
-        while True:
-            ended = ledger.job(job.id).state.ended
-            for chunk in _chunks(logbook, job.id, offset):
-                _write(chunk)
-                offset += len(chunk)
-            if ended:
-                break
-            time.sleep(_POLL_SECONDS)
+        show = _Lines(offset).show if as_json else _write
+        for chunk in _followed(ledger, wiring.logbook(config.load()), job.id, offset):
+            show(chunk)
         job = ledger.job(job.id)
+    if as_json:
+        print_json_line(_facts(job))
     if job.state is not JobState.LIVE:
         sys.exit(1)
 
 
 @command.command("cancel")
-@click.argument("build", type=int, required=False)
+@_build_argument
 @app_option
 @as_json
 def cancel(build: int | None, app: str | None, as_json: bool) -> None:
@@ -143,6 +167,33 @@ def _job(ledger: "Ledger", build: int | None, app: str | None) -> Job:
     if not jobs:
         raise NotFoundError(f"{own.name} has no builds yet", hint="git push")
     return jobs[0]
+
+
+def _followed(ledger: "Ledger", logbook: "LogBook", job: JobId, offset: int) -> Iterator[bytes]:
+    """The log from ``offset`` as it grows, until the build has ended: it is complete by then."""
+    while True:
+        ended = ledger.job(job).state.ended
+        for chunk in _chunks(logbook, job, offset):
+            yield chunk
+            offset += len(chunk)
+        if ended:
+            return
+        time.sleep(_POLL_SECONDS)
+
+
+class _Lines:
+    """Pieces of the log as JSON lines. A character that is cut in two waits for its rest."""
+
+    def __init__(self, offset: int) -> None:
+        self._offset = offset
+        self._held = b""
+
+    def show(self, chunk: bytes) -> None:
+        pending = self._held + chunk
+        text, used = codecs.utf_8_decode(pending, "replace", False)
+        self._held = pending[used:]
+        self._offset += used
+        print_json_line({"text": text, "offset": self._offset})
 
 
 def _chunks(logbook: "LogBook", job: JobId, offset: int) -> Iterator[bytes]:

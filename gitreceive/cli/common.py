@@ -1,5 +1,6 @@
 """What commands share: who acts, the ledger and the platform, tables and JSON."""
 
+import difflib
 import json
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import contextmanager
@@ -11,7 +12,7 @@ import click
 from gitreceive import config
 from gitreceive.access import LOCAL_ADMINISTRATOR, check_read
 from gitreceive.cli import remote
-from gitreceive.errors import UsageError
+from gitreceive.errors import NotFoundError, UsageError
 from gitreceive.model import App, User, UserName
 
 if TYPE_CHECKING:
@@ -24,6 +25,23 @@ _Command = TypeVar("_Command", bound=Callable[..., Any])
 as_json = click.option("--json", "as_json", is_flag=True, help="Print JSON for programs.")
 
 
+class Group(click.Group):
+    """A group whose unknown commands are answered with the nearest that there is."""
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        if args and self.get_command(ctx, args[0]) is None:
+            raise UsageError(
+                f"{args[0][:60]!r} is not a command of {ctx.command_path}", hint=self.suggest(ctx, args[0])
+            )
+        return super().resolve_command(ctx, args)
+
+    def suggest(self, ctx: click.Context, word: str) -> str:
+        near = difflib.get_close_matches(word, self.list_commands(ctx), n=1)
+        return f"did you mean {ctx.command_path} {near[0]}?" if near else f"see: {ctx.command_path} --help"
+
+
 def app_option(command: _Command) -> _Command:
     return click.option(
         "-a", "--app", "app", metavar="NAME", help="The app; else that of the git remote 'deploy'."
@@ -31,10 +49,20 @@ def app_option(command: _Command) -> _Command:
 
 
 @contextmanager
-def open_ledger() -> "Iterator[Ledger]":
+def open_ledger(*, make: bool = False) -> "Iterator[Ledger]":
+    """The server's ledger; ``make`` for commands that set a server up, and so may come before there is any.
+
+    Raises NotFoundError where there is no server's data here.
+    """
     from gitreceive import wiring
 
-    ledger = wiring.ledger(config.load())
+    settings = config.load()
+    if not make and not remote.has_ledger(settings):
+        raise NotFoundError(
+            f"there is no server here: {settings.data_dir} has no ledger, and no git remote is called 'deploy'",
+            hint="run it in a clone that has the remote, or as ssh -p 2222 git@HOST COMMAND",
+        )
+    ledger = wiring.ledger(settings)
     try:
         yield ledger
     finally:
@@ -77,6 +105,10 @@ def print_json(value: object) -> None:
     click.echo(json.dumps(value, indent=2, default=_plain))
 
 
+def print_json_line(value: object) -> None:
+    click.echo(json.dumps(value, default=_plain))
+
+
 def print_table(columns: Sequence[str], rows: Iterable[Sequence[object]], empty: str) -> None:
     """Aligned columns on stdout; ``empty`` on stderr where there are no rows."""
     body = [[str(cell) for cell in row] for row in rows]
@@ -109,6 +141,7 @@ def byte_count(size: float) -> str:
     return f"{size:.1f} GB"
 
 
+_MOST_DIGITS = 6
 _UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
 
 
@@ -117,7 +150,7 @@ def seconds(text: str | None) -> float | None:
     if text is None:
         return None
     number, unit = (text[:-1], text[-1]) if text[-1:] in _UNITS else (text, "s")
-    if not number.isascii() or not number.isdigit():
+    if not number.isascii() or not number.isdigit() or len(number) > _MOST_DIGITS:
         raise UsageError(f"{text!r} is not a length of time", hint="write 90s, 5m, 2h or 1d")
     return float(int(number) * _UNITS[unit])
 

@@ -4,7 +4,8 @@ from collections.abc import Iterator
 import click
 
 from gitreceive import config, wiring
-from gitreceive.cli.common import as_json, print_json
+from gitreceive.access import check_admin
+from gitreceive.cli.common import actor, as_json, open_ledger, print_json
 from gitreceive.errors import GitreceiveError
 from gitreceive.model import Check
 
@@ -14,10 +15,16 @@ from gitreceive.model import Check
 def command(as_json: bool) -> None:
     r"""Look at git, Docker, the registry, the target, the stack and the disk; each failure comes with its fix.
 
+    Exit 0: all is well; 1: something is not. Over SSH it answers administrators.
+
     \b
-    Example:
+    Examples:
       gitreceive doctor
+      gitreceive doctor --json | jq '.[] | select(.ok | not)'
     """
+    if config.acting_user() is not None:
+        with open_ledger() as ledger:
+            check_admin(actor(ledger), "ask how the server is")
     checks = []
     for check in _checks(config.load()):
         checks.append(check)

@@ -3,15 +3,16 @@ from pathlib import Path
 
 import click
 
+from gitreceive import config
 from gitreceive.access import check_admin
-from gitreceive.cli.common import actor, age, as_json, open_ledger, print_json, print_table
+from gitreceive.cli.common import Group, actor, age, as_json, open_ledger, print_json, print_table
 from gitreceive.errors import UsageError
 from gitreceive.model import PublicKey, User, UserName
 
 _KEY_LIMIT = 16384
 
 
-@click.group("keys")
+@click.group("keys", cls=Group)
 def command() -> None:
     """SSH keys: add, list, remove."""
 
@@ -29,14 +30,14 @@ def add(user: str | None, file: Path | None, admin: bool, as_json: bool) -> None
       gitreceive keys add alice --admin < ~/.ssh/id_ed25519.pub
       ssh -p 2222 git@HOST keys add < laptop.pub
     """
-    with open_ledger() as ledger:
+    with open_ledger(make=True) as ledger:
         who = actor(ledger)
-        name = UserName.parse(user or who.name)
+        name = _user(user, who)
         if name != who.name:
             check_admin(who, "add keys for others")
         if admin:
             check_admin(who, "make administrators")
-        algorithm, blob, comment, fingerprint = parse_public_key(_read(file, who))
+        algorithm, blob, comment, fingerprint = parse_public_key(_read(file))
         key = ledger.add_key(name, algorithm, blob, comment, fingerprint, admin=admin)
     if as_json:
         print_json(_facts(key))
@@ -72,7 +73,8 @@ def list_(user: str | None, as_json: bool) -> None:
 
 @command.command("remove")
 @click.argument("fingerprint")
-def remove(fingerprint: str) -> None:
+@as_json
+def remove(fingerprint: str, as_json: bool) -> None:
     r"""Remove the key with this fingerprint. It opens nothing from now on.
 
     \b
@@ -85,22 +87,29 @@ def remove(fingerprint: str) -> None:
         if fingerprint not in mine:
             raise UsageError(f"no key of yours is {fingerprint[:80]}", hint="see: gitreceive keys list")
         key = ledger.remove_key(fingerprint)
-    click.echo(f"-----> {key.user} can no longer use {key.fingerprint}", err=True)
+    if as_json:
+        print_json(_facts(key))
+    else:
+        click.echo(f"-----> {key.user} can no longer use {key.fingerprint}", err=True)
 
 
 def parse_public_key(text: str) -> tuple[str, str, str, str]:
     """One line as in ``id_ed25519.pub``: algorithm, base64 blob, comment, SHA256 fingerprint. Raises UsageError."""
     import asyncssh
 
-    lines = [line for line in text.splitlines() if line.strip() and not line.startswith("#")]
-    if len(lines) != 1:
-        raise UsageError(
-            f"one public key is expected, not {len(lines)} lines", hint="give the file that ends in .pub"
-        )
-    if "PRIVATE KEY" in lines[0]:
+    if "PRIVATE KEY" in text:
         raise UsageError(
             "that is a private key", hint="give the file that ends in .pub, and keep the other to yourself"
         )
+    lines = [line.strip() for line in text.splitlines() if line.strip() and not line.startswith("#")]
+    if len(lines) != 1:
+        seen = f"{len(lines)} lines" if lines else "nothing"
+        raise UsageError(
+            f"one public key is expected on one line, but {seen} came",
+            hint="give the file that ends in .pub: keys add USER < ~/.ssh/id_ed25519.pub",
+        )
+    if lines[0].startswith("ssh-dss "):
+        raise UsageError("DSA keys are not safe", hint="make a new key: ssh-keygen -t ed25519")
     try:
         key = asyncssh.import_public_key(lines[0])
         algorithm, blob, *comment = key.export_public_key("openssh").decode().split(None, 2)
@@ -108,19 +117,33 @@ def parse_public_key(text: str) -> tuple[str, str, str, str]:
         raise UsageError(
             f"that is no SSH public key: {error}", hint="give the file that ends in .pub"
         ) from error
-    if algorithm == "ssh-dss":
-        raise UsageError("DSA keys are not safe", hint="make a new key: ssh-keygen -t ed25519")
     return algorithm, blob, " ".join(comment).strip()[:100], key.get_fingerprint("sha256")
 
 
-def _read(file: Path | None, who: User) -> str:
+def _read(file: Path | None) -> str:
     if file is None:
-        return sys.stdin.read(_KEY_LIMIT)
-    check_admin(who, "read files of the server")
+        if sys.stdin.isatty():
+            click.echo("       Paste the public key, then press Enter and Ctrl-D", err=True)
+        return sys.stdin.buffer.read(_KEY_LIMIT).decode("utf-8", "replace")
+    if config.acting_user() is not None:
+        raise UsageError(
+            f"{file} would be a file of the server", hint="give the key on standard input: < key.pub"
+        )
     try:
-        return file.read_text(encoding="utf-8")[:_KEY_LIMIT]
-    except (OSError, UnicodeDecodeError) as error:
-        raise UsageError(f"{file} cannot be read: {error}") from error
+        with file.open("rb") as key:
+            return key.read(_KEY_LIMIT).decode("utf-8", "replace")
+    except OSError as error:
+        raise UsageError(
+            f"{file} cannot be read: {error.strerror}", hint="name the file that ends in .pub"
+        ) from error
+
+
+def _user(given: str | None, who: User) -> UserName:
+    if given is not None and ("/" in given or given.endswith(".pub")):
+        raise UsageError(
+            f"{given[:60]!r} is not a user name", hint=f"the user comes first: keys add USER {given[:60]}"
+        )
+    return UserName.parse(given or who.name)
 
 
 def _own(who: User, keys: tuple[PublicKey, ...]) -> set[str]:

@@ -1,8 +1,6 @@
-import json
-
 import click
 
-from gitreceive.cli.common import app_option, as_json, open_target, own_app, seconds
+from gitreceive.cli.common import app_option, as_json, open_target, own_app, print_json_line, seconds
 from gitreceive.model import LogQuery, ProcessType
 
 
@@ -10,7 +8,13 @@ from gitreceive.model import LogQuery, ProcessType
 @app_option
 @click.option("-f", "--follow", is_flag=True, help="Go on with what comes, over restarts and releases.")
 @click.option(
-    "-n", "number", type=click.IntRange(0), default=100, show_default=True, help="The last so many lines."
+    "-n",
+    "number",
+    type=click.IntRange(0, 10**9),
+    default=100,
+    show_default=True,
+    metavar="N",
+    help="The last so many lines.",
 )
 @click.option("--ps", "process", metavar="TYPE", help="Only this process type, such as web.")
 @click.option("--since", metavar="TIME", help="Only what is younger: 90s, 5m, 2h, 1d.")
@@ -31,7 +35,7 @@ def command(
         for line in target.logs(own_app(ledger, app).name, query):
             if as_json:
                 facts = {"time": line.time.isoformat(), "process": line.process, "instance": line.instance}
-                click.echo(json.dumps({**facts, "text": line.text}))
+                print_json_line({**facts, "text": line.text})
             else:
                 click.echo(
                     f"{line.time:%Y-%m-%dT%H:%M:%S.%f}"[:-3]

@@ -1,18 +1,24 @@
-"""The thin client: in a clone whose remote ``deploy`` is a gitreceive server, commands go there over SSH."""
+"""The thin client: in a clone whose git remote ``deploy`` is a gitreceive server, commands go there over SSH."""
 
 import os
+import re
 import shlex
 import sys
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import urlsplit
 
 from gitreceive import config
-from gitreceive.errors import NotFoundError, UsageError
+from gitreceive.errors import NotFoundError, UnavailableError, UsageError
 from gitreceive.model import AppName
 
-LOCAL_ONLY = frozenset({"server", "stack", "plan", "doctor"})
+LOCAL_ONLY = frozenset({"server", "stack", "plan"})  # refused over SSH
+_ASKED_HERE = LOCAL_ONLY | {"doctor", "version"}
 _REMOTES = ("deploy", "gitreceive")
+# neither may look like an option to ssh, or hold what ssh or a shell reads as more than a name
+_USER = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,63}", re.ASCII)
+_HOST = re.compile(r"[A-Za-z0-9:][A-Za-z0-9.:_-]{0,253}", re.ASCII)
 
 
 @dataclass(frozen=True)
@@ -30,52 +36,54 @@ class Remote:
 
 
 def ask_if_remote(arguments: list[str]) -> None:
-    """Where there is no server's data folder here but a remote, become ``ssh … COMMAND`` and do not come back."""
-    asks_here = not arguments or arguments[0] in LOCAL_ONLY | {"version"} or arguments[0].startswith("-")
-    if asks_here or {"-h", "--help"} & set(arguments) or (config.load().data_dir / "ledger.db").exists():
+    """Where there is no server's data here but a remote, become ``ssh … COMMAND`` and do not come back.
+
+    Raises UsageError for a remote that is no server's, UnavailableError where ssh cannot be run.
+    """
+    if arguments[0] in _ASKED_HERE or arguments[0].startswith("-") or {"-h", "--help"} & set(arguments):
+        return
+    if has_ledger(config.load()):
         return
     remote = find()
-    if remote is None:
-        return
-    if not _names_app(arguments):
-        arguments = _with_app(arguments, remote.app)
-    sys.stdout.flush()
-    command = [*remote.ssh, shlex.join(arguments)]
-    os.execvp(command[0], command)  # noqa: S606 - a list of words, no shell on this side
+    if remote is not None:
+        _become([*remote.ssh, shlex.join(_with_app(arguments, remote.app))])
+
+
+def has_ledger(settings: config.Settings) -> bool:
+    """Whether this is a server's own host."""
+    return bool(settings.database) or (settings.data_dir / "ledger.db").exists()
 
 
 def find(folder: Path | None = None) -> Remote | None:
-    """The remote of the git repository around ``folder``; None where there is no repository or no such remote."""
-    from dulwich.errors import NotGitRepository
-    from dulwich.repo import Repo
+    """The remote of the git repository around ``folder``; None where there is no repository or no such remote.
 
-    try:
-        with Repo.discover(str(folder or Path.cwd())) as repository:
-            settings = repository.get_config()
-            for name in _REMOTES:
-                try:
-                    url = settings.get((b"remote", name.encode()), b"url")
-                except KeyError:
-                    continue
-                return parse(url.decode())
-    except NotGitRepository:
-        return None
+    Raises UsageError where there is one, but to something else.
+    """
+    refused: UsageError | None = None
+    for url in _urls(folder or Path.cwd()):
+        try:
+            return parse(url)
+        except UsageError as error:
+            refused = refused or error
+    if refused is not None:
+        raise refused
     return None
 
 
 def parse(url: str) -> Remote:
-    """``ssh://[USER@]HOST[:PORT]/APP`` or ``USER@HOST:APP``. Raises UsageError."""
+    """``ssh://[USER@]HOST[:PORT]/APP`` or ``[USER@]HOST:APP``. Raises UsageError."""
+    full = url
     if "://" not in url and ":" in url:
         place, _, path = url.partition(":")
-        url = f"ssh://{place}/{path.lstrip('/')}"
-    parts = urlsplit(url)
-    host = parts.hostname or ""
-    if parts.scheme != "ssh" or not host or host.startswith("-"):
-        raise UsageError(
-            f"the git remote {url!r} is no gitreceive server", hint="use ssh://git@HOST:2222/APP"
-        )
-    app = AppName.parse(parts.path.strip("/").removesuffix(".git"))
-    return Remote(parts.username or "git", host, parts.port or 22, app)
+        full = f"ssh://{place}/{path.lstrip('/')}"
+    try:
+        parts = urlsplit(full)
+        user, host, port = parts.username or "git", parts.hostname or "", parts.port or 22
+    except ValueError as error:  # a port or an IPv6 address that is none
+        raise _no_server(url) from error
+    if parts.scheme != "ssh" or not _USER.fullmatch(user) or not _HOST.fullmatch(host):
+        raise _no_server(url)
+    return Remote(user, host, port, AppName.parse(parts.path.strip("/").removesuffix(".git")))
 
 
 def app_name(given: str | None) -> AppName:
@@ -90,16 +98,63 @@ def app_name(given: str | None) -> AppName:
     return remote.app
 
 
-_TAKES_APP = frozenset({"ps", "logs", "open", "builds"})
+def _become(command: list[str]) -> None:
+    sys.stdout.flush()
+    try:
+        os.execvp(command[0], command)  # noqa: S606 - a list of words, no shell on this side
+    except OSError as error:
+        raise UnavailableError(
+            f"ssh cannot be run: {error.strerror}", hint="install the OpenSSH client (openssh-client)"
+        ) from error
 
 
-def _names_app(arguments: list[str]) -> bool:
-    return arguments[0] not in _TAKES_APP or any(
-        word in {"-a", "--app"} or word.startswith(("--app=", "-a")) for word in arguments
+def _urls(folder: Path) -> Iterator[str]:
+    from dulwich.errors import NotGitRepository
+    from dulwich.repo import Repo
+
+    try:
+        with Repo.discover(str(folder)) as repository:
+            settings = repository.get_config()
+            for name in _REMOTES:
+                try:
+                    yield settings.get((b"remote", name.encode()), b"url").decode("utf-8", "replace")
+                except KeyError:
+                    continue
+    except NotGitRepository:
+        return
+
+
+def _no_server(url: str) -> UsageError:
+    return UsageError(
+        f"the git remote {url[:120]!r} is no gitreceive server", hint="use ssh://git@HOST:2222/APP"
     )
 
 
+# commands that take --app, and how many words they are
+_TAKES_APP: dict[tuple[str, ...], int] = {
+    ("ps",): 1,
+    ("logs",): 1,
+    ("open",): 1,
+    ("apps", "info"): 2,
+    ("builds", "list"): 2,
+    ("builds", "log"): 2,
+    ("builds", "attach"): 2,
+    ("builds", "cancel"): 2,
+}
+
+
 def _with_app(arguments: list[str], app: AppName) -> list[str]:
-    if arguments[0] == "builds" and len(arguments) > 1:
-        return [*arguments[:2], "--app", app, *arguments[2:]]
-    return [arguments[0], "--app", app, *arguments[1:]]
+    """``--app`` behind a command that can take it, where no app is named."""
+    at = _TAKES_APP.get(tuple(arguments[:2])) or _TAKES_APP.get(tuple(arguments[:1]))
+    if at is None or _names_app(arguments[at:], positional=arguments[0] == "apps"):
+        return arguments
+    return [*arguments[:at], "--app", app, *arguments[at:]]
+
+
+def _names_app(words: list[str], *, positional: bool) -> bool:
+    return any(
+        word in {"-a", "--app"}
+        or word.startswith(("--app=", "-a"))
+        or (positional and not word.startswith("-"))
+        for word in words
+    )

@@ -3,12 +3,12 @@ import sys
 import click
 
 from gitreceive import config
-from gitreceive.cli.common import age, as_json, byte_count, open_ledger, print_json, print_table
+from gitreceive.cli.common import Group, age, as_json, byte_count, open_ledger, print_json, print_table
 from gitreceive.model import Stack
 from gitreceive.voice import Voice
 
 
-@click.group("stack")
+@click.group("stack", cls=Group)
 def command() -> None:
     """Stacks, the base images: create, list."""
 
@@ -52,7 +52,7 @@ def create(
         images=(build_image, run_image),
         log=log,
     )
-    with open_ledger() as ledger:
+    with open_ledger(make=True) as ledger:
         ledger.put_stack(stack)
     if as_json:
         print_json(_facts(stack))

@@ -7,7 +7,12 @@ from gitreceive.cli.common import as_json, print_json
 @click.command("version")
 @as_json
 def command(as_json: bool) -> None:
-    """Which gitreceive this is."""
+    r"""Which gitreceive this is.
+
+    \b
+    Example:
+      gitreceive version
+    """
     if as_json:
         print_json({"version": __version__})
     else:

@@ -7,13 +7,12 @@ import argparse
 import json
 import os
 import sys
-import tempfile
 from pathlib import Path
 
-from gitreceive.lifecycle.detect import Detection, detect
+from gitreceive.lifecycle.detect import Detection, detect_here
 from gitreceive.lifecycle.folder import FolderError, load
 from gitreceive.lifecycle.phases import Channel, serve
-from gitreceive.lifecycle.place import IN_CONTAINER, environment
+from gitreceive.lifecycle.place import IN_CONTAINER
 
 
 def main(argv: list[str]) -> int:
@@ -26,10 +25,7 @@ def main(argv: list[str]) -> int:
     options = _parser().parse_args(argv)
     try:
         folder = load(options.buildpacks)
-        with tempfile.TemporaryDirectory(prefix="platform-") as platform:
-            place = IN_CONTAINER
-            env = {**os.environ, **environment(place, os.environ, {}, {"os": "linux"}, ca=False)}
-            detection = detect(folder, folder.order, options.app, Path(platform), env)
+        detection = detect_here(folder, folder.order, options.app, os.environ, {})
     except FolderError as error:
         sys.stderr.write(f"{error}\n")
         return error.exit_code

@@ -5,11 +5,12 @@ import tempfile
 import threading
 import tomllib
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from gitreceive.lifecycle.folder import Buildpack, Folder, Group
+from gitreceive.lifecycle.place import IN_CONTAINER, environment, prepare_platform
 from gitreceive.lifecycle.plan import Candidate, Entry, Option, parse_options, resolve
 
 PASS, FAIL, ERROR = "pass", "fail", "error"
@@ -70,6 +71,19 @@ def detect(
             return Detection(chosen, entries, tuple(verdicts.values()))
         reasons.append(f"{' + '.join(member.id for member in group)}: {outcome}")
     return Detection((), (), tuple(verdicts.values()), tuple(reasons))
+
+
+def detect_here(
+    folder: Folder, order: Sequence[Group], app: Path, base: Mapping[str, str], env: Mapping[str, str]
+) -> Detection:
+    """The detect phase outside a build container, with the same environment: ``base`` gives PATH, ``env`` is the
+    operator's. Nothing is written to ``app``. Raises FolderError.
+    """
+    with tempfile.TemporaryDirectory(prefix="platform-") as name:
+        place = replace(IN_CONTAINER, platform=Path(name))
+        prepare_platform(place, env, {}, "")
+        values = environment(place, base, env, {"os": "linux"}, ca=False)
+        return detect(folder, order, app.resolve(), place.platform, values)
 
 
 def _try_group(

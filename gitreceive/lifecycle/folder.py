@@ -92,6 +92,7 @@ class Folder:
 
 def load(path: Path) -> Folder:
     """Read ``order.toml`` and the buildpacks in ``*/`` and ``*/*/``. Raises FolderError naming the file and what is wrong."""
+    path = path.resolve()  # its programs are run from the app's folder
     found: dict[str, tuple[Buildpack, ...]] = {}
     files = sorted([*path.glob("*/buildpack.toml"), *path.glob("*/*/buildpack.toml")])
     for file in files:

@@ -6,8 +6,8 @@ from contextlib import nullcontext
 
 import pytest
 
+from gitreceive.buildpacks.procfile import parse_procfile
 from gitreceive.cancellation import Cancellation
-from gitreceive.engines.dockerfile_builder import parse_procfile
 from gitreceive.engines.dockerfile_builder.arguments import build_arguments
 from gitreceive.engines.dockerfile_builder.context import spooled
 from gitreceive.engines.dockerfile_builder.transcript import Transcript

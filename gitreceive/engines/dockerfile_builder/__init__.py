@@ -1,6 +1,5 @@
 """Sources with a Dockerfile, built by Docker itself."""
 
-from gitreceive.engines.dockerfile_builder.builder import DockerfileBuilder, takes
-from gitreceive.engines.dockerfile_builder.procfile import parse_procfile
+from gitreceive.engines.dockerfile_builder.builder import DockerfileBuilder
 
-__all__ = ["DockerfileBuilder", "parse_procfile", "takes"]
+__all__ = ["DockerfileBuilder"]

@@ -10,24 +10,20 @@ from collections.abc import Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
 from typing import Any
 
+from gitreceive.buildpacks.dockerfile import takes
+from gitreceive.buildpacks.procfile import parse_procfile
 from gitreceive.cancellation import Cancellation
 from gitreceive.config import Settings
 from gitreceive.engines.dockerfile_builder.arguments import build_arguments
-from gitreceive.engines.dockerfile_builder.context import DOCKERFILE, Context, spooled
+from gitreceive.engines.dockerfile_builder.context import Context, spooled
 from gitreceive.engines.dockerfile_builder.engine import BuildEngine, BuildOutput
-from gitreceive.engines.dockerfile_builder.procfile import parse_procfile
 from gitreceive.engines.dockerfile_builder.transcript import Transcript
 from gitreceive.errors import BuildError, BuildLimitError, DetectError, GitreceiveError
-from gitreceive.model import WEB_PROCESS, AppName, Build, Check, ProcessType, SourceEntry
+from gitreceive.model import WEB_PROCESS, AppName, Build, Check, ProcessType
 from gitreceive.ports import BuildRequest, Log
 
 _FREE_BYTES = 2 << 30
 _CONFIG = ("Env", "Entrypoint", "Cmd", "WorkingDir", "User", "Labels", "ExposedPorts", "StopSignal")
-
-
-def takes(root: Iterable[SourceEntry]) -> bool:
-    """Whether the source is one for this builder."""
-    return any(entry.name == DOCKERFILE and entry.kind in {"file", "executable"} for entry in root)
 
 
 class DockerfileBuilder:

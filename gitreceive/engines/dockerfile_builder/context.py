@@ -9,10 +9,9 @@ from typing import IO, Any, BinaryIO
 
 from docker.utils.build import PatternMatcher
 
+from gitreceive.buildpacks.dockerfile import DOCKERFILE
 from gitreceive.cancellation import Cancellation
 from gitreceive.errors import BuildError
-
-DOCKERFILE = "Dockerfile"
 
 _PROCFILE = "Procfile"
 _DOCKERIGNORE = ".dockerignore"

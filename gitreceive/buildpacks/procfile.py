@@ -1,4 +1,4 @@
-"""The Procfile of a source with a Dockerfile. Pure."""
+"""The Procfile of a source that no buildpack reads: one with a Dockerfile, or one that is only looked at. Pure."""
 
 import re
 

@@ -1,0 +1,87 @@
+import io
+import json
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from gitreceive import cli as command_line
+from gitreceive import config
+from gitreceive.engines.file_logbook import FileLogBook
+from gitreceive.engines.sql_ledger import SqlLedger, open_ledger
+
+
+@dataclass(frozen=True)
+class Said:
+    """What a command printed, and how it ended."""
+
+    code: int
+    out: str
+    err: str
+
+    def ok(self) -> "Said":
+        assert self.code == 0, self.out + self.err
+        return self
+
+    def failed(self, code: int, *texts: str) -> "Said":
+        """It ended with this code and printed nothing but these texts, among others, on stderr."""
+        assert (self.code, self.out) == (code, ""), self.out + self.err
+        for text in texts:
+            assert text in self.err, self.err
+        return self
+
+    def json(self) -> Any:
+        return json.loads(self.out)
+
+
+class Cli:
+    """The command line in this process, on a data folder of its own."""
+
+    def __init__(
+        self, folder: Path, monkeypatch: pytest.MonkeyPatch, capture: pytest.CaptureFixture[bytes]
+    ) -> None:
+        self.folder = folder
+        self._monkeypatch = monkeypatch
+        self._capture = capture
+
+    def __call__(self, *words: str, stdin: str = "", acting: str | None = None) -> Said:
+        """``acting``: as the SSH door runs it for this user; else on the server's own host."""
+        with self._monkeypatch.context() as patch:
+            patch.setattr(sys, "argv", ["gitreceive", *words])
+            patch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(stdin.encode())))
+            if acting is not None:
+                patch.setenv("GITRECEIVE_ACTING_USER", acting)
+            with pytest.raises(SystemExit) as ended:
+                command_line.main()
+        said = self._capture.readouterr()
+        assert isinstance(ended.value.code, int)
+        return Said(ended.value.code, said.out.decode(), said.err.decode())
+
+
+@pytest.fixture
+def cli(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsysbinary: pytest.CaptureFixture[bytes]) -> Cli:
+    for name in config.process_environment():
+        if name.startswith("GITRECEIVE_"):
+            monkeypatch.delenv(name)
+    monkeypatch.setenv("GITRECEIVE_DATA_DIR", str(tmp_path / "server"))
+    monkeypatch.setenv("DOCKER_HOST", "unix:///there/is/no/docker.sock")
+    (tmp_path / "elsewhere").mkdir()
+    monkeypatch.chdir(tmp_path / "elsewhere")
+    return Cli(tmp_path / "server", monkeypatch, capsysbinary)
+
+
+@pytest.fixture
+def ledger(cli: Cli) -> Iterator[SqlLedger]:
+    """The ledger of the data folder, as the server would have it open."""
+    ledger = open_ledger(config.load())
+    yield ledger
+    ledger.close()
+
+
+@pytest.fixture
+def logbook(cli: Cli) -> FileLogBook:
+    settings = config.load()
+    return FileLogBook(settings.data_dir / "logs", settings.log_limit)

@@ -1,0 +1,114 @@
+"""In a clone, a command becomes ssh: a program called ssh on the PATH shows with which words."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+_SSH = f"#!{sys.executable}\nimport json, sys\nprint(json.dumps([sys.argv[1:], sys.stdin.read()]))\nsys.exit(5)\n"
+
+
+class Laptop:
+    def __init__(self, folder: Path) -> None:
+        self.home = folder
+        self.clone = folder / "clone"
+        self.clone.mkdir()
+        (folder / "bin").mkdir()
+        self.ssh = folder / "bin" / "ssh"
+        self.ssh.write_text(_SSH)
+        self.ssh.chmod(0o755)
+
+    def remote(self, name: str, url: str) -> None:
+        (self.clone / ".git" / "refs").mkdir(parents=True, exist_ok=True)
+        (self.clone / ".git" / "objects").mkdir(exist_ok=True)
+        (self.clone / ".git" / "HEAD").write_text("ref: refs/heads/main\n")
+        (self.clone / ".git" / "config").write_text(f'[remote "{name}"]\n\turl = {url}\n')
+
+    def run(self, *words: str, stdin: str = "") -> subprocess.CompletedProcess[str]:
+        env = {"PATH": str(self.ssh.parent), "HOME": str(self.home), "PYTHONPATH": os.pathsep.join(sys.path)}
+        command = [sys.executable, "-m", "gitreceive", *words]
+        return subprocess.run(
+            command, cwd=self.clone, env=env, input=stdin, capture_output=True, text=True, check=False
+        )
+
+
+@pytest.fixture
+def laptop(tmp_path: Path) -> Laptop:
+    laptop = Laptop(tmp_path)
+    laptop.remote("deploy", "ssh://git@paas.example.com:2222/shop")
+    return laptop
+
+
+_TO = ["-p", "2222", "--", "git@paas.example.com"]
+
+
+@pytest.mark.parametrize(
+    ("typed", "asked"),
+    [
+        (["ps"], "ps --app shop"),
+        (["ps", "--json"], "ps --app shop --json"),
+        (["ps", "--app", "blog"], "ps --app blog"),
+        (["logs", "-f", "-n", "5"], "logs --app shop -f -n 5"),
+        (["builds", "log"], "builds log --app shop"),
+        (["builds"], "builds"),
+        (["apps", "info"], "apps info --app shop"),
+        (["apps", "info", "blog"], "apps info blog"),
+        (["apps", "list"], "apps list"),
+        (["apps", "create", "a b; $(id) 'c'"], """apps create 'a b; $(id) '"'"'c'"'"''"""),
+    ],
+)
+def test_a_command_goes_to_the_server_of_the_remote(typed: list[str], asked: str, laptop: Laptop) -> None:
+    done = laptop.run(*typed)
+    assert json.loads(done.stdout)[0] == [*_TO, asked], done.stderr
+    assert done.returncode == 5
+
+
+def test_standard_input_goes_along(laptop: Laptop) -> None:
+    done = laptop.run("keys", "add", stdin="ssh-ed25519 AAAA\n")
+    assert json.loads(done.stdout) == [[*_TO, "keys add"], "ssh-ed25519 AAAA\n"]
+
+
+@pytest.mark.parametrize("typed", [["version"], ["--version"], ["help", "ps"], ["ps", "--help"], ["plan"]])
+def test_what_needs_no_server_asks_none(typed: list[str], laptop: Laptop) -> None:
+    (laptop.clone / "index.html").write_text("<p>Hello")
+    done = laptop.run(*typed)
+    assert "git@paas" not in done.stdout
+    assert done.returncode == 0, done.stderr
+
+
+def test_the_servers_own_host_asks_itself_also_in_a_clone(laptop: Laptop) -> None:
+    data = laptop.home / ".local" / "share" / "gitreceive"
+    data.mkdir(parents=True)
+    (data / "ledger.db").touch()
+    done = laptop.run("apps", "list")
+    assert (done.returncode, done.stdout) == (0, ""), done.stderr
+    assert "no apps yet" in done.stderr
+
+
+def test_without_ssh_it_is_said_what_to_install(laptop: Laptop) -> None:
+    laptop.ssh.unlink()
+    done = laptop.run("ps")
+    assert done.returncode == 7
+    assert "ssh cannot be run" in done.stderr
+    assert "openssh-client" in done.stderr
+
+
+def test_a_hostile_remote_starts_nothing(laptop: Laptop) -> None:
+    laptop.remote("deploy", "ssh://-oProxyCommand=touch/shop")
+    done = laptop.run("ps")
+    assert (done.returncode, done.stdout) == (2, "")
+    assert "is no gitreceive server" in done.stderr
+
+
+def test_a_reader_that_has_seen_enough_is_not_complained_to(laptop: Laptop) -> None:
+    reading, writing = os.pipe()
+    os.close(reading)
+    env = {"HOME": str(laptop.home), "PYTHONPATH": os.pathsep.join(sys.path)}
+    done = subprocess.run(
+        [sys.executable, "-m", "gitreceive", "--help"], env=env, stdout=writing, stderr=-1, check=False
+    )
+    os.close(writing)
+    assert (done.returncode, done.stderr) == (1, b"")
