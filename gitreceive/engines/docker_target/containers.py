@@ -117,8 +117,12 @@ def once(
 
 
 def listed(owned_by: str, rows: Iterable[Mapping[str, Any]]) -> tuple[Container, ...]:
-    """The containers of ``owned_by`` in the answer to ``GET /containers/json``, oldest release first."""
-    found = [_container(row) for row in rows if row["Labels"].get("gitreceive.data") == owned_by]
+    """The containers of ``owned_by`` in the answer to ``GET /containers/json``, oldest release first.
+
+    The same server's build containers carry its mark too, but no role.
+    """
+    ours = (row for row in rows if row["Labels"].get("gitreceive.data") == owned_by)
+    found = [_container(row) for row in ours if "gitreceive.role" in row["Labels"]]
     return tuple(sorted(found, key=lambda c: (c.place.release, c.place.process, c.place.replica)))
 
 

@@ -100,6 +100,9 @@ class Switchboard:
                 if silent:
                     _log.warning("the docker target cannot see its containers: %s", error)
                 silent = False
+            except Exception:
+                # whatever it is, the next look must come: a forwarder that no longer looks sends requests to strangers
+                _log.exception("the docker target failed to look at its containers")
             if self._stopping.wait(_REFRESH_SECONDS):
                 return
 
