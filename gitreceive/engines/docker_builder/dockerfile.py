@@ -97,7 +97,7 @@ def _run(client: Any, recipe: Recipe, log: Log, stop: "_Stop") -> str:
         raise BuildError(f"Docker refused the Dockerfile: {_message(response.content)}")
     with contextlib.closing(response):
         stop.watch(client._get_raw_response_socket(response))  # noqa: SLF001
-        return _follow(client._stream_helper(response, decode=True), log, Redactor(recipe.inputs.patterns))  # noqa: SLF001
+        return _follow(client._stream_helper(response, decode=True), log, Redactor(recipe.inputs.wanted))  # noqa: SLF001
 
 
 def _parameters(request: BuildRequest, inputs: Inputs, settings: BuildSettings) -> dict[str, Any]:
