@@ -31,7 +31,14 @@ from gitreceive.engines.docker_builder.intake import take_layer
 from gitreceive.engines.docker_builder.masked_log import MaskedLog
 from gitreceive.engines.docker_builder.result import describe_layers, make_build
 from gitreceive.engines.docker_builder.transcript import Transcript
-from gitreceive.errors import BuildError, BuildLimitError, ConfigError, GitreceiveError, UnavailableError
+from gitreceive.errors import (
+    BuildError,
+    BuildLimitError,
+    ConfigError,
+    GitreceiveError,
+    UnavailableError,
+    cause,
+)
 from gitreceive.lifecycle import frames
 from gitreceive.lifecycle.folder import Folder
 from gitreceive.model import AppName, Build, Check, Digest, Layer, Stack
@@ -351,5 +358,5 @@ def _docker_speaks() -> Iterator[None]:
         ) from error
     except (DockerException, RequestException, HTTPError) as error:
         raise UnavailableError(
-            f"Docker does not answer: {error}", hint="start it, or set DOCKER_HOST to where it is"
+            f"Docker does not answer: {cause(error)}", hint="start it, or set DOCKER_HOST to where it is"
         ) from error
