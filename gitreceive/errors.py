@@ -98,3 +98,16 @@ class RegistryError(GitreceiveError):
 
 class RolloutError(GitreceiveError):
     exit_code = 50
+
+
+def cause(error: BaseException) -> str:
+    """The system's own words at the bottom of a library's error (``Connection refused``); else what the error says itself."""
+    pending, seen = [error], set()
+    while pending:
+        one = pending.pop()
+        if isinstance(one, OSError) and one.strerror:
+            return one.strerror
+        seen.add(id(one))
+        below = (*one.args, one.__cause__, one.__context__)
+        pending += [e for e in below if isinstance(e, BaseException) and id(e) not in seen]
+    return str(error)

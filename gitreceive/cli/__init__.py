@@ -51,7 +51,8 @@ class _Tree(Group):
             return None
         if name in remote.LOCAL_ONLY and config.acting_user() is not None:
             raise ForbiddenError(
-                f"{name!r} runs on the server's own host only", hint="see --help for what runs here"
+                f"{name!r} does not run over SSH",
+                hint="plan runs where the source is, server and stack on the server's own host",
             )
         command: click.Command = importlib.import_module(_COMMANDS[name][0]).command
         return command

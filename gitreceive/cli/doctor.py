@@ -1,5 +1,5 @@
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 
 import click
 
@@ -37,12 +37,24 @@ def command(as_json: bool) -> None:
 
 
 def _checks(settings: config.Settings) -> Iterator[Check]:
-    """Every part, each on its own: one that cannot even be asked is a finding, not the end."""
+    """Every part, each on its own: one that cannot even be asked is a finding, not the end.
+
+    Several parts stand on Docker and on the ledger: what fails for the same reason is told once.
+    """
+    told: set[str] = set()
     for name, ask in wiring.checks(settings):
-        try:
-            yield from ask()
-        except GitreceiveError as error:
-            yield Check(name, ok=False, seen=error.message, fix=error.hint)
+        for check in _answers(name, ask):
+            if check.ok or check.seen not in told:
+                yield check
+            if not check.ok:
+                told.add(check.seen)
+
+
+def _answers(name: str, ask: Callable[[], Iterable[Check]]) -> Iterator[Check]:
+    try:
+        yield from ask()
+    except GitreceiveError as error:
+        yield Check(name, ok=False, seen=error.message, fix=error.hint)
 
 
 def _tell(check: Check) -> None:

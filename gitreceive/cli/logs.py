@@ -31,8 +31,10 @@ def command(
     """
     name = ProcessType.parse_name(process) if process else None
     query = LogQuery(process=name, lines=number, since_seconds=seconds(since), follow=follow)
+    silent = True
     with open_target() as (ledger, target):
         for line in target.logs(own_app(ledger, app).name, query):
+            silent = False
             if as_json:
                 facts = {"time": line.time.isoformat(), "process": line.process, "instance": line.instance}
                 print_json_line({**facts, "text": line.text})
@@ -41,3 +43,5 @@ def command(
                     f"{line.time:%Y-%m-%dT%H:%M:%S.%f}"[:-3]
                     + f"Z {line.process}[{line.instance}]: {line.text}"
                 )
+    if silent:
+        click.echo("Nothing was printed, or nothing that is looked for", err=True)

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
 from gitreceive.cancellation import Cancellation
-from gitreceive.errors import RegistryError, UnavailableError, UsageError
+from gitreceive.errors import RegistryError, UnavailableError, UsageError, cause
 from gitreceive.model import Blob, Build, Check, Digest, ImageRef
 from gitreceive.ports import Log, Registry
 
@@ -31,7 +31,7 @@ def connect() -> "APIClient":
         return docker.APIClient(**kwargs_from_env(), version="auto", timeout=_TIMEOUT)
     except DockerException as error:
         raise UnavailableError(
-            f"Docker does not answer: {error}", hint="start it, or set DOCKER_HOST"
+            f"Docker does not answer: {cause(error)}", hint="start it, or set DOCKER_HOST"
         ) from error
 
 

@@ -2,20 +2,26 @@
 
 import base64
 import json
+import re
 import urllib.parse
 from collections.abc import Iterable
 
 MASK = b"***"
 MIN_LENGTH = 8
 
+_MACHINE = re.compile(rb"(?:^|\s)(?:machine\s+\S+|default)\s")
+_NETRC = re.compile(rb"\spassword\s+(\S+)")
+_IN_URL = re.compile(rb"://[^/\s:@]*:([^/\s@]+)@")
+
 
 def patterns(values: Iterable[bytes]) -> tuple[bytes, ...]:
     """Every way of writing the values that is looked for, the longest first.
 
-    Base64 is found at each of the three alignments that a value can have within an encoded text (``user:TOKEN``).
+    Base64 is found at each of the three alignments that a value can have within an encoded text (``user:TOKEN``). Of a netrc
+    file, and of a URL, the passwords are looked for on their own too.
     """
     found: set[bytes] = set()
-    for value in values:
+    for value in (part for whole in values for part in (whole, *_passwords(whole))):
         if not value:
             continue
         found |= {value, urllib.parse.quote_from_bytes(value, safe="").encode()}
@@ -23,6 +29,11 @@ def patterns(values: Iterable[bytes]) -> tuple[bytes, ...]:
         found.add(json.dumps(value.decode(errors="replace"))[1:-1].encode())
         found |= _base64_forms(value)
     return tuple(sorted((p for p in found if len(p) >= MIN_LENGTH), key=len, reverse=True))
+
+
+def _passwords(value: bytes) -> list[bytes]:
+    of_netrc = _NETRC.findall(value) if _MACHINE.search(value) else []
+    return [part for part in (*of_netrc, *_IN_URL.findall(value)) if len(part) >= MIN_LENGTH]
 
 
 class Finder:

@@ -106,7 +106,7 @@ def test_a_length_of_time_is_parsed_strictly(since: str, cli: Cli) -> None:
     ],
 )
 def test_what_is_the_servers_own_hosts_alone_is_refused_over_ssh(words: tuple[str, ...], cli: Cli) -> None:
-    cli(*words, acting="alice").failed(5, "own host only")
+    cli(*words, acting="alice").failed(5, "does not run over SSH")
     assert not cli.folder.exists()
 
 

@@ -65,6 +65,19 @@ def test_a_finder_tells_where_it_begins_also_across_chunks(cuts: list[int], befo
     assert [at for at in found if at is not None][0] == len(before)  # noqa: RUF015
 
 
+@pytest.mark.parametrize(
+    "file",
+    [
+        b"machine index.example login ci password hunter2-hunter2",
+        b"machine a\n  login ci\n  password hunter2-hunter2\nmachine b login x password y",
+        b"https://ci:hunter2-hunter2@index.example/simple",
+    ],
+)
+def test_the_password_in_a_netrc_or_a_url_is_found_on_its_own(file: bytes) -> None:
+    assert Finder(patterns([file])).feed(b"token: hunter2-hunter2") is not None
+    assert Finder(patterns([file])).feed(b"https://index.example/simple login") is None
+
+
 def test_without_secrets_nothing_is_looked_for() -> None:
     assert patterns([b""]) == ()
     assert Finder(()).feed(b"anything") is None

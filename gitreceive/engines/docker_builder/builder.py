@@ -27,9 +27,17 @@ from gitreceive.engines.docker_builder.failures import failure
 from gitreceive.engines.docker_builder.feed import Feed
 from gitreceive.engines.docker_builder.inputs import Inputs, read_inputs
 from gitreceive.engines.docker_builder.intake import take_layer
+from gitreceive.engines.docker_builder.masked_log import MaskedLog
 from gitreceive.engines.docker_builder.result import describe_layers, make_build
 from gitreceive.engines.docker_builder.transcript import Transcript
-from gitreceive.errors import BuildError, BuildLimitError, ConfigError, GitreceiveError, UnavailableError
+from gitreceive.errors import (
+    BuildError,
+    BuildLimitError,
+    ConfigError,
+    GitreceiveError,
+    UnavailableError,
+    cause,
+)
 from gitreceive.lifecycle import frames
 from gitreceive.lifecycle.folder import Folder
 from gitreceive.model import AppName, Build, Check, Digest, Layer, Stack
@@ -119,11 +127,26 @@ class DockerBuilder:
         if request.stack is None:
             raise ConfigError("there is no stack to build on", hint="make one: gitreceive stack create")
         inputs = read_inputs(self._settings)
+        with _masked(inputs):
+            return self._build_with(
+                inputs, request, request.stack, MaskedLog(log, inputs), cancel, spool, containers
+            )
+
+    def _build_with(
+        self,
+        inputs: Inputs,
+        request: BuildRequest,
+        stack: Stack,
+        log: Log,
+        cancel: Cancellation,
+        spool: Path,
+        containers: list[BuildContainer],
+    ) -> Build:
         folder = read_folder(self._path)
         order = choose(folder, request.options.buildpack)
         mark = secrets.token_hex(8)
-        transcript = Transcript(log, mark, inputs.patterns)
-        run = _Run(request, request.stack, inputs, folder, transcript, spool, log)
+        transcript = Transcript(log, mark, inputs.wanted)
+        run = _Run(request, stack, inputs, folder, transcript, spool, log)
         message = _request_message(run, order, mark)
         with _docker_speaks():
             container = self._create(run)
@@ -143,7 +166,7 @@ class DockerBuilder:
                         hint="see the Docker engine's own log",
                     ) from error
         log.detail(describe_layers(outcome.layers, request.previous))
-        return make_build(request, request.stack, outcome.done, outcome.layers)
+        return make_build(request, stack, outcome.done, outcome.layers)
 
     def _create(self, run: "_Run") -> BuildContainer:
         client = self._connect()
@@ -296,6 +319,17 @@ def _memory(settings: BuildSettings) -> int:
 
 
 @contextmanager
+def _masked(inputs: Inputs) -> Iterator[None]:
+    """A build chooses words of its errors, a file's name for one: no secret is among them."""
+    try:
+        yield
+    except GitreceiveError as error:
+        error.message, error.hint = inputs.mask(error.message), inputs.mask(error.hint)
+        error.args = (error.message,)
+        raise
+
+
+@contextmanager
 def _docker_speaks() -> Iterator[None]:
     """Docker's and the connection's errors become UnavailableError."""
     try:
@@ -306,5 +340,5 @@ def _docker_speaks() -> Iterator[None]:
         ) from error
     except (DockerException, RequestException, HTTPError) as error:
         raise UnavailableError(
-            f"Docker does not answer: {error}", hint="start it, or set DOCKER_HOST to where it is"
+            f"Docker does not answer: {cause(error)}", hint="start it, or set DOCKER_HOST to where it is"
         ) from error

@@ -17,7 +17,17 @@ class Inputs:
     env: dict[str, str]
     secrets: dict[str, str]  # base64, by name
     ca_bundle: str
-    patterns: tuple[bytes, ...]  # how the secrets could be written in a log or a layer
+    patterns: dict[str, tuple[bytes, ...]]  # by name: how the secret could be written in a log or a layer
+
+    @property
+    def wanted(self) -> tuple[bytes, ...]:
+        """All patterns, the longest first."""
+        return tuple(sorted((p for found in self.patterns.values() for p in found), key=len, reverse=True))
+
+    def mask(self, text: str) -> str:
+        """The text with every secret struck out."""
+        redactor = secrets.Redactor(self.wanted)
+        return (redactor.feed(text.encode("utf-8", "replace")) + redactor.end()).decode("utf-8", "replace")
 
 
 def read_inputs(settings: BuildSettings) -> Inputs:
@@ -32,7 +42,7 @@ def read_inputs(settings: BuildSettings) -> Inputs:
         env=dict(settings.env),
         secrets={name: base64.b64encode(value).decode() for name, value in values.items()},
         ca_bundle=_ca_bundle(settings.ca_bundle) if settings.ca_bundle else "",
-        patterns=secrets.patterns(value.strip() for value in values.values()),
+        patterns={name: secrets.patterns([value.strip()]) for name, value in values.items()},
     )
 
 

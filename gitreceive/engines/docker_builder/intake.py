@@ -30,11 +30,12 @@ def take_layer(
     chunks: Iterator[bytes],
     path: Path,
     previous: Mapping[Digest, Blob],
-    patterns: tuple[bytes, ...],
+    patterns: Mapping[str, tuple[bytes, ...]],
 ) -> Layer:
     """Read one tar to its end into ``path``; nothing is kept where ``previous`` has the same layer.
 
-    Raises BuildError for a path outside the layer's own place, for what images do not hold, and for a secret.
+    ``patterns`` are how each secret could be written, by its name. Raises BuildError for a path outside the layer's own place,
+    for what images do not hold, and for a secret.
     """
     with open(path, "wb") as file:
         tee = _Tee(StreamFile(chunks), file, patterns)
@@ -88,11 +89,13 @@ def _check_member(title: str, member: tarfile.TarInfo, places: tuple[str, ...]) 
 class _Tee:
     """Passes the tar on to who checks it, and takes hashes, compression and secrets on the way."""
 
-    def __init__(self, source: StreamFile, file: IO[bytes], patterns: tuple[bytes, ...]) -> None:
+    def __init__(
+        self, source: StreamFile, file: IO[bytes], patterns: Mapping[str, tuple[bytes, ...]]
+    ) -> None:
         self._source = source
         self._file = file
-        self._finder = Finder(patterns)
-        self._leak: int | None = None
+        self._finders = {name: Finder(wanted) for name, wanted in patterns.items()}
+        self._leak: tuple[int, str] | None = None  # where, and which secret
         self._raw = hashlib.sha256()
         self._packed = hashlib.sha256()
         self._size = 0
@@ -103,8 +106,10 @@ class _Tee:
         if piece:
             self._raw.update(piece)
             self._store(self._deflate.compress(piece))
-            found = self._finder.feed(piece)
-            self._leak = found if self._leak is None else self._leak
+            found = [
+                (at, name) for name, finder in self._finders.items() if (at := finder.feed(piece)) is not None
+            ]
+            self._leak = self._leak or min(found, default=None)
         return piece
 
     def drain(self) -> None:
@@ -115,10 +120,11 @@ class _Tee:
         """Raise BuildError once the member that holds the secret is known; None: at the end."""
         if self._leak is None:
             return
-        if member is None or self._leak < member.offset_data + member.size:
+        at, secret = self._leak
+        if member is None or at < member.offset_data + member.size:
             where = f"/{member.name}" if member else "a file"
             raise BuildError(
-                f"a build secret is in layer {title}: {where}",
+                f"build secret {secret} is in layer {title}: {where}",
                 hint="nothing was published; let the build read /platform/secrets and write the value nowhere",
             )
 

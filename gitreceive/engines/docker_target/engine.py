@@ -14,7 +14,7 @@ from docker.utils import kwargs_from_env
 
 from gitreceive.cancellation import Cancellation
 from gitreceive.config import process_environment
-from gitreceive.errors import RolloutError, UnavailableError
+from gitreceive.errors import RolloutError, UnavailableError, cause
 from gitreceive.model import ImageRef
 
 Credentials = Callable[[], tuple[str, str] | None]
@@ -229,5 +229,6 @@ def _translated(what: str) -> Iterator[None]:
         raise RolloutError(f"cannot {what}: {error.explanation or error}", hint=hint) from error
     except (docker_errors.DockerException, *_LOST) as error:
         raise UnavailableError(
-            f"Docker does not answer: {error}", hint="start Docker, and see DOCKER_HOST and `docker version`"
+            f"Docker does not answer: {cause(error)}",
+            hint="start Docker, and see DOCKER_HOST and `docker version`",
         ) from error

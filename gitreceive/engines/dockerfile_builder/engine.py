@@ -19,7 +19,7 @@ from docker.utils import kwargs_from_env, parse_bytes
 from docker.utils.json_stream import json_stream
 
 from gitreceive.config import BuildSettings, process_environment
-from gitreceive.errors import BuildError, ConfigError, UnavailableError
+from gitreceive.errors import BuildError, ConfigError, UnavailableError, cause
 from gitreceive.model import AppName, JobId
 
 _TIMEOUT = 60
@@ -205,5 +205,6 @@ def _translated(what: str) -> Iterator[None]:
         raise BuildError(f"cannot {what}: {error.explanation or error}") from error
     except (docker_errors.DockerException, *_BROKEN) as error:
         raise UnavailableError(
-            f"Docker does not answer: {error}", hint="start Docker, and see DOCKER_HOST and `docker version`"
+            f"Docker does not answer: {cause(error)}",
+            hint="start Docker, and see DOCKER_HOST and `docker version`",
         ) from error

@@ -31,7 +31,7 @@ def _chunks(content: bytes, size: int = 700) -> Iterator[bytes]:
 
 def test_a_layer_is_hashed_compressed_and_kept_as_it_came(tmp_path: Path) -> None:
     tar = _tar(("workspace/a", b"x" * 5000), ("workspace/b", b"y"))
-    layer = take_layer("app", _chunks(tar), tmp_path / "0", {}, ())
+    layer = take_layer("app", _chunks(tar), tmp_path / "0", {}, {})
     packed = (tmp_path / "0").read_bytes()
     assert layer.diff_id == f"sha256:{hashlib.sha256(tar).hexdigest()}"
     assert layer.blob.digest == f"sha256:{hashlib.sha256(packed).hexdigest()}"
@@ -44,7 +44,7 @@ def test_a_layer_that_the_registry_has_is_not_kept(tmp_path: Path) -> None:
     tar = _tar(("workspace/a", b"x"))
     blob = Blob(Digest("sha256:" + "1" * 64), 7, "type")
     diff_id = Digest(f"sha256:{hashlib.sha256(tar).hexdigest()}")
-    layer = take_layer("app", _chunks(tar), tmp_path / "0", {diff_id: blob}, ())
+    layer = take_layer("app", _chunks(tar), tmp_path / "0", {diff_id: blob}, {})
     assert (layer.blob, layer.path) == (blob, None)
     assert not (tmp_path / "0").exists()
 
@@ -66,27 +66,27 @@ def test_a_layer_that_the_registry_has_is_not_kept(tmp_path: Path) -> None:
 )
 def test_a_layer_stays_in_its_own_place(title: str, name: str, tmp_path: Path) -> None:
     with pytest.raises(BuildError):
-        take_layer(title, _chunks(_tar((name, b"x"))), tmp_path / "0", {}, ())
+        take_layer(title, _chunks(_tar((name, b"x"))), tmp_path / "0", {}, {})
 
 
 @pytest.mark.parametrize("kind", [tarfile.LNKTYPE, tarfile.CHRTYPE, tarfile.FIFOTYPE])
 def test_a_layer_holds_files_folders_and_symbolic_links_only(kind: bytes, tmp_path: Path) -> None:
     with pytest.raises(BuildError, match="is no file, folder or symbolic link"):
-        take_layer("app", _chunks(_tar(("workspace/a", b""), kind=kind)), tmp_path / "0", {}, ())
+        take_layer("app", _chunks(_tar(("workspace/a", b""), kind=kind)), tmp_path / "0", {}, {})
 
 
 def test_a_name_that_would_delete_is_refused(tmp_path: Path) -> None:
     with pytest.raises(BuildError, match="images cannot hold the name"):
-        take_layer("app", _chunks(_tar(("workspace/.wh.a", b""))), tmp_path / "0", {}, ())
+        take_layer("app", _chunks(_tar(("workspace/.wh.a", b""))), tmp_path / "0", {}, {})
 
 
 @pytest.mark.parametrize("size", [1, 700, 10_000_000])
 def test_a_secret_is_found_and_its_file_named(size: int, tmp_path: Path) -> None:
     tar = _tar(("workspace/a", b"x" * 900), ("workspace/b", b"key=s3cr3t-value"), ("workspace/c", b"z"))
-    with pytest.raises(BuildError, match="a build secret is in layer app: /workspace/b"):
-        take_layer("app", _chunks(tar, size), tmp_path / "0", {}, patterns([b"s3cr3t-value"]))
+    with pytest.raises(BuildError, match="build secret index is in layer app: /workspace/b"):
+        take_layer("app", _chunks(tar, size), tmp_path / "0", {}, {"index": patterns([b"s3cr3t-value"])})
 
 
 def test_what_is_no_tar_is_refused(tmp_path: Path) -> None:
     with pytest.raises(BuildError, match="layer app is not a tar"):
-        take_layer("app", _chunks(b"no tar at all" * 100), tmp_path / "0", {}, ())
+        take_layer("app", _chunks(b"no tar at all" * 100), tmp_path / "0", {}, {})
