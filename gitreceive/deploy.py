@@ -60,6 +60,7 @@ def build_and_publish(deployment: Deployment, source: Source) -> Image:
         previous=_previous_layers(deployment),
         archive=platform.sources.archive(source),
         root=platform.sources.entries(source),
+        tree=lambda: platform.sources.tree(source),
     )
     with ExitStack() as kept_until_published:
         with _phase(deployment, "build"):

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
 from pathlib import Path
-from typing import NewType, Self
+from typing import NamedTuple, NewType, Self
 
 from gitreceive.errors import UsageError
 
@@ -246,6 +246,17 @@ class SourceEntry:
     name: str
     kind: str
     size: int = 0
+
+
+class TreeEntry(NamedTuple):
+    """One file, symbolic link or submodule of a source, by its whole path. A tuple, as there may be many.
+
+    Two sources whose ``.gitattributes`` are the same have the same content at a path where ``mode`` and ``object`` are the same.
+    """
+
+    path: bytes
+    mode: int  # git's: 0o100644, 0o100755, 0o120000 for a symbolic link, 0o160000 for a submodule
+    object: str
 
 
 @dataclass(frozen=True)

@@ -4,7 +4,7 @@ All methods block; all may be called from several threads at once. Engines raise
 only through the Log they are handed.
 """
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import BinaryIO, Protocol
@@ -34,6 +34,7 @@ from gitreceive.model import (
     Source,
     SourceEntry,
     Stack,
+    TreeEntry,
     User,
     UserName,
 )
@@ -106,6 +107,9 @@ class SourceStore(Protocol):
     def entries(self, source: Source, folder: str = "") -> tuple[SourceEntry, ...]:
         """What lies in a folder of the source, sorted by name; empty where there is no such folder."""
 
+    def tree(self, source: Source) -> Iterator[TreeEntry]:
+        """All of the source but its folders, in git's order. Raises SourceError."""
+
     def read(self, source: Source, path: str, limit: int = 1 << 20) -> bytes | None:
         """A file's first ``limit`` bytes; None where there is no such file."""
 
@@ -118,7 +122,9 @@ class SourceStore(Protocol):
 
 @dataclass(frozen=True)
 class BuildRequest:
-    """All that a builder is told. ``previous`` maps the diff_ids of layers that the registry is known to hold."""
+    """All that a builder is told. ``previous`` maps the diff_ids of layers that the registry is known to hold; ``tree`` may be
+    called more than once, or never.
+    """
 
     job: JobId
     source: Source
@@ -127,11 +133,12 @@ class BuildRequest:
     previous: Mapping[Digest, Blob]
     archive: AbstractContextManager[BinaryIO]
     root: tuple[SourceEntry, ...]
+    tree: Callable[[], Iterator[TreeEntry]]
 
 
 class Builder(Protocol):
     def build(self, request: BuildRequest, log: Log, cancel: Cancellation) -> AbstractContextManager[Build]:
-        """Detect and build. Leaving the context removes containers and spooled layers, whatever happened.
+        """Detect and build. Leaving the context removes containers (soon, where it went well) and spooled layers.
 
         Raises DetectError, BuildError, BuildLimitError, CanceledError, UnavailableError.
         """

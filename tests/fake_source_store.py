@@ -10,7 +10,9 @@ from hashlib import sha1
 from typing import BinaryIO, cast
 
 from gitreceive.errors import SourceError, StaleError
-from gitreceive.model import ZERO_COMMIT, AppName, Check, CommitId, JobId, Source, SourceEntry
+from gitreceive.model import ZERO_COMMIT, AppName, Check, CommitId, JobId, Source, SourceEntry, TreeEntry
+
+_MODES = {"file": 0o100644, "executable": 0o100755, "symlink": 0o120000}
 
 
 @dataclass(frozen=True)
@@ -86,6 +88,13 @@ class FakeSourceStore:
                 size = 0 if file.kind == "symlink" else len(file.content)
                 found[name] = SourceEntry(name, "directory") if slash else SourceEntry(name, file.kind, size)
         return tuple(found[name] for name in sorted(found))
+
+    def tree(self, source: Source) -> Iterator[TreeEntry]:
+        for path, file in sorted((path.encode(), file) for path, file in self._tree(source).items()):
+            identity = sha1(
+                b"blob %d\0" % len(file.content) + file.content, usedforsecurity=False
+            ).hexdigest()
+            yield TreeEntry(path, _MODES[file.kind], identity)
 
     def read(self, source: Source, path: str, limit: int = 1 << 20) -> bytes | None:
         file = self._tree(source).get(path.strip("/"))

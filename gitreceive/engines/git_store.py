@@ -17,7 +17,7 @@ from dulwich.repo import Repo
 
 from gitreceive.config import Settings, process_environment, repository_path
 from gitreceive.errors import SourceError, StaleError, UnavailableError
-from gitreceive.model import ZERO_COMMIT, AppName, Check, CommitId, JobId, Source, SourceEntry
+from gitreceive.model import ZERO_COMMIT, AppName, Check, CommitId, JobId, Source, SourceEntry, TreeEntry
 
 _QUICK = 60.0  # seconds for a call that only looks at, or moves, a ref
 _SUBMODULE = 0o160000
@@ -99,6 +99,24 @@ class GitStore:
         listed = (SourceEntry(_text(n), _kind(m), sizes.get(s.decode("ascii"), 0)) for n, m, s in found)
         return tuple(sorted(listed, key=lambda entry: entry.name))
 
+    def tree(self, source: Source) -> Iterator[TreeEntry]:
+        """By git, which is quicker at it than dulwich. ``export-subst`` puts the commit into files, so it is in every entry then."""
+        path = self._path(source.app)
+        listed = _git_at(path, "ls-tree", "-r", "-z", "--full-tree", source.commit)
+        lines = [line.split(b"\t", 1) for line in listed.split(b"\0") if line]
+        attributes = [facts for facts, name in lines if name.rpartition(b"/")[2] == b".gitattributes"]
+        suffix = f"@{source.commit}" if self._substitutes(source.app, attributes) else ""
+        for facts, name in lines:
+            mode, _, identity = facts.split(b" ")
+            yield TreeEntry(name, int(mode, 8), identity.decode("ascii") + suffix)
+
+    def _substitutes(self, app: AppName, attributes: list[bytes]) -> bool:
+        if not attributes:
+            return False
+        with self._open(app) as repo:
+            blobs = (repo.object_store[ObjectID(facts.split(b" ")[2])] for facts in attributes)
+            return any(b"export-subst" in blob.as_raw_string() for blob in blobs)
+
     def read(self, source: Source, path: str, limit: int = 1 << 20) -> bytes | None:
         """A symlink is no file. No more than ``limit`` bytes are ever held, whatever the blob's size."""
         folder, _, name = path.strip("/").rpartition("/")
@@ -161,6 +179,7 @@ def git_environment(more: Mapping[str, str] | None = None) -> dict[str, str]:
         "LC_ALL": "C",
         "HOME": "/nonexistent",
         "GIT_CONFIG_NOSYSTEM": "1",
+        "GIT_ATTR_NOSYSTEM": "1",
         "GIT_CONFIG_GLOBAL": "/dev/null",
         "GIT_TERMINAL_PROMPT": "0",
         "GIT_NO_LAZY_FETCH": "1",

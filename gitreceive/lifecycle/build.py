@@ -10,7 +10,15 @@ from typing import Any
 from gitreceive.lifecycle import toml
 from gitreceive.lifecycle.env import BUILD_PATHS, apply_layer
 from gitreceive.lifecycle.folder import Buildpack
-from gitreceive.lifecycle.layers import ContractError, LayerFolder, read_launch, read_layers, read_unmet
+from gitreceive.lifecycle.layers import (
+    ContractError,
+    LayerFolder,
+    read_inputs,
+    read_launch,
+    read_layers,
+    read_unmet,
+    store_stamp,
+)
 from gitreceive.lifecycle.place import Place
 from gitreceive.lifecycle.plan import Entry
 from gitreceive.lifecycle.talk import Talk
@@ -28,11 +36,14 @@ class BuildFailedError(Exception):
 
 @dataclass
 class Outcome:
-    """``processes`` by type: a later buildpack's replaces an earlier one's of the same type."""
+    """``processes`` by type: a later buildpack's replaces an earlier one's of the same type. ``inputs`` by buildpack id: globs, or
+    None where a buildpack does not say what its result depends on.
+    """
 
     layers: list[LayerFolder] = field(default_factory=list)
     processes: dict[str, Mapping[str, Any]] = field(default_factory=dict)
     labels: dict[str, str] = field(default_factory=dict)
+    inputs: dict[str, tuple[str, ...] | None] = field(default_factory=dict)
 
 
 def build(
@@ -46,11 +57,13 @@ def build(
         talk.step(buildpack.name)
         folder = place.layers / buildpack.folder
         folder.mkdir(parents=True, exist_ok=True)
+        stamp = store_stamp(folder)
         own = [entry for entry in open_entries if buildpack.name in entry.providers]
         _run(buildpack, own, place, {**env} if buildpack.clear_env else current)
         try:
             layers = _collect(buildpack, folder, outcome)
             unmet = read_unmet(folder)
+            outcome.inputs[buildpack.id] = read_inputs(buildpack, folder, stamp)
         except ContractError as error:
             raise BuildFailedError(buildpack, None, str(error)) from error
         open_entries = [e for e in open_entries if e not in own or e.name in unmet]

@@ -35,7 +35,7 @@ Group = tuple[Member, ...]
 
 @dataclass(frozen=True)
 class Buildpack:
-    """``detects`` are the file names that its detection looks for, for people who misspelt one."""
+    """``detects`` are globs of what its detection looks for, ``inputs`` of what its result depends on; None: it does not say."""
 
     id: str
     version: str
@@ -44,6 +44,7 @@ class Buildpack:
     order: tuple[Group, ...] = ()  # of a composite: it has no programs of its own
     clear_env: bool = False
     detects: tuple[str, ...] = ()
+    inputs: tuple[str, ...] | None = None
 
     @property
     def name(self) -> str:
@@ -125,12 +126,24 @@ def _buildpack(file: Path) -> Buildpack:
         order=_order(document, file),
         clear_env=head.get("clear-env") is True,
         detects=tuple(str(name) for name in ours.get("detects", ())),
+        inputs=_inputs(ours.get("inputs"), file),
     )
     if not buildpack.order:
         for program in ("bin/detect", "bin/build"):
             if not (file.parent / program).is_file():
                 raise FolderError(f"{file.parent} has no {program}")
     return buildpack
+
+
+def _inputs(value: Any, file: Path) -> tuple[str, ...] | None:
+    if not is_inputs(value):
+        raise FolderError(f"{file}: metadata.gitreceive.inputs must be an array of globs")
+    return None if value is None else tuple(value)
+
+
+def is_inputs(value: Any) -> bool:
+    """Whether this can be the value of ``[metadata.gitreceive] inputs``; None where there is none."""
+    return value is None or (isinstance(value, list) and all(isinstance(glob, str) for glob in value))
 
 
 def _api(text: Any, file: Path) -> tuple[int, int]:

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from gitreceive.lifecycle import toml
-from gitreceive.lifecycle.folder import Buildpack
+from gitreceive.lifecycle.folder import Buildpack, is_inputs
 
 NOT_LAYERS = ("launch", "build", "store")
 _COMMAND_IS_LIST = (0, 9)
@@ -82,6 +82,32 @@ def read_launch(buildpack: Buildpack, folder: Path) -> Launch:
     processes = tuple(_process(entry, buildpack, file) for entry in document.get("processes", ()))
     labels = {str(entry["key"]): str(entry["value"]) for entry in document.get("labels", ())}
     return Launch(processes, labels)
+
+
+def store_stamp(folder: Path) -> tuple[int, ...]:
+    """Changes with each writing of ``store.toml``."""
+    try:
+        seen = (folder / "store.toml").lstat()
+    except FileNotFoundError:
+        return ()
+    return (seen.st_ino, seen.st_size, seen.st_mtime_ns, seen.st_ctime_ns)
+
+
+def read_inputs(buildpack: Buildpack, folder: Path, stamp: tuple[int, ...]) -> tuple[str, ...] | None:
+    """Globs of what this build's result depends on: those in ``store.toml``, else the buildpack's own; None: nobody says.
+
+    ``stamp`` is the file's from before the build. A list that was there then speaks of another build, and counts as none.
+    Raises ContractError.
+    """
+    file = folder / "store.toml"
+    if not file.is_file():
+        return buildpack.inputs
+    ours = _table(_table(_read(file), "metadata", file), "gitreceive", file)
+    if "inputs" not in ours:
+        return buildpack.inputs
+    if not is_inputs(ours["inputs"]):
+        raise ContractError(f"{file.name}: metadata.gitreceive.inputs must be an array of globs")
+    return None if store_stamp(folder) == stamp else tuple(ours["inputs"])
 
 
 def read_unmet(folder: Path) -> frozenset[str]:

@@ -1,6 +1,6 @@
 """Layers as reproducible tar streams (OCI image spec, "Image Layer Filesystem Changeset").
 
-Sorted, one owner, one date, no names of people: the same content gives the same bytes on every machine.
+Sorted as git sorts trees, one owner, one date, no names of people: the same content gives the same bytes on every machine.
 """
 
 import os
@@ -8,6 +8,9 @@ import stat
 import tarfile
 from collections.abc import Iterator, Mapping
 from pathlib import Path
+from typing import IO
+
+from gitreceive.lifecycle.source import FOLDER_MODE, Entry, Readable, SourceTarError, entries
 
 MTIME = 315532801  # 1980-01-01T00:00:01Z
 
@@ -29,6 +32,16 @@ class Tar:
         yield from self._parents_of(name)
         yield from self._folder(os.fspath(folder), name)
 
+    def entry(self, name: str, entry: Entry) -> Iterator[bytes]:
+        """One entry of a source, whose folder is in already."""
+        if entry.is_folder:
+            self._header(name, tarfile.DIRTYPE, entry.mode)
+        elif entry.target:
+            self._header(name, tarfile.SYMTYPE, entry.mode, target=entry.target)
+        else:
+            yield from self._content(name, entry.mode, entry.size, entry.pieces(_PIECE))
+        yield from self._pieces()
+
     def file(self, name: str, content: bytes, mode: int = 0o644) -> Iterator[bytes]:
         yield from self._parents_of(name)
         self._header(name, tarfile.REGTYPE, mode, size=len(content))
@@ -46,32 +59,35 @@ class Tar:
         self._buffer.clear()
 
     def _folder(self, path: str, name: str) -> Iterator[bytes]:
-        self._header(f"{name}/", tarfile.DIRTYPE, stat.S_IMODE(os.lstat(path).st_mode) & 0o777)
+        self._header(name, tarfile.DIRTYPE, stat.S_IMODE(os.lstat(path).st_mode) & 0o777)
         with os.scandir(path) as listing:
-            entries = sorted(listing, key=lambda entry: entry.name)
-        for entry in entries:
+            found = sorted(listing, key=_git_order)
+        for entry in found:
             inner = f"{name}/{entry.name}"
             if entry.is_symlink():
                 self._header(inner, tarfile.SYMTYPE, 0o777, target=os.readlink(entry.path))
             elif entry.is_dir(follow_symlinks=False):
                 yield from self._folder(entry.path, inner)
             elif entry.is_file(follow_symlinks=False):
-                yield from self._content(entry.path, inner)
+                yield from self._file(entry.path, inner)
             yield from self._pieces()
 
-    def _content(self, path: str, name: str) -> Iterator[bytes]:
+    def _file(self, path: str, name: str) -> Iterator[bytes]:
         with open(path, "rb", buffering=0) as file:
             seen = os.fstat(file.fileno())
-            self._header(name, tarfile.REGTYPE, stat.S_IMODE(seen.st_mode) & 0o777, size=seen.st_size)
-            missing = seen.st_size
-            while missing:
-                piece = file.read(min(missing, _PIECE))
-                if not piece:
-                    raise OSError(f"{path} became shorter while it was read")
-                missing -= len(piece)
-                self._buffer += piece
-                yield from self._pieces()
-        self._buffer += bytes(-seen.st_size % _BLOCK)
+            mode = stat.S_IMODE(seen.st_mode) & 0o777
+            yield from self._content(name, mode, seen.st_size, _read(file, seen.st_size))
+
+    def _content(self, name: str, mode: int, size: int, pieces: Iterator[bytes]) -> Iterator[bytes]:
+        self._header(name, tarfile.REGTYPE, mode, size=size)
+        missing = size
+        for piece in pieces:
+            missing -= len(piece)
+            self._buffer += piece
+            yield from self._pieces()
+        if missing:
+            raise OSError(f"{name} became shorter while it was read")
+        self._buffer += bytes(-size % _BLOCK)
 
     def _pieces(self) -> Iterator[bytes]:
         if len(self._buffer) >= _PIECE:
@@ -84,11 +100,11 @@ class Tar:
             parent = "/".join(parts[: at + 1])
             if parent not in self._parents:
                 self._parents.add(parent)
-                self._header(f"{parent}/", tarfile.DIRTYPE, 0o755)
+                self._header(parent, tarfile.DIRTYPE, 0o755)
         yield from self._pieces()
 
     def _header(self, name: str, kind: bytes, mode: int, *, size: int = 0, target: str = "") -> None:
-        info = tarfile.TarInfo(name.removesuffix("/"))
+        info = tarfile.TarInfo(name)
         info.type, info.mode, info.size, info.linkname = kind, mode, size, target
         info.uid, info.gid = self._owner
         info.mtime = MTIME
@@ -100,6 +116,50 @@ def tree(folder: Path, name: str, owner: tuple[int, int]) -> Iterator[bytes]:
     tar = Tar(owner)
     yield from tar.tree(folder, name)
     yield from tar.end()
+
+
+def source(stream: Readable, name: str, owner: tuple[int, int]) -> Iterator[bytes]:
+    """The tar of the folder into which a source would be unpacked, byte for byte, made from the source's own tar stream.
+
+    Raises SourceTarError on what could not be unpacked, and on a stream that is not in git's order.
+    """
+    tar = Tar(owner)
+    yield from tar.entry(name, Entry(name, FOLDER_MODE))
+    order = _Order()
+    for entry in entries(stream):
+        order.follow(entry)
+        yield from tar.entry(f"{name}/{entry.name}", entry)
+    yield from tar.end()
+
+
+class _Order:
+    """Sees that entries come as ``Tar.tree`` would find them: sorted, none twice, none before its folder."""
+
+    def __init__(self) -> None:
+        self._last = b""
+        self._folders = [b""]
+
+    def follow(self, entry: Entry) -> None:
+        path = os.fsencode(entry.name) + (b"/" if entry.is_folder else b"")
+        while not path.startswith(self._folders[-1]):
+            self._folders.pop()
+        below = path[len(self._folders[-1]) :]
+        if path <= self._last or b"/" in below.rstrip(b"/"):
+            raise SourceTarError(f"{entry.name!r} does not come in git's order")
+        self._last = path
+        if entry.is_folder:
+            self._folders.append(path)
+
+
+def _git_order(entry: os.DirEntry[str]) -> bytes:
+    """Git compares names as bytes, a folder's with a slash behind it."""
+    return os.fsencode(entry.name) + (b"/" if entry.is_dir(follow_symlinks=False) else b"")
+
+
+def _read(file: IO[bytes], size: int) -> Iterator[bytes]:
+    while size and (piece := file.read(min(size, _PIECE))):
+        size -= len(piece)
+        yield piece
 
 
 def launcher(folder: Path, owner: tuple[int, int]) -> Iterator[bytes]:

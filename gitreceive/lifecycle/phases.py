@@ -65,6 +65,7 @@ def _run(
     secrets = prepare_platform(place, request["env"], request["secrets"], request["ca_bundle"])
     env = environment(place, base_env, request["env"], request["target"], ca=bool(request["ca_bundle"]))
     unpack(frames.StreamFile(frames.read_stream(channel.read)), place.app)
+    source = record.fingerprint(place.app)
     clock.lap("unpack")
     detection = _detect(request, place, env, talk)
     clock.lap("detect")
@@ -86,8 +87,18 @@ def _run(
         "processes": list(outcome.processes),
         "default": config.default,
         "labels": image_labels(detection.group, outcome),
+        "tried": [f"{v.id}@{v.version}" for v in detection.verdicts],
+        "inputs": _inputs(outcome, place, source),
         "seconds": clock.seconds,
     }
+
+
+def _inputs(outcome: Outcome, place: Place, source: str) -> dict[str, tuple[str, ...]] | None:
+    """By buildpack; None where the next build cannot be left out: one does not say, or the build wrote into the source."""
+    declared = {identity: globs for identity, globs in outcome.inputs.items() if globs is not None}
+    if len(declared) < len(outcome.inputs) or any("**" in globs for globs in declared.values()):
+        return None
+    return declared if record.fingerprint(place.app) == source else None
 
 
 def _detect(request: Mapping[str, Any], place: Place, env: Mapping[str, str], talk: Talk) -> Detection:

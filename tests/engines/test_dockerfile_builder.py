@@ -63,6 +63,7 @@ class Site:
             previous={},
             archive=nullcontext(_tar(contents)),
             root=tuple(SourceEntry(name, "file", len(text)) for name, text in sorted(contents.items())),
+            tree=lambda: iter(()),
         )
         return self.builder.build(request, self.log, self.cancel)
 

@@ -1,4 +1,4 @@
-"""Detect and build in one container start; its layers come out as they are made."""
+"""Detect and build in one container start; its layers come out as they are made. Where nothing is to be built, none starts."""
 
 import hashlib
 import secrets
@@ -21,12 +21,14 @@ from gitreceive import config
 from gitreceive.buildpacks.order import choose, read_folder
 from gitreceive.cancellation import Cancellation
 from gitreceive.config import BuildSettings
-from gitreceive.engines.docker_builder.builder_image import BuilderImages
+from gitreceive.engines.docker_builder import unchanged
+from gitreceive.engines.docker_builder.builder_image import BuilderImages, Recipe, recipe
 from gitreceive.engines.docker_builder.container import BuildContainer, Spec
 from gitreceive.engines.docker_builder.failures import failure
 from gitreceive.engines.docker_builder.feed import Feed
 from gitreceive.engines.docker_builder.inputs import Inputs, read_inputs
 from gitreceive.engines.docker_builder.intake import take_layer
+from gitreceive.engines.docker_builder.last_builds import LastBuilds
 from gitreceive.engines.docker_builder.masked_log import MaskedLog
 from gitreceive.engines.docker_builder.result import describe_layers, make_build
 from gitreceive.engines.docker_builder.transcript import Transcript
@@ -39,8 +41,8 @@ from gitreceive.errors import (
     cause,
 )
 from gitreceive.lifecycle import frames
-from gitreceive.lifecycle.folder import Folder
-from gitreceive.model import AppName, Build, Check, Digest, Layer, Stack
+from gitreceive.lifecycle.folder import Folder, Group
+from gitreceive.model import AppName, Build, Check, Digest, Layer
 from gitreceive.ports import BuildRequest, Log
 
 _LAYER_LIMIT = 500  # more than any run time accepts
@@ -55,6 +57,9 @@ class DockerBuilder:
     def __init__(self, settings: BuildSettings, data_dir: Path) -> None:
         self._settings = settings
         self._spool = data_dir / "tmp" / "builds"
+        self._last_builds = LastBuilds(data_dir / "builds")
+        self._ended: dict[AppName, list[BuildContainer]] = {}
+        self._ended_lock = threading.Lock()
         self.owner = hashlib.sha256(str(data_dir.resolve()).encode()).hexdigest()[:12]
         self._path = Path(settings.buildpacks) if settings.buildpacks else config.bundled("buildpacks")
         self._client_lock = threading.Lock()
@@ -65,19 +70,27 @@ class DockerBuilder:
 
     @contextmanager
     def build(self, request: BuildRequest, log: Log, cancel: Cancellation) -> Iterator[Build]:
-        """As the port promises. Layers that wait to be sent are files until the context is left."""
+        """As the port promises. Layers that wait to be sent are files until the context is left. After a build that went well,
+        nobody waits for the container's removal but who needs it gone: the app's next build, ``forget``, ``sweep``, ``close``.
+        """
         self._spool.mkdir(parents=True, exist_ok=True)
         spool = Path(tempfile.mkdtemp(prefix=f"{request.source.app}-", dir=self._spool))
-        containers: list[BuildContainer] = []
         try:
-            yield self._build(request, log, cancel, spool, containers)
+            yield self._build(request, log, cancel, spool)
+        except BaseException:
+            self._wait_for_removals(request.source.app)
+            raise
         finally:
             shutil.rmtree(spool, ignore_errors=True)
-            for container in containers:
-                container.gone()
 
     def forget(self, app: AppName) -> None:
-        """Remove the app's cache volume; no error where there is none. Raises UnavailableError."""
+        """Remove the app's cache volume and what is known of its last build; no error where there is none.
+
+        Raises UnavailableError.
+        """
+        self._wait_for_removals(app)
+        with _disk_speaks():
+            self._last_builds.forget(app)
         with _docker_speaks():
             try:
                 self._connect().remove_volume(self._cache(app), force=True)
@@ -86,6 +99,7 @@ class DockerBuilder:
 
     def sweep(self) -> None:
         """Remove what a killed server left: its build containers and its spool. Call it once, before the first build."""
+        self._wait_for_removals()
         shutil.rmtree(self._spool, ignore_errors=True)
         with _docker_speaks():
             client = self._connect()
@@ -95,7 +109,8 @@ class DockerBuilder:
                 client.remove_container(container["Id"], force=True, v=True)
 
     def close(self) -> None:
-        """Let go of the connections to Docker."""
+        """Let go of the connections to Docker, once ended containers are removed."""
+        self._wait_for_removals()
         with self._client_lock:
             if self._client is not None:
                 self._client.close()
@@ -122,78 +137,117 @@ class DockerBuilder:
         log: Log,
         cancel: Cancellation,
         spool: Path,
-        containers: list[BuildContainer],
     ) -> Build:
         if request.stack is None:
             raise ConfigError("there is no stack to build on", hint="make one: gitreceive stack create")
         inputs = read_inputs(self._settings)
         with _masked(inputs):
-            return self._build_with(
-                inputs, request, request.stack, MaskedLog(log, inputs), cancel, spool, containers
-            )
+            return self._build_with(inputs, request, MaskedLog(log, inputs), cancel, spool)
 
     def _build_with(
-        self,
-        inputs: Inputs,
-        request: BuildRequest,
-        stack: Stack,
-        log: Log,
-        cancel: Cancellation,
-        spool: Path,
-        containers: list[BuildContainer],
+        self, inputs: Inputs, request: BuildRequest, log: Log, cancel: Cancellation, spool: Path
     ) -> Build:
+        assert request.stack is not None
         folder = read_folder(self._path)
         order = choose(folder, request.options.buildpack)
         mark = secrets.token_hex(8)
         transcript = Transcript(log, mark, inputs.wanted)
-        run = _Run(request, stack, inputs, folder, transcript, spool, log)
-        message = _request_message(run, order, mark)
+        image = recipe(request.stack, folder, self._path)
+        run = _Run(request, image, inputs, folder, transcript, spool, log, cancel)
+        given = _given(run, order)
+        with _disk_speaks():
+            chosen = {"image": image.tag, "buildpack": request.options.buildpack}
+            settings = self._last_builds.seal({**given, **chosen})
+        outcome = self._leave_out(run, settings) or self._run(run, given, mark, settings)
+        log.detail(describe_layers(outcome.layers, request.previous))
+        return make_build(request, request.stack, outcome.done, outcome.layers)
+
+    def _leave_out(self, run: "_Run", settings: str) -> "_Outcome | None":
+        """The outcome that a build would have, without it; None where it has to run."""
+        request = run.request
+        last = None if request.options.nocache else self._last_builds.read(request.source.app)
+        layers = unchanged.layers_of(request, run.folder, settings, last) if last else None
+        if last is None or layers is None:
+            return None
+        names = [name.partition("@")[0] for name in last.done["buildpacks"]]
+        depend = "depends" if len(names) == 1 else "depend"
+        run.log.step(f"No build needed: nothing that {' and '.join(names)} {depend} on has changed")
+        app = unchanged.app_layer(request, run.spool / "app.tar.gz", run.inputs.patterns, run.cancel)
+        return _Outcome((*layers, app), last.done)
+
+    def _run(self, run: "_Run", given: Mapping[str, Any], mark: str, settings: str) -> "_Outcome":
+        message = {
+            **given,
+            "mark": mark,
+            "known": list(run.request.previous),
+            "nocache": run.request.options.nocache,
+        }
+        self._wait_for_removals(run.request.source.app)
         with _docker_speaks():
             container = self._create(run)
-            containers.append(container)
             with (
                 container,
                 _Deadline(container, self._settings.timeout) as deadline,
-                cancel.stopping(container.kill),
-                Feed(container, message, request.archive) as feed,
+                run.cancel.stopping(container.kill),
+                Feed(container, message, run.request.archive) as feed,
             ):
                 try:
                     outcome = _take(container, run, self._settings)
                 except (frames.ChannelError, OSError) as error:
-                    self._explain_end(container, deadline, feed, cancel, transcript)
+                    self._explain_end(container, deadline, feed, run)
                     raise UnavailableError(
                         f"the build container ended without a word: {error}",
                         hint="see the Docker engine's own log",
                     ) from error
-        log.detail(describe_layers(outcome.layers, request.previous))
-        return make_build(request, stack, outcome.done, outcome.layers)
+        self._remember(run, settings, outcome)
+        return outcome
+
+    def _remember(self, run: "_Run", settings: str, outcome: "_Outcome") -> None:
+        app = run.request.source.app
+        last = unchanged.remember(run.request, run.folder, settings, outcome.layers, outcome.done)
+        with _disk_speaks():
+            if last is None:
+                self._last_builds.forget(app)
+            else:
+                self._last_builds.write(app, last)
 
     def _create(self, run: "_Run") -> BuildContainer:
         client = self._connect()
         assert self._images is not None
         app, job = run.request.source.app, run.request.job
         labels = {"gitreceive.job": str(job), "gitreceive.app": str(app), "gitreceive.data": self.owner}
-        for attempt in (1, 2):
-            image = self._images.ensure(run.stack, run.folder, self._path, run.log)
-            spec = Spec(image, f"gitreceive-build-{app}-{job}", labels, self._cache(app))
+        spec = Spec(run.image.tag, f"gitreceive-build-{app}-{job}", labels, self._cache(app))
+        for attempt in (1, 2, 3):
+            self._images.ensure(run.image, run.log, look=attempt > 1)
             try:
-                return BuildContainer(client, self._settings, spec, run.transcript.feed)
+                container = BuildContainer(client, self._settings, spec, run.transcript.feed)
             except ImageNotFound:
-                if attempt == 2:  # removed between the two steps, twice
+                if attempt == 3:  # removed between the two steps, twice
                     raise
+            else:
+                with self._ended_lock:
+                    self._ended.setdefault(app, []).append(container)
+                return container
         raise AssertionError
+
+    def _wait_for_removals(self, app: AppName | None = None) -> None:
+        """Of the app's ended containers, or of all."""
+        with self._ended_lock:
+            apps = list(self._ended) if app is None else [app]
+            containers = [container for name in apps for container in self._ended.pop(name, [])]
+        for container in containers:
+            container.gone()
 
     def _explain_end(
         self,
         container: BuildContainer,
         deadline: "_Deadline",
         feed: Feed,
-        cancel: Cancellation,
-        transcript: Transcript,
+        run: "_Run",
     ) -> None:
         """Raise the error that says why the channel ended, where one is known."""
-        transcript.end()
-        cancel.raise_if_requested()
+        run.transcript.end()
+        run.cancel.raise_if_requested()
         if deadline.passed:
             raise BuildLimitError(
                 f"the build took longer than {self._settings.timeout} seconds",
@@ -219,12 +273,13 @@ class DockerBuilder:
 @dataclass(frozen=True)
 class _Run:
     request: BuildRequest
-    stack: Stack
+    image: Recipe
     inputs: Inputs
     folder: Folder
     transcript: Transcript
     spool: Path
     log: Log
+    cancel: Cancellation
 
 
 @dataclass(frozen=True)
@@ -233,9 +288,10 @@ class _Outcome:
     done: Mapping[str, Any]
 
 
-def _request_message(run: _Run, order: Any, mark: str) -> dict[str, Any]:
+def _given(run: _Run, order: Iterable[Group]) -> dict[str, Any]:
+    """What a build is told and its result may follow from, but for the source: a change of it asks for a build."""
+    stack = run.image.stack
     return {
-        "mark": mark,
         "order": [
             [{"id": m.id, "version": m.version, "optional": m.optional} for m in group] for group in order
         ],
@@ -243,9 +299,7 @@ def _request_message(run: _Run, order: Any, mark: str) -> dict[str, Any]:
         "secrets": run.inputs.secrets,
         "ca_bundle": run.inputs.ca_bundle,
         "target": {"os": "linux"},
-        "stack": f"{run.stack.build} {run.stack.run}",
-        "known": list(run.request.previous),
-        "nocache": run.request.options.nocache,
+        "stack": f"{stack.build} {stack.run}",
     }
 
 
@@ -327,6 +381,17 @@ def _masked(inputs: Inputs) -> Iterator[None]:
         error.message, error.hint = inputs.mask(error.message), inputs.mask(error.hint)
         error.args = (error.message,)
         raise
+
+
+@contextmanager
+def _disk_speaks() -> Iterator[None]:
+    """Errors of the data folder become UnavailableError."""
+    try:
+        yield
+    except OSError as error:
+        raise UnavailableError(
+            f"what is kept of builds cannot be written: {error}", hint="see to the disk of the data folder"
+        ) from error
 
 
 @contextmanager

@@ -4,7 +4,8 @@ import hashlib
 import io
 import tarfile
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import docker
@@ -41,19 +42,22 @@ class BuilderImages:
         self._client = client
         self._owner = owner
         self._lock = threading.Lock()
+        self._seen: set[str] = set()
 
-    def ensure(self, stack: Stack, folder: Folder, path: Path, log: Log) -> str:
-        """The tag of the image for this stack and these buildpacks. Raises ConfigError, docker's errors pass."""
-        files = list(_files(folder, path))
-        tag = f"{_REPOSITORY}:{_hash(stack, files)}"
+    def ensure(self, recipe: "Recipe", log: Log, *, look: bool) -> None:
+        """Make the image unless it is there; without ``look``, one that was there once is taken to be there still.
+
+        Raises ConfigError, docker's errors pass.
+        """
+        tag, stack = recipe.tag, recipe.stack
         with self._lock:
-            if not self._there(tag):
+            if (look or tag not in self._seen) and not self._there(tag):
                 log.detail(
                     f"preparing the build image (once for each stack and set of buildpacks): {stack.name}"
                 )
-                self._make(stack, files, tag)
+                self._make(stack, recipe.files, tag)
                 self._remove_older(stack, tag)
-        return tag
+            self._seen.add(tag)
 
     def _there(self, tag: str) -> bool:
         try:
@@ -62,7 +66,7 @@ class BuilderImages:
             return False
         return True
 
-    def _make(self, stack: Stack, files: list[tuple[str, bytes, int]], tag: str) -> None:
+    def _make(self, stack: Stack, files: Sequence[tuple[str, bytes, int]], tag: str) -> None:
         self._pull(stack.build)
         command = ["/usr/bin/python3", "-ISB", "-c", _COMPILE]
         container = self._client.create_container(
@@ -118,6 +122,21 @@ class BuilderImages:
                 continue  # a build still runs in it, or it is gone: the next change looks again
 
 
+@dataclass(frozen=True)
+class Recipe:
+    """What a builder image is made of. ``tag`` names it by all of that."""
+
+    stack: Stack
+    files: tuple[tuple[str, bytes, int], ...]
+    tag: str
+
+
+def recipe(stack: Stack, folder: Folder, path: Path) -> Recipe:
+    """For this stack and the buildpacks that are in the folder now. Docker is not asked."""
+    files = tuple(_files(folder, path))
+    return Recipe(stack, files, f"{_REPOSITORY}:{_hash(stack, files)}")
+
+
 def _files(folder: Folder, path: Path) -> Iterator[tuple[str, bytes, int]]:
     """Name, content and mode of all that is added, in a fixed order."""
     yield "cnb/lifecycle/__main__.py", _START.encode(), 0o644
@@ -136,14 +155,14 @@ def _files(folder: Folder, path: Path) -> Iterator[tuple[str, bytes, int]]:
                     yield f"{place}/{file.relative_to(buildpack.path).as_posix()}", file.read_bytes(), mode
 
 
-def _hash(stack: Stack, files: list[tuple[str, bytes, int]]) -> str:
+def _hash(stack: Stack, files: Sequence[tuple[str, bytes, int]]) -> str:
     digest = hashlib.sha256(f"{_RECIPE} {stack.build}\n".encode())
     for name, content, mode in files:
         digest.update(f"{name} {mode:o} {len(content)}\n".encode() + content)
     return digest.hexdigest()[:24]
 
 
-def _archive(files: list[tuple[str, bytes, int]]) -> bytes:
+def _archive(files: Sequence[tuple[str, bytes, int]]) -> bytes:
     """Owned by root, but for the folders that a build writes to."""
     buffer = io.BytesIO()
     with tarfile.open(fileobj=buffer, mode="w") as tar:

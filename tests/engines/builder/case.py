@@ -6,6 +6,7 @@ import io
 import tarfile
 import textwrap
 from collections.abc import Callable, Iterator, Mapping
+from hashlib import sha1
 from pathlib import Path
 from typing import BinaryIO
 
@@ -25,6 +26,7 @@ from gitreceive.model import (
     Source,
     SourceEntry,
     Stack,
+    TreeEntry,
 )
 from gitreceive.ports import BuildRequest
 
@@ -98,6 +100,10 @@ def request(
         previous=previous or {},
         archive=archive(files),
         root=tuple(SourceEntry(name, "file") for name in sorted(files) if "/" not in name),
+        tree=lambda: (
+            TreeEntry(name.encode(), 0o100644, sha1(content, usedforsecurity=False).hexdigest())
+            for name, content in sorted(files.items())
+        ),
     )
 
 

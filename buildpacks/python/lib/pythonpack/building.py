@@ -32,26 +32,27 @@ def make(context: Context) -> None:
     uv = find_uv(env)
     python = choose_python(context, uv, env)
     installation = install(context, chosen, Tools(python, uv, env))
-    static = _static_files(context, installation)
+    django = _installed(installation.layer.path, "django")
+    if django:
+        _static_files(context, installation)
     procfile = _names_web(context.app)
     start = None if procfile else find_start(context.app, installation.has)
     if not procfile:
         _announce(start)
     context.write_launch([Process("web", start.command, default=True)] if start else [])
     _set_launch_env(installation, start)
-    everything = static or installation.declared.local
+    # Django's settings say what becomes of the static files, and they are a program
+    everything = django or installation.declared.local
     # without a Procfile the start command follows from the source as well
     inputs = [*_DECIDING, *installation.declared.files, *([] if procfile else ["**/*.py"])]
     context.write_inputs(["**"] if everything else inputs)
 
 
-def _static_files(context: Context, installation: Installation) -> bool:
-    """Whether static files were collected."""
+def _static_files(context: Context, installation: Installation) -> None:
     django = find_django(context.app)
     python = installation.layer.path / "bin" / "python"
-    if django is None or not _installed(installation.layer.path, "django"):
-        return False
-    return collect_static(context, django, python, _run_env(context.env, installation.layer.path))
+    if django is not None:
+        collect_static(context, django, python, _run_env(context.env, installation.layer.path))
 
 
 def _run_env(env: Mapping[str, str], venv: Path) -> dict[str, str]:

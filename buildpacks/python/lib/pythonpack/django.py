@@ -31,17 +31,17 @@ def find_django(app: Path) -> Django | None:
     return None
 
 
-def collect_static(context: Context, django: Django, python: Path, env: Mapping[str, str]) -> bool:
-    """Run ``collectstatic`` where the settings have a STATIC_ROOT. Return whether the result follows from the whole app.
+def collect_static(context: Context, django: Django, python: Path, env: Mapping[str, str]) -> None:
+    """Run ``collectstatic`` where the settings have a STATIC_ROOT.
 
     Raises Refusal when it fails: without its static files the release would answer, but look broken.
     """
     if context.env.get("DISABLE_COLLECTSTATIC", "").lower() in _OFF:
         say("Leaving out collectstatic (DISABLE_COLLECTSTATIC is set)")
-        return False
+        return
     if not _has_static_root(context.app / django.folder):
         say("Leaving out collectstatic (no STATIC_ROOT in the settings)")
-        return False
+        return
     say("Running manage.py collectstatic --noinput")
     manage = (django.folder / "manage.py").as_posix()
     status, lines = run(
@@ -51,7 +51,6 @@ def collect_static(context: Context, django: Django, python: Path, env: Mapping[
     )
     if status:
         raise Refusal("manage.py collectstatic failed", _hint(lines))
-    return True
 
 
 def _project(manage: Path) -> str | None:

@@ -33,7 +33,8 @@ def make(context: Context) -> None:
     layer.save("launch")
     say(f"Process web: {_PROGRAM}")
     context.write_launch([Process("web", (_PROGRAM,), default=True)])
-    context.write_inputs(["Staticfile", "Procfile"])
+    # a Staticfile's folder is looked for in the whole source; without one, the files that detection knows decide
+    context.write_inputs(["**"] if (context.app / "Staticfile").is_file() else ["Staticfile", "Procfile"])
 
 
 def _check(context: Context, site: serving.Site) -> None:
