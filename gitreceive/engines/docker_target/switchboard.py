@@ -100,7 +100,7 @@ class Switchboard:
                 if silent:
                     _log.warning("the docker target cannot see its containers: %s", error)
                 silent = False
-            except Exception:
+            except Exception:  # noqa: BLE001 - logged, and the next look comes
                 # whatever it is, the next look must come: a forwarder that no longer looks sends requests to strangers
                 _log.exception("the docker target failed to look at its containers")
             if self._stopping.wait(_REFRESH_SECONDS):
