@@ -308,7 +308,10 @@ def _continues_a_branch(repository: Path, commit: CommitId) -> bool:
     """Whether every parent is where a branch is: so it is with most pushes, and then no process has to walk."""
     with closing(Repo(str(repository))) as repo:
         name = ObjectID(commit.encode("ascii"))
-        found = repo.object_store.get(name, None)
+        try:
+            found = repo.object_store[name]
+        except KeyError:
+            return False
         parents = set(found.parents) if isinstance(found, Commit) else set()
         return bool(parents) and parents <= set(repo.refs.as_dict(Ref(b"refs/heads")).values())
 

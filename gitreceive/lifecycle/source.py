@@ -33,8 +33,12 @@ class Entry:
         return self.content is None and not self.target
 
     def pieces(self, size: int) -> Iterator[bytes]:
-        while self.content and (piece := self.content.read(size)):
-            yield piece
+        """Raises SourceTarError where the stream breaks off."""
+        try:
+            while self.content and (piece := self.content.read(size)):
+                yield piece
+        except tarfile.TarError as error:
+            raise SourceTarError(f"the source cannot be read: {error}") from error
 
 
 def entries(stream: Readable) -> Iterator[Entry]:

@@ -37,6 +37,7 @@ from gitreceive.lifecycle.folder import Folder, Group
 from gitreceive.model import AppName, Build, Check, Digest, Layer
 from gitreceive.ports import BuildRequest, Log
 
+_GONE_OR_GOING = (404, 409)
 _LAYER_LIMIT = 500  # more than any run time accepts
 
 
@@ -98,7 +99,7 @@ class DockerBuilder:
             for container in client.containers(
                 all=True, filters={"label": [f"gitreceive.data={self.owner}", "gitreceive.job"]}
             ):
-                client.remove_container(container["Id"], force=True, v=True)
+                _remove(client, container["Id"])
 
     def close(self) -> None:
         """Let go of the connections to Docker, once ended containers are removed."""
@@ -341,6 +342,15 @@ class _Deadline:
     def _end(self) -> None:
         self.passed = True
         self._container.kill()
+
+
+def _remove(client: docker.APIClient, container: str) -> None:
+    """One that Docker is removing already, as a killed server asked it to, is as good as gone."""
+    try:
+        client.remove_container(container, force=True, v=True)
+    except APIError as error:
+        if error.status_code not in _GONE_OR_GOING:
+            raise
 
 
 def _memory_error(settings: BuildSettings) -> BuildLimitError:
