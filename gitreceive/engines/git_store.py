@@ -13,6 +13,7 @@ from typing import IO, BinaryIO, cast
 
 from dulwich.errors import NotGitRepository
 from dulwich.objects import Commit, ObjectID, Tree
+from dulwich.refs import Ref
 from dulwich.repo import Repo
 
 from gitreceive.config import Settings, process_environment, repository_path
@@ -70,12 +71,9 @@ class GitStore:
 
     def head(self, app: AppName, ref: str) -> CommitId:
         _check_ref(ref)
-        listed = _git_at(self._path(app), "for-each-ref", "--format=%(objectname) %(refname)", ref)
-        for line in listed.decode("utf-8", "replace").splitlines():
-            commit, _, name = line.partition(" ")
-            if name == ref:
-                return CommitId.parse(commit)
-        return ZERO_COMMIT
+        with self._open(app) as repo:
+            found = repo.refs.read_ref(Ref(ref.encode()))
+        return CommitId.parse(found.decode("ascii")) if found else ZERO_COMMIT
 
     def check_move(self, app: AppName, ref: str, old: CommitId, new: CommitId) -> None:
         self._movable_from(app, ref, old, new)
@@ -300,8 +298,22 @@ def close_history(repository: Path, commit: CommitId) -> None:
 
 def _history_is_whole(repository: Path, commit: CommitId) -> bool:
     """Walks only what no branch or tag reaches yet, as git's own check after a push does."""
+    if _continues_a_branch(repository, commit):
+        return True
     command = ["rev-list", "--quiet", commit, "--not", "--branches", "--tags"]
     return run_git(command, repository=repository, accept=(0, 128), timeout=600).returncode == 0
+
+
+def _continues_a_branch(repository: Path, commit: CommitId) -> bool:
+    """Whether every parent is where a branch is: so it is with most pushes, and then no process has to walk."""
+    with closing(Repo(str(repository))) as repo:
+        name = ObjectID(commit.encode("ascii"))
+        try:
+            found = repo.object_store[name]
+        except KeyError:
+            return False
+        parents = set(found.parents) if isinstance(found, Commit) else set()
+        return bool(parents) and parents <= set(repo.refs.as_dict(Ref(b"refs/heads")).values())
 
 
 def _commits_without_parents(path: Path, commit: CommitId) -> set[str]:
