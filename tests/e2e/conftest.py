@@ -54,19 +54,6 @@ def app_name() -> str:
 
 
 @pytest.fixture
-def tidy() -> Iterator[list[Clone]]:
-    """Apps that a scenario made, removed when it ends."""
-    clones: list[Clone] = []
-    yield clones
-    for clone in clones:
-        clone.owner.server.cli("apps", "destroy", clone.app, "--confirm", clone.app)
-
-
-@pytest.fixture
-def new_app(alice: Developer, app_name: str, tidy: list[Clone]) -> Callable[[str], Clone]:
-    def make(sample: str) -> Clone:
-        clone = alice.creates(app_name, sample)
-        tidy.append(clone)
-        return clone
-
-    return make
+def new_app(alice: Developer, app_name: str) -> Callable[[str], Clone]:
+    """Makes this scenario's app. It is removed with all others when its server stops."""
+    return lambda sample: alice.creates(app_name, sample)

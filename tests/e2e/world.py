@@ -11,6 +11,7 @@ import time
 import urllib.error
 import urllib.request
 from collections.abc import Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -138,8 +139,11 @@ class Server:
         return Developer(self, name, key)
 
     def destroy_apps(self) -> None:
-        for app in self.cli("apps", "list", "--json").ok().json():
-            self.cli("apps", "destroy", app["name"], "--confirm", app["name"])
+        """All at once: a cluster takes seconds for each, and has the time for many."""
+        names = [app["name"] for app in self.cli("apps", "list", "--json").ok().json()]
+        with ThreadPoolExecutor(8) as pool:
+            for gone in pool.map(lambda name: self.cli("apps", "destroy", name, "--confirm", name), names):
+                gone.ok()
 
 
 @dataclass
