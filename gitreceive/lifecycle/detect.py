@@ -3,12 +3,12 @@
 import subprocess
 import tempfile
 import threading
-import tomllib
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from gitreceive.lifecycle import toml
 from gitreceive.lifecycle.folder import Buildpack, Folder, Group
 from gitreceive.lifecycle.place import IN_CONTAINER, environment, prepare_platform
 from gitreceive.lifecycle.plan import Candidate, Entry, Option, parse_options, resolve
@@ -154,8 +154,8 @@ def _judge(buildpack: Buildpack, code: int, output: str, plan: Path) -> Verdict:
     if code != 0:
         return _verdict(buildpack, ERROR, code, output)
     try:
-        options = parse_options(tomllib.loads(plan.read_text(encoding="utf-8")))
-    except (OSError, ValueError) as error:  # TOMLDecodeError and UnicodeDecodeError are ValueErrors
+        options = parse_options(toml.read(plan))
+    except ValueError as error:
         return _verdict(buildpack, ERROR, code, f"{output}\nits build plan cannot be used: {error}")
     return Verdict(buildpack.id, buildpack.version, PASS, code, output, options)
 

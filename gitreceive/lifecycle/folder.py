@@ -1,13 +1,15 @@
 """A folder of buildpacks as values: ``order.toml`` and each ``buildpack.toml`` (Buildpack API)."""
 
 import re
-import tomllib
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from gitreceive.lifecycle import toml
+
 OLDEST_API, NEWEST_API = (0, 7), (0, 12)
+MOST_GROUPS = 1000  # that an order may come to once its composites are replaced by their own
 
 _ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._/-]*")
 _RESERVED = {"app", "config", "launcher", "sbom", "generated"}
@@ -34,6 +36,25 @@ Group = tuple[Member, ...]
 
 
 @dataclass(frozen=True)
+class Hint:
+    """What to do about a failure that its buildpack knows: ``pattern`` is looked for in the last lines of its output.
+
+    ``{1}`` in the text stands for what the pattern's first group has found, and so on.
+    """
+
+    pattern: re.Pattern[str]
+    text: str
+
+    def of(self, output: str) -> str:
+        """The hint for this output; empty where the pattern is not in it."""
+        found = self.pattern.search(output)
+        return _PLACE.sub(lambda place: found[int(place[1])] or "", self.text) if found else ""
+
+
+_PLACE = re.compile(r"\{([0-9])\}")
+
+
+@dataclass(frozen=True)
 class Buildpack:
     """``detects`` are globs of what its detection looks for, ``inputs`` of what its result depends on; None: it does not say."""
 
@@ -45,6 +66,7 @@ class Buildpack:
     clear_env: bool = False
     detects: tuple[str, ...] = ()
     inputs: tuple[str, ...] | None = None
+    hints: tuple[Hint, ...] = ()
 
     @property
     def name(self) -> str:
@@ -74,21 +96,36 @@ class Folder:
 
     def expand(self, order: Iterable[Group] | None = None) -> Iterator[Group]:
         """The groups with each composite buildpack replaced by its own, in the order in which they are tried."""
+        count = 0
         for group in self.order if order is None else order:
-            yield from self._expand_group(group, ())
+            for expanded in self._expand_group(group, ()):
+                count += 1
+                if count > MOST_GROUPS:
+                    raise FolderError(f"the order comes to more than {MOST_GROUPS} groups, which is too many")
+                yield expanded
 
-    def _expand_group(self, group: Group, seen: tuple[str, ...]) -> Iterator[Group]:
-        for at, member in enumerate(group):
-            inner = self.find(member)
-            if inner.order:
-                if inner.id in seen:
-                    raise FolderError(f"buildpack {inner.id} contains itself")
-                for choice in inner.order:
-                    yield from self._expand_group(group[:at] + choice + group[at + 1 :], (*seen, inner.id))
-                if member.optional:
-                    yield from self._expand_group(group[:at] + group[at + 1 :], seen)
-                return
-        yield group
+    def _expand_group(self, group: Group, above: tuple[str, ...]) -> Iterator[Group]:
+        """``above`` are the composite buildpacks that the group is in, the outermost first."""
+        if not group:
+            yield ()
+            return
+        first, rest = group[0], group[1:]
+        for beginning in self._expand_member(first, above):
+            for end in self._expand_group(rest, above):
+                yield beginning + end
+
+    def _expand_member(self, member: Member, above: tuple[str, ...]) -> Iterator[Group]:
+        inner = self.find(member)
+        if not inner.order:
+            yield (member,)
+            return
+        if inner.id in above:
+            way = " → ".join([*above[above.index(inner.id) :], inner.id])
+            raise FolderError(f"{inner.path / 'buildpack.toml'}: buildpack {inner.id} contains itself: {way}")
+        for choice in inner.order:
+            yield from self._expand_group(choice, (*above, inner.id))
+        if member.optional:
+            yield ()
 
 
 def load(path: Path) -> Folder:
@@ -111,13 +148,13 @@ def load(path: Path) -> Folder:
 
 def _buildpack(file: Path) -> Buildpack:
     document = _read(file)
-    head = document.get("buildpack", {})
+    head = _table(document, "buildpack", file)
     identity, version = str(head.get("id", "")), str(head.get("version", ""))
     if not _ID.fullmatch(identity) or identity in _RESERVED:
         raise FolderError(f"{file}: {identity!r} cannot be a buildpack's id")
     if not version:
         raise FolderError(f"{file}: [buildpack] has no version")
-    ours = document.get("metadata", {}).get("gitreceive", {})
+    ours = _table(_table(document, "metadata", file), "gitreceive", file)
     buildpack = Buildpack(
         id=identity,
         version=version,
@@ -125,8 +162,9 @@ def _buildpack(file: Path) -> Buildpack:
         path=file.parent,
         order=_order(document, file),
         clear_env=head.get("clear-env") is True,
-        detects=tuple(str(name) for name in ours.get("detects", ())),
-        inputs=_inputs(ours.get("inputs"), file),
+        detects=_globs(ours, "detects", file) or (),
+        inputs=_globs(ours, "inputs", file),
+        hints=tuple(_hint(entry, file) for entry in _tables(ours, "hints", file)),
     )
     if not buildpack.order:
         for program in ("bin/detect", "bin/build"):
@@ -135,10 +173,25 @@ def _buildpack(file: Path) -> Buildpack:
     return buildpack
 
 
-def _inputs(value: Any, file: Path) -> tuple[str, ...] | None:
+def _globs(ours: Mapping[str, Any], name: str, file: Path) -> tuple[str, ...] | None:
+    value = ours.get(name)
     if not is_inputs(value):
-        raise FolderError(f"{file}: metadata.gitreceive.inputs must be an array of globs")
+        raise FolderError(f"{file}: metadata.gitreceive.{name} must be an array of globs")
     return None if value is None else tuple(value)
+
+
+def _hint(entry: Mapping[str, Any], file: Path) -> Hint:
+    where = f"{file}: [[metadata.gitreceive.hints]]"
+    match, text = entry.get("match"), entry.get("hint")
+    if not isinstance(match, str) or not isinstance(text, str) or not match or not text:
+        raise FolderError(f"{where} needs match and hint, both strings")
+    try:
+        pattern = re.compile(match, re.MULTILINE)
+    except re.error as error:
+        raise FolderError(f"{where}: match {match!r} is no regular expression: {error}") from error
+    if any(int(number) > pattern.groups for number in _PLACE.findall(text)):
+        raise FolderError(f"{where}: hint {text!r} names a group that match {match!r} does not have")
+    return Hint(pattern, text)
 
 
 def is_inputs(value: Any) -> bool:
@@ -164,9 +217,9 @@ def _dotted(api: tuple[int, int]) -> str:
 
 def _order(document: Mapping[str, Any], file: Path) -> tuple[Group, ...]:
     groups: list[Group] = []
-    for entry in document.get("order", ()):
-        members = entry.get("group", ())
-        if not members or not all(m.get("id") for m in members):
+    for entry in _tables(document, "order", file):
+        members = _tables(entry, "group", file)
+        if not members or not all(isinstance(m.get("id"), str) and m["id"] for m in members):
             raise FolderError(f"{file}: each [[order]] needs [[order.group]] with an id")
         groups.append(
             tuple(Member(m["id"], str(m.get("version", "")), m.get("optional") is True) for m in members)
@@ -176,6 +229,20 @@ def _order(document: Mapping[str, Any], file: Path) -> tuple[Group, ...]:
 
 def _read(file: Path) -> dict[str, Any]:
     try:
-        return tomllib.loads(file.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        return toml.read(file)
+    except toml.UnreadableError as error:
         raise FolderError(f"{file} cannot be read: {error}") from error
+
+
+def _table(document: Mapping[str, Any], name: str, file: Path) -> Mapping[str, Any]:
+    value = document.get(name, {})
+    if not isinstance(value, Mapping):
+        raise FolderError(f"{file}: {name} must be a table: [{name}]")
+    return value
+
+
+def _tables(document: Mapping[str, Any], name: str, file: Path) -> list[Mapping[str, Any]]:
+    try:
+        return toml.tables(document, name)
+    except ValueError as error:
+        raise FolderError(f"{file}: {error}") from error

@@ -1,6 +1,5 @@
 """What a buildpack left in its layers folder: layers with their flags, processes, labels (Buildpack API, "Data Format")."""
 
-import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -79,9 +78,11 @@ def read_launch(buildpack: Buildpack, folder: Path) -> Launch:
     if not file.is_file():
         return Launch()
     document = _read(file)
-    processes = tuple(_process(entry, buildpack, file) for entry in document.get("processes", ()))
-    labels = {str(entry["key"]): str(entry["value"]) for entry in document.get("labels", ())}
-    return Launch(processes, labels)
+    processes = tuple(_process(entry, buildpack, file) for entry in _tables(document, "processes", file))
+    labels = _tables(document, "labels", file)
+    if not all("key" in label and "value" in label for label in labels):
+        raise ContractError(f"{file.name}: each of [[labels]] needs a key and a value")
+    return Launch(processes, {str(label["key"]): str(label["value"]) for label in labels})
 
 
 def store_stamp(folder: Path) -> tuple[int, ...]:
@@ -115,7 +116,7 @@ def read_unmet(folder: Path) -> frozenset[str]:
     file = folder / "build.toml"
     if not file.is_file():
         return frozenset()
-    return frozenset(str(entry.get("name", "")) for entry in _read(file).get("unmet", ()))
+    return frozenset(str(entry.get("name", "")) for entry in _tables(_read(file), "unmet", file))
 
 
 def _process(entry: Mapping[str, Any], buildpack: Buildpack, file: Path) -> dict[str, Any]:
@@ -124,15 +125,24 @@ def _process(entry: Mapping[str, Any], buildpack: Buildpack, file: Path) -> dict
     if not isinstance(kind, str) or not isinstance(command, list if as_list else str) or not command:
         wanted = "an array" if as_list else "a string"
         raise ContractError(f"{file.name}: a process needs a type, and {wanted} as command")
+    if as_list and not all(isinstance(word, str) for word in command):
+        raise ContractError(f"{file.name}: the command of {kind!r} must be an array of strings")
     return {
         "type": kind,
         "command": command if as_list else [command],
-        "args": [str(argument) for argument in entry.get("args", ())],
+        "args": _arguments(entry, file),
         "direct": as_list or entry.get("direct") is True,
         "default": entry.get("default") is True,
         "working-dir": str(entry.get("working-dir", "")),
         "buildpack": buildpack.id,
     }
+
+
+def _arguments(entry: Mapping[str, Any], file: Path) -> list[str]:
+    values = entry.get("args", [])
+    if not isinstance(values, list):
+        raise ContractError(f"{file.name}: a process's args must be an array")
+    return [str(value) for value in values]
 
 
 def _table(document: Mapping[str, Any], name: str, file: Path) -> Mapping[str, Any]:
@@ -144,6 +154,13 @@ def _table(document: Mapping[str, Any], name: str, file: Path) -> Mapping[str, A
 
 def _read(file: Path) -> dict[str, Any]:
     try:
-        return tomllib.loads(file.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        return toml.read(file)
+    except toml.UnreadableError as error:
         raise ContractError(f"{file.name} cannot be read: {error}") from error
+
+
+def _tables(document: Mapping[str, Any], name: str, file: Path) -> list[Mapping[str, Any]]:
+    try:
+        return toml.tables(document, name)
+    except ValueError as error:
+        raise ContractError(f"{file.name}: {error}") from error

@@ -1,9 +1,14 @@
 """Which buildpacks build, by what each provides and requires (Buildpack API, "Order Resolution"). Pure."""
 
 import itertools
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
+
+from gitreceive.lifecycle import toml
+
+MOST_TRIALS = 10_000
 
 
 @dataclass(frozen=True)
@@ -40,13 +45,15 @@ class Resolution:
 
 def parse_options(document: Mapping[str, Any]) -> tuple[Option, ...]:
     """The options of a build plan: its top level, then each ``[[or]]``. Raises ValueError on another shape."""
-    return tuple(_option(section) for section in (document, *document.get("or", ())))
+    return tuple(_option(section) for section in (document, *toml.tables(document, "or")))
 
 
 def resolve(candidates: Sequence[Candidate]) -> Resolution | str:
     """The first combination of options that fits; else, in words, why the first one did not."""
     if not candidates:
         return "none of its buildpacks takes the source"
+    if math.prod(len(candidate.options) for candidate in candidates) > MOST_TRIALS:
+        return f"the alternatives ([[or]]) of its build plans combine in more than {MOST_TRIALS} ways"
     reason = ""
     for options in itertools.product(*(candidate.options for candidate in candidates)):
         outcome = _try(list(zip(candidates, options, strict=True)))
@@ -56,12 +63,16 @@ def resolve(candidates: Sequence[Candidate]) -> Resolution | str:
     return reason
 
 
-def _option(section: Any) -> Option:
+def _option(section: Mapping[str, Any]) -> Option:
     try:
-        provides, requires = section.get("provides", ()), section.get("requires", ())
-        named = [str(entry["name"]) for entry in (*provides, *requires)]
-    except (AttributeError, TypeError, KeyError):
+        provides, requires = toml.tables(section, "provides"), toml.tables(section, "requires")
+        named = [entry["name"] for entry in (*provides, *requires)]
+    except (ValueError, KeyError):
         raise ValueError("each of provides and requires must be a table with a name") from None
+    if not all(isinstance(name, str) for name in named):
+        raise ValueError("the name of what is provided or required must be a string")
+    if not all(isinstance(entry.get("metadata", {}), Mapping) for entry in requires):
+        raise ValueError("a requirement's metadata must be a table")
     return Option(tuple(named[: len(provides)]), tuple(requires))
 
 

@@ -1,10 +1,16 @@
-"""Writing TOML 1.0, which the standard library only reads."""
+"""TOML 1.0: writing it, which the standard library cannot, and reading files that nobody vouches for."""
 
 import datetime as dt
 import json
+import os
 import re
+import stat
+import tomllib
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
+
+LARGEST = 1 << 20  # bytes; what people and buildpacks write is a thousandth of it
 
 _BARE_KEY = re.compile(r"[A-Za-z0-9_-]+")
 
@@ -12,6 +18,41 @@ _BARE_KEY = re.compile(r"[A-Za-z0-9_-]+")
 def dumps(document: Mapping[str, Any]) -> str:
     """The document as TOML: one line for each key at the top, tables inline. Raises TypeError for what TOML cannot hold."""
     return "".join(f"{_key(key)} = {_value(value)}\n" for key, value in document.items())
+
+
+class UnreadableError(ValueError):
+    """A file that is no TOML document; says why, and where in the file, without naming it."""
+
+
+def read(file: Path) -> dict[str, Any]:
+    """The document in ``file``. Raises UnreadableError for what is no TOML, no regular file, or larger than LARGEST; never blocks."""
+    try:
+        # a pipe would keep who opens it waiting for ever
+        with open(os.open(file, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC), "rb") as opened:
+            if not stat.S_ISREG(os.fstat(opened.fileno()).st_mode):
+                raise UnreadableError("it is no regular file")
+            content = opened.read(LARGEST + 1)
+    except OSError as error:
+        raise UnreadableError(error.strerror or str(error)) from error
+    if len(content) > LARGEST:
+        raise UnreadableError(f"it is larger than {LARGEST >> 20} MiB")
+    try:
+        return tomllib.loads(content.decode("utf-8"))
+    except UnicodeDecodeError as error:
+        line = content.count(b"\n", 0, error.start) + 1
+        raise UnreadableError(f"it is not UTF-8 (at line {line})") from error
+    except tomllib.TOMLDecodeError as error:
+        raise UnreadableError(str(error)) from error
+    except RecursionError as error:
+        raise UnreadableError("its values are nested too deeply") from error
+
+
+def tables(document: Mapping[str, Any], name: str) -> list[Mapping[str, Any]]:
+    """The array of tables of that name; empty where there is none. Raises ValueError for anything else there."""
+    value = document.get(name, [])
+    if not isinstance(value, list) or not all(isinstance(entry, Mapping) for entry in value):
+        raise ValueError(f"{name} must be an array of tables: [[{name}]]")
+    return value
 
 
 def _key(key: str) -> str:

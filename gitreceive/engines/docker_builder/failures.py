@@ -9,6 +9,8 @@ from gitreceive.errors import BuildError, DetectError, GitreceiveError, Unavaila
 from gitreceive.lifecycle.folder import Folder
 from gitreceive.ports import BuildRequest, Log
 
+_MOST_HINTS = 3
+
 
 def failure(
     event: Mapping[str, Any], request: BuildRequest, folder: Folder, transcript: Transcript, log: Log
@@ -18,7 +20,7 @@ def failure(
         case "detect":
             return _undetected(event, request, folder, log)
         case "buildpack":
-            return _failed_buildpack(event, transcript)
+            return _failed_buildpack(event, folder, transcript)
         case "leak":
             return BuildError(
                 f"build secret {event['secret']} is in layer {event['layer']}: {event['file']}",
@@ -42,8 +44,12 @@ def _undetected(event: Mapping[str, Any], request: BuildRequest, folder: Folder,
     return DetectError(explanation.message, hint=explanation.hint)
 
 
-def _failed_buildpack(event: Mapping[str, Any], transcript: Transcript) -> BuildError:
+def _failed_buildpack(event: Mapping[str, Any], folder: Folder, transcript: Transcript) -> BuildError:
+    """What the buildpack said to do comes first; else what it declared for such output, at most three hints."""
     code = event.get("code")
     reason, hint = (event["reason"], "") if event.get("reason") else transcript.last_error()
+    known = (declared for b in folder.buildpacks.get(event["buildpack"], ()) for declared in b.hints)
+    fitting = dict.fromkeys(text for one in known if (text := one.of(transcript.tail)))
+    hint = hint or "\n".join(list(fitting)[:_MOST_HINTS])
     ended = f" (exit {code})" if code is not None else ""
     return BuildError(f"{event['buildpack']} failed{ended}: {reason or 'it said nothing'}", hint=hint)

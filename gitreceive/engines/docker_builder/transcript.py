@@ -32,12 +32,16 @@ class Transcript:
         held, self._held = self._held, b""
         self._output(held)
 
+    @property
+    def tail(self) -> str:
+        """The end of the output since the last step, without colours."""
+        return _ESCAPES.sub("", self._tail.decode(errors="replace"))
+
     def last_error(self) -> tuple[str, str]:
         """What went wrong, by the output since the last step, and its hint: lines ``error: …`` and ``hint: …`` where there are
         such, else the last line that sounds like an error, else the last one; empty where there is none.
         """
-        text = _ESCAPES.sub("", self._tail.decode(errors="replace"))
-        lines = [line.strip()[:200] for line in text.splitlines() if line.strip()]
+        lines = [line.strip()[:200] for line in self.tail.splitlines() if line.strip()]
         for at in range(len(lines) - 1, -1, -1):
             if lines[at].startswith("error: "):
                 hints = [line for line in lines[at + 1 :] if line.startswith("hint: ")]
