@@ -4,6 +4,8 @@ import fcntl
 import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from gitreceive import config
@@ -84,6 +86,14 @@ def builder(settings: config.Settings) -> Builder:
     return BuilderBySource(
         by_docker, DockerfileBuilder(settings), DockerBuilder(settings.build, settings.data_dir)
     )
+
+
+def buildpack_bench(settings: config.Settings, buildpacks: Path) -> Builder:
+    """A builder over a folder of buildpacks, apart from the server's: its caches and images are its own."""
+    from gitreceive.engines.docker_builder import DockerBuilder
+
+    build = replace(settings.build, buildpacks=str(buildpacks))
+    return DockerBuilder(build, config.cache_dir() / "buildpack-test")
 
 
 def create_stack(

@@ -6,7 +6,7 @@ folders; one that matches a folder stands for all below it.
 
 import hashlib
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from gitreceive.lifecycle.folder import Folder
@@ -61,6 +61,12 @@ def fingerprint(entries: Iterable[TreeEntry], watched: Watched) -> str | None:
         elif presence.fullmatch(text):
             digest.update(b"%s\0" % path)
     return digest.hexdigest()
+
+
+def matches(globs: Iterable[str]) -> Callable[[str], bool]:
+    """Whether one of the globs takes a path, or a folder that it is in."""
+    pattern = _union(map(_whole, globs))
+    return lambda path: pattern.fullmatch(path) is not None
 
 
 def _segments(glob: str) -> list[str]:

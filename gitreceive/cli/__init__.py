@@ -15,6 +15,7 @@ from gitreceive.errors import ForbiddenError, GitreceiveError
 
 _COMMANDS = {
     "apps": ("gitreceive.cli.apps", "Apps: create, list, info, destroy."),
+    "buildpack": ("gitreceive.cli.buildpack", "For authors of buildpacks: new, lint, test."),
     "builds": ("gitreceive.cli.builds", "Builds: list, log, attach, cancel."),
     "doctor": ("gitreceive.cli.doctor", "Look at everything the server stands on, and say how to mend it."),
     "keys": ("gitreceive.cli.keys", "SSH keys: add, list, remove."),
@@ -52,7 +53,7 @@ class _Tree(Group):
         if name in remote.LOCAL_ONLY and config.acting_user() is not None:
             raise ForbiddenError(
                 f"{name!r} does not run over SSH",
-                hint="plan runs where the source is, server and stack on the server's own host",
+                hint="plan and buildpack run where the source is, server and stack on the server's own host",
             )
         command: click.Command = importlib.import_module(_COMMANDS[name][0]).command
         return command

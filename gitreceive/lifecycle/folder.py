@@ -9,6 +9,7 @@ from typing import Any
 from gitreceive.lifecycle import toml
 
 OLDEST_API, NEWEST_API = (0, 7), (0, 12)
+DESCRIPTION = "buildpack.toml"
 MOST_GROUPS = 1000  # that an order may come to once its composites are replaced by their own
 
 _ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._/-]*")
@@ -134,7 +135,7 @@ def load(path: Path) -> Folder:
     found: dict[str, tuple[Buildpack, ...]] = {}
     files = sorted([*path.glob("*/buildpack.toml"), *path.glob("*/*/buildpack.toml")])
     for file in files:
-        buildpack = _buildpack(file)
+        buildpack = read_buildpack(file)
         found[buildpack.id] = (*found.get(buildpack.id, ()), buildpack)
     document = _read(path / "order.toml")
     folder = Folder(found, _order(document, path / "order.toml"))
@@ -146,11 +147,12 @@ def load(path: Path) -> Folder:
     return folder
 
 
-def _buildpack(file: Path) -> Buildpack:
+def read_buildpack(file: Path) -> Buildpack:
+    """The buildpack that ``file``, a ``buildpack.toml``, describes. Raises FolderError."""
     document = _read(file)
     head = _table(document, "buildpack", file)
     identity, version = str(head.get("id", "")), str(head.get("version", ""))
-    if not _ID.fullmatch(identity) or identity in _RESERVED:
+    if not is_id(identity):
         raise FolderError(f"{file}: {identity!r} cannot be a buildpack's id")
     if not version:
         raise FolderError(f"{file}: [buildpack] has no version")
@@ -171,6 +173,11 @@ def _buildpack(file: Path) -> Buildpack:
             if not (file.parent / program).is_file():
                 raise FolderError(f"{file.parent} has no {program}")
     return buildpack
+
+
+def is_id(text: str) -> bool:
+    """Whether a buildpack can be called so (Buildpack API, "buildpack.toml")."""
+    return _ID.fullmatch(text) is not None and text not in _RESERVED
 
 
 def _globs(ours: Mapping[str, Any], name: str, file: Path) -> tuple[str, ...] | None:

@@ -113,6 +113,8 @@ def _detect(request: Mapping[str, Any], place: Place, env: Mapping[str, str], ta
         reason = by_name[buildpack.name].reason
         if reason:
             talk.detail(f"{buildpack.id}: {reason}")
+    for entry in detection.entries:
+        talk.detail(f"plan: {entry.name}, provided by {', '.join(entry.providers)}")
     return detection
 
 

@@ -80,3 +80,57 @@ def test_a_composite_stands_for_each_of_its_own_groups(tmp_path: Path) -> None:
 def test_a_composite_within_itself_is_refused(tmp_path: Path) -> None:
     with pytest.raises(FolderError, match="contains itself"):
         load(_write(tmp_path, _group("a"), a=_head("a", more=_group("a"))))
+
+
+def _composite(name: str, *inner: str) -> str:
+    return _head(name, more="".join(_group(*one.split("+")) for one in inner))
+
+
+def test_a_loop_of_composites_is_named_with_its_way(tmp_path: Path) -> None:
+    packs = {"a": _composite("a", "b"), "b": _composite("b", "c"), "c": _composite("c", "b")}
+    with pytest.raises(FolderError, match=r"b/buildpack\.toml: buildpack b contains itself: b → c → b$"):
+        load(_write(tmp_path, _group("a"), **packs))
+
+
+def test_two_composites_may_hold_the_same_third(tmp_path: Path) -> None:
+    packs = {"a": _composite("a", "c"), "b": _composite("b", "c"), "c": _composite("c", "x", "y")}
+    folder = load(_write(tmp_path, _group("a", "b"), **packs, x=_head("x"), y=_head("y")))
+    assert [tuple(m.id for m in group) for group in folder.expand()] == [
+        ("x", "x"),
+        ("x", "y"),
+        ("y", "x"),
+        ("y", "y"),
+    ]
+
+
+def test_an_order_that_explodes_is_refused(tmp_path: Path) -> None:
+    packs = {"a": _composite("a", *["x"] * 11), "x": _head("x")}
+    with pytest.raises(FolderError, match="more than 1000 groups"):
+        load(_write(tmp_path, _group("a", "a", "a"), **packs))
+
+
+@pytest.mark.parametrize(
+    ("more", "said"),
+    [
+        ("[metadata]\ngitreceive = 1\n", "gitreceive must be a table"),
+        ("[metadata.gitreceive]\ndetects = 1\n", "metadata.gitreceive.detects must be an array of globs"),
+        ("[[order]]\ngroup = 1\n", "group must be an array of tables"),
+        ("[[metadata.gitreceive.hints]]\nmatch = 'x'\n", "needs match and hint, both strings"),
+        ("[[metadata.gitreceive.hints]]\nmatch = '('\nhint = 'x'\n", "is no regular expression"),
+        (
+            "[[metadata.gitreceive.hints]]\nmatch = 'x'\nhint = '{1}'\n",
+            "names a group that match 'x' does not have",
+        ),
+    ],
+)
+def test_a_description_of_another_shape_is_named_with_its_file(more: str, said: str, tmp_path: Path) -> None:
+    with pytest.raises(FolderError, match=said) as caught:
+        load(_write(tmp_path, _group("a"), a=_head("a", more=more)))
+    assert str(tmp_path / "a" / "buildpack.toml") in str(caught.value)
+
+
+def test_a_hint_speaks_of_what_its_pattern_found(tmp_path: Path) -> None:
+    more = "[[metadata.gitreceive.hints]]\nmatch = '^no (\\w+)(\\d)?$'\nhint = 'add {1}{2}: {x}'\n"
+    (hint,) = load(_write(tmp_path, _group("a"), a=_head("a", more=more))).find(Member("a", "")).hints
+    assert hint.of("first\nno libpq\n") == "add libpq: {x}"
+    assert hint.of("there is no libpq") == ""

@@ -1,3 +1,5 @@
+import pytest
+
 from gitreceive.lifecycle.plan import Candidate, Entry, Option, Resolution, parse_options, resolve
 
 
@@ -86,3 +88,28 @@ def test_a_build_plan_has_its_top_level_and_its_alternatives() -> None:
         Option((), ({"name": "y", "metadata": {"version": "1"}},)),
         Option(),
     )
+
+
+@pytest.mark.parametrize(
+    "document",
+    [
+        {"provides": 1},
+        {"provides": ["a"]},
+        {"provides": [{"name": 1}]},
+        {"requires": [{"name": []}]},
+        {"requires": [{"name": "a", "metadata": 1}]},
+        {"or": 1},
+        {"or": [1]},
+        {"or": [{"provides": [{}]}]},
+    ],
+)
+def test_a_plan_of_another_shape_is_refused(document: dict[str, object]) -> None:
+    with pytest.raises(ValueError, match="must be"):
+        parse_options(document)
+
+
+def test_plans_whose_alternatives_explode_are_refused_at_once() -> None:
+    options = (Option(requires=({"name": "nobody has it"},)),) * 100
+    said = resolve([Candidate(key, False, options) for key in "abcdefgh"])
+    assert isinstance(said, str)
+    assert "more than 10000 ways" in said

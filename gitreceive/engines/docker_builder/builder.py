@@ -18,6 +18,7 @@ from requests.exceptions import RequestException
 from urllib3.exceptions import HTTPError
 
 from gitreceive import config
+from gitreceive.buildpacks.caches import CacheWeight
 from gitreceive.buildpacks.order import choose, read_folder
 from gitreceive.cancellation import Cancellation
 from gitreceive.config import BuildSettings
@@ -314,10 +315,16 @@ def _take(container: BuildContainer, run: _Run, settings: BuildSettings) -> _Out
         match event.get("event"):
             case "layer":
                 path = run.spool / f"{len(layers)}.tar.gz"
-                chunks = frames.read_stream(container.receive)
-                layers.append(
-                    take_layer(str(event["title"]), chunks, path, run.request.previous, run.inputs.patterns)
+                title, chunks, caches = (
+                    str(event["title"]),
+                    frames.read_stream(container.receive),
+                    CacheWeight(),
                 )
+                layers.append(
+                    take_layer(title, chunks, path, run.request.previous, run.inputs.patterns, caches.add)
+                )
+                for warning in caches.warnings(title):
+                    run.log.warn(warning)
             case "reuse":
                 layers.append(_reused(event, run.request))
             case "done" | "failed" as kind:

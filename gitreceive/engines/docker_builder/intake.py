@@ -2,7 +2,7 @@
 
 import hashlib
 import tarfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import IO, cast
 
@@ -32,16 +32,17 @@ def take_layer(
     path: Path,
     previous: Mapping[Digest, Blob],
     patterns: Mapping[str, tuple[bytes, ...]],
+    look: Callable[[str, int], object] = lambda _path, _size: None,
 ) -> Layer:
     """Read one tar to its end into ``path``; nothing is kept where ``previous`` has the same layer.
 
-    ``patterns`` are how each secret could be written, by its name. Raises BuildError for a path outside the layer's own place,
+    ``patterns`` are how each secret could be written, by its name; ``look`` is told the path and size of each member. Raises BuildError for a path outside the layer's own place,
     for what images do not hold, and for a secret.
     """
     with open(path, "wb") as file:
         tee = _Tee(StreamFile(chunks), file, patterns)
         try:
-            _check(title, tee)
+            _check(title, tee, look)
         except tarfile.TarError as error:
             raise BuildError(f"layer {title} is not a tar: {error}") from error
         diff_id, digest, size = tee.finish()
@@ -61,11 +62,12 @@ def places_of(title: str) -> tuple[str, ...]:
     return (f"layers/{buildpack.replace('/', '_')}/{name}",)
 
 
-def _check(title: str, tee: "_Tee") -> None:
+def _check(title: str, tee: "_Tee", look: Callable[[str, int], object]) -> None:
     places = places_of(title)
     with tarfile.open(fileobj=cast("IO[bytes]", tee), mode="r|", bufsize=_TAR_READ) as tar:
         for member in tar:
             _check_member(title, member, places)
+            look(member.name, member.size)
             tee.refuse_leak(title, member)
             tar.members.clear()  # type: ignore[attr-defined]  # else every header stays in memory
     tee.drain()
