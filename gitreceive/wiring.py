@@ -3,7 +3,7 @@
 import fcntl
 import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -88,12 +88,14 @@ def builder(settings: config.Settings) -> Builder:
     )
 
 
-def buildpack_bench(settings: config.Settings, buildpacks: Path) -> Builder:
+@contextmanager
+def buildpack_bench(settings: config.Settings, buildpacks: Path) -> Iterator[Builder]:
     """A builder over a folder of buildpacks, apart from the server's: its caches and images are its own."""
     from gitreceive.engines.docker_builder import DockerBuilder
 
     build = replace(settings.build, buildpacks=str(buildpacks))
-    return DockerBuilder(build, config.cache_dir() / "buildpack-test")
+    with closing(DockerBuilder(build, config.cache_dir() / "buildpack-test")) as builder:
+        yield builder
 
 
 def create_stack(

@@ -229,12 +229,12 @@ def _build(place: Path, sample: Path, stack: Stack, log: Voice) -> Iterator["Bui
         root=source.root,
         tree=source.tree,
     )
-    builder = wiring.buildpack_bench(config.load(), place / "buildpacks")
-    try:
-        with builder.build(request, log, Cancellation()) as build:
-            yield build
-    finally:
-        builder.forget(name)
+    with wiring.buildpack_bench(config.load(), place / "buildpacks") as builder:
+        try:
+            with builder.build(request, log, Cancellation()) as build:
+                yield build
+        finally:
+            builder.forget(name)
 
 
 def _stack(name: str | None, build_image: str | None) -> Stack:

@@ -9,7 +9,7 @@ from typing import Any
 
 from gitreceive.lifecycle import toml
 from gitreceive.lifecycle.env import BUILD_PATHS, apply_layer
-from gitreceive.lifecycle.folder import Buildpack
+from gitreceive.lifecycle.folder import Buildpack, not_run
 from gitreceive.lifecycle.layers import (
     ContractError,
     LayerFolder,
@@ -104,10 +104,11 @@ def _run(buildpack: Buildpack, entries: Sequence[Entry], place: Place, env: Mapp
             "CNB_PLATFORM_DIR": str(place.platform),
             "CNB_BP_PLAN_PATH": str(plan),
         }
+        program = buildpack.path / "bin" / "build"
         try:
             # both streams of a build are its log
             code = subprocess.run(
-                [str(buildpack.path / "bin" / "build"), str(folder), str(place.platform), str(plan)],
+                [str(program), str(folder), str(place.platform), str(plan)],
                 cwd=place.app,
                 env=values,
                 stdin=subprocess.DEVNULL,
@@ -115,7 +116,7 @@ def _run(buildpack: Buildpack, entries: Sequence[Entry], place: Place, env: Mapp
                 check=False,
             ).returncode
         except OSError as error:
-            raise BuildFailedError(buildpack, 126, f"bin/build cannot be run: {error}") from error
+            raise BuildFailedError(buildpack, 126, not_run(program, error)) from error
     if code:
         raise BuildFailedError(buildpack, code, "")
 

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from gitreceive.lifecycle import toml
-from gitreceive.lifecycle.folder import Buildpack, Folder, Group
+from gitreceive.lifecycle.folder import Buildpack, Folder, Group, not_run
 from gitreceive.lifecycle.place import IN_CONTAINER, environment, prepare_platform
 from gitreceive.lifecycle.plan import Candidate, Entry, Option, parse_options, resolve
 
@@ -130,10 +130,11 @@ def _run(buildpack: Buildpack, app: Path, platform: Path, env: Mapping[str, str]
             "CNB_PLATFORM_DIR": str(platform),
             "CNB_BUILD_PLAN_PATH": str(plan),
         }
+        program = buildpack.path / "bin" / "detect"
         with open(Path(work, "output"), "w+b") as output:
             try:
                 code = subprocess.run(
-                    [str(buildpack.path / "bin" / "detect"), str(platform), str(plan)],
+                    [str(program), str(platform), str(plan)],
                     cwd=app,
                     env=values,
                     stdin=subprocess.DEVNULL,
@@ -142,7 +143,7 @@ def _run(buildpack: Buildpack, app: Path, platform: Path, env: Mapping[str, str]
                     check=False,
                 ).returncode
             except OSError as error:
-                return _verdict(buildpack, ERROR, 126, f"bin/detect cannot be run: {error}")
+                return _verdict(buildpack, ERROR, 126, not_run(program, error))
             output.seek(0)
             text = output.read(_OUTPUT_LIMIT).decode(errors="replace")
         return _judge(buildpack, code, text, plan)

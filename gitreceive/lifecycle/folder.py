@@ -1,5 +1,6 @@
 """A folder of buildpacks as values: ``order.toml`` and each ``buildpack.toml`` (Buildpack API)."""
 
+import errno
 import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
@@ -127,6 +128,17 @@ class Folder:
             yield from self._expand_group(choice, (*above, inner.id))
         if member.optional:
             yield ()
+
+
+def not_run(program: Path, error: OSError) -> str:
+    """Why the system did not run a buildpack's program, in words."""
+    reasons = {
+        errno.EACCES: "it is not executable",
+        errno.ENOEXEC: "it says no interpreter in its first line",
+    }
+    if program.is_file():
+        reasons[errno.ENOENT] = "its interpreter is not there, or its first line ends with CR"
+    return f"bin/{program.name} cannot be run: {reasons.get(error.errno or 0, error)}"
 
 
 def load(path: Path) -> Folder:

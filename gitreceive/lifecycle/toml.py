@@ -28,9 +28,11 @@ def read(file: Path) -> dict[str, Any]:
     """The document in ``file``. Raises UnreadableError for what is no TOML, no regular file, or larger than LARGEST; never blocks."""
     try:
         # a pipe would keep who opens it waiting for ever
-        with open(os.open(file, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC), "rb") as opened:
-            if not stat.S_ISREG(os.fstat(opened.fileno()).st_mode):
-                raise UnreadableError("it is no regular file")
+        descriptor = os.open(file, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+        if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+            os.close(descriptor)
+            raise UnreadableError("it is no regular file")
+        with open(descriptor, "rb") as opened:
             content = opened.read(LARGEST + 1)
     except OSError as error:
         raise UnreadableError(error.strerror or str(error)) from error

@@ -1,0 +1,145 @@
+"""What authors of buildpacks use: a skeleton, its lint, and a build with it in the stack."""
+
+import contextlib
+from collections.abc import Iterator
+from pathlib import Path
+
+import docker
+import docker.utils
+import pytest
+
+from gitreceive import config
+from gitreceive.config import BuildSettings
+from gitreceive.engines.docker_builder import DockerBuilder
+from gitreceive.engines.sql_ledger import open_ledger
+from gitreceive.model import Stack
+from tests.cli.conftest import Cli
+
+_DOCKER_HOST = config.process_environment().get("DOCKER_HOST")
+_FILES = ["buildpack.toml", "bin/detect", "bin/build", "test/run", "test/app/main.lua"]
+
+
+@pytest.fixture
+def docker_cli(stack: Stack, cli: Cli, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Cli]:
+    monkeypatch.delenv("DOCKER_HOST")
+    if _DOCKER_HOST is not None:
+        monkeypatch.setenv("DOCKER_HOST", _DOCKER_HOST)
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    monkeypatch.setenv("GITRECEIVE_BUILD_NETWORK", "none")
+    ledger = open_ledger(config.load())
+    ledger.put_stack(stack)
+    ledger.close()
+    yield cli
+    _remove_images(config.cache_dir() / "buildpack-test")
+
+
+def _remove_images(data_dir: Path) -> None:
+    owner = DockerBuilder(BuildSettings(), data_dir).owner
+    options = docker.utils.kwargs_from_env(environment=config.process_environment())
+    with contextlib.closing(docker.APIClient(version="auto", **options)) as client:
+        for image in client.images(filters={"label": f"gitreceive.builder={owner}"}):
+            client.remove_image(image["Id"], force=True)
+
+
+def test_a_new_buildpack_is_a_folder_that_lint_finds_nothing_wrong_with(cli: Cli) -> None:
+    said = cli("buildpack", "new", "acme/lua").ok()
+    assert said.out.split() == [f"lua/{name}" for name in _FILES]
+    assert "try it: gitreceive buildpack test lua" in said.err
+    for program in ("bin/detect", "bin/build", "test/run"):
+        assert Path("lua", program).stat().st_mode & 0o111
+    assert cli("buildpack", "lint", "lua", "--strict").ok().err == "nothing is wrong\n"
+    assert cli("buildpack", "lint", "lua", "--json").ok().json() == []
+
+
+def test_new_says_for_programs_what_it_wrote(cli: Cli) -> None:
+    said = cli("buildpack", "new", "acme/lua", "there", "--file", "x.lua", "--json").ok().json()
+    assert said == {"id": "acme/lua", "folder": "there", "files": [*_FILES[:-1], "test/app/x.lua"]}
+
+
+def test_new_writes_over_nothing(cli: Cli) -> None:
+    Path("lua").mkdir()
+    Path("lua/mine").write_text("mine")
+    cli("buildpack", "new", "acme/lua").failed(4, "lua is there already", "name another folder")
+    cli("buildpack", "new", "acme/lua", "lua/mine").failed(4, "lua/mine is there already")
+    cli("buildpack", "new", "a b").failed(2, "cannot be a buildpack's id")
+    assert [path.name for path in Path("lua").iterdir()] == ["mine"]
+
+
+def test_lint_fails_for_errors_and_with_strict_for_warnings(cli: Cli) -> None:
+    cli("buildpack", "new", "acme/lua").ok()
+    description = Path("lua/buildpack.toml")
+    text = description.read_text()
+    description.write_text(text.replace("name =", "nmae ="))
+    assert cli("buildpack", "lint", "lua").ok().out.startswith("buildpack.toml:6: warning: 'nmae' is no key")
+    assert cli("buildpack", "lint", "lua", "--strict").code == 1
+    description.write_text(text.replace("api =", "api"))
+    broken = cli("buildpack", "lint", "lua")
+    assert (broken.code, broken.err) == (1, "1 found\n")
+    assert broken.out.startswith("buildpack.toml:1: error: it cannot be read")
+    (found,) = cli("buildpack", "lint", "lua", "--json").json()
+    assert (found["level"], found["file"], found["line"]) == ("error", "buildpack.toml", 1)
+
+
+def test_test_asks_for_what_it_lacks_before_it_builds(cli: Cli) -> None:
+    cli("buildpack", "new", "acme/lua").ok()
+    cli("buildpack", "test", "lua").failed(6, "no stack to build in", "--build-image")
+    cli("buildpack", "test", "lua", "--build-image", "debian:12").failed(2, "REPOSITORY@sha256")
+    cli("buildpack", "test", "lua", "--app", "nowhere").failed(2, "nowhere")
+    image = "127.0.0.1:9/x@sha256:" + "0" * 64
+    cli("buildpack", "test", "lua", "--build-image", image).failed(7, "Docker does not answer")
+    Path("lua/test/app/main.lua").unlink()
+    Path("lua/test/app").rmdir()
+    cli("buildpack", "test", "lua").failed(3, "lua has no test/app", "--app DIR")
+    Path("lua/bin/build").chmod(0o644)
+    refused = cli("buildpack", "test", "lua")
+    assert (refused.code, refused.out) == (
+        1,
+        "bin/build: error: it is not executable: chmod +x bin/build\n",
+    )
+
+
+def test_over_ssh_none_of_it_runs(cli: Cli) -> None:
+    cli("buildpack", "new", "acme/lua", acting="alice").failed(5, "does not run over SSH")
+    assert not Path("lua").exists()
+
+
+@pytest.mark.docker
+def test_a_new_buildpack_builds_its_sample(docker_cli: Cli) -> None:
+    docker_cli("buildpack", "new", "acme/lua").ok()
+    script = Path("lua/bin/build")
+    variable = 'mkdir -p "$tools/env.launch" && printf 5.4 > "$tools/env.launch/LUA_VERSION.default"\n'
+    script.write_text(script.read_text() + variable)
+    said = docker_cli("buildpack", "test", "lua", "--process", "web").ok()
+    assert "-----> Detected: acme/lua 0.1.0\n       acme/lua: main.lua is there" in said.err
+    assert "making tools 1" in said.err
+    for text in (
+        "group\n  acme/lua@0.1.0\n",
+        "lua-web  (default)",
+        "LUA_VERSION.default  5.4  (acme/lua:tools)",
+    ):
+        assert text in said.out
+    seen = docker_cli("buildpack", "test", "lua", "--json").ok().json()
+    assert seen["group"] == ["acme/lua@0.1.0"]
+    assert [layer["title"] for layer in seen["layers"]] == ["acme/lua:tools", "app"]
+    assert seen["processes"] == [
+        {"type": "web", "command": ["lua-web"], "default": True, "buildpack": "acme/lua"}
+    ]
+    assert list(seen["seconds"]) == ["prepare and detect", "acme/lua 0.1.0"]
+    assert not any(path.name != "ledger.db" for path in docker_cli.folder.glob("*.db"))
+
+
+@pytest.mark.docker
+def test_how_a_test_ends_is_its_exit_code(docker_cli: Cli) -> None:
+    docker_cli("buildpack", "new", "acme/lua").ok()
+    missing = docker_cli("buildpack", "test", "lua", "--process", "worker")
+    assert missing.code == 30
+    assert "no process type worker" in missing.err
+    Path("empty").mkdir()
+    docker_cli("buildpack", "test", "lua", "--app", "empty").failed(
+        20, "acme/lua 0.1.0 does not take it: no main.lua"
+    )
+    script = Path("lua/bin/build")
+    script.write_text(script.read_text().replace("wanted=1", "no-such-tool; wanted=1"))
+    docker_cli("buildpack", "test", "lua").failed(
+        30, "acme/lua failed (exit 127)", "no-such-tool is not in the build image"
+    )
