@@ -1,3 +1,4 @@
+import contextlib
 import io
 import json
 import sys
@@ -6,12 +7,19 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import docker
+import docker.utils
 import pytest
 
 from gitreceive import cli as command_line
 from gitreceive import config
+from gitreceive.config import BuildSettings
+from gitreceive.engines.docker_builder import DockerBuilder
 from gitreceive.engines.file_logbook import FileLogBook
 from gitreceive.engines.sql_ledger import SqlLedger, open_ledger
+from gitreceive.model import Stack
+
+_DOCKER_HOST = config.process_environment().get("DOCKER_HOST")
 
 
 @dataclass(frozen=True)
@@ -85,3 +93,26 @@ def ledger(cli: Cli) -> Iterator[SqlLedger]:
 def logbook(cli: Cli) -> FileLogBook:
     settings = config.load()
     return FileLogBook(settings.data_dir / "logs", settings.log_limit)
+
+
+@pytest.fixture
+def docker_cli(stack: Stack, cli: Cli, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Cli]:
+    """The command line with a Docker engine and a stack."""
+    monkeypatch.delenv("DOCKER_HOST")
+    if _DOCKER_HOST is not None:
+        monkeypatch.setenv("DOCKER_HOST", _DOCKER_HOST)
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    monkeypatch.setenv("GITRECEIVE_BUILD_NETWORK", "none")
+    ledger = open_ledger(config.load())
+    ledger.put_stack(stack)
+    ledger.close()
+    yield cli
+    _remove_images(config.cache_dir() / "buildpack-test")
+
+
+def _remove_images(data_dir: Path) -> None:
+    owner = DockerBuilder(BuildSettings(), data_dir).owner
+    options = docker.utils.kwargs_from_env(environment=config.process_environment())
+    with contextlib.closing(docker.APIClient(version="auto", **options)) as client:
+        for image in client.images(filters={"label": f"gitreceive.builder={owner}"}):
+            client.remove_image(image["Id"], force=True)

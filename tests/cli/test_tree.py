@@ -33,6 +33,7 @@ def test_all_commands_are_there() -> None:
     assert {" ".join(path) for path, _ in _ALL} >= {
         *(f"apps {verb}" for verb in ("create", "list", "info", "destroy")),
         *(f"keys {verb}" for verb in ("add", "list", "remove")),
+        *(f"buildpack {verb}" for verb in ("new", "lint", "test")),
         *(f"builds {verb}" for verb in ("list", "log", "attach", "cancel")),
         *("ps", "logs", "open", "plan", "doctor", "version", "server", "stack create", "stack list"),
     }
@@ -102,6 +103,7 @@ def test_a_length_of_time_is_parsed_strictly(since: str, cli: Cli) -> None:
         ("stack", "create", "--build-image", "x", "--run-image", "x"),
         ("--", "stack", "list"),
         ("plan", "/"),
+        ("buildpack", "test", "/"),
         ("help", "server"),
     ],
 )
