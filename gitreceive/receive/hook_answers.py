@@ -6,8 +6,8 @@ from pathlib import Path
 from typing import Any
 
 from gitreceive.config import PolicySettings
-from gitreceive.engines.git_store import close_history
 from gitreceive.errors import GitreceiveError, PolicyError, UsageError
+from gitreceive.git.history import close_history
 from gitreceive.model import Job, JobState, Push
 from gitreceive.ports import JobLedger, LogBook, SourceStore
 from gitreceive.receive.follow import follow
