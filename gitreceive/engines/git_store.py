@@ -16,7 +16,6 @@ from dulwich.repo import Repo
 
 from gitreceive.config import Settings, repository_path
 from gitreceive.errors import SourceError, StaleError, UnavailableError
-from gitreceive.git.history import close_history
 from gitreceive.git.process import git_at, run_git, streaming
 from gitreceive.model import ZERO_COMMIT, AppName, Check, CommitId, JobId, Source, SourceEntry, TreeEntry
 
@@ -62,9 +61,7 @@ class GitStore:
             raise UnavailableError(f"{path} cannot be removed: {error}", hint="see to the disk") from error
 
     def keep(self, app: AppName, job: JobId, commit: CommitId) -> None:
-        path = self._path(app)
-        git_at(path, "update-ref", _kept_ref(job), commit)
-        close_history(path, commit)
+        git_at(self._path(app), "update-ref", _kept_ref(job), commit)
 
     def release(self, app: AppName, job: JobId) -> None:
         git_at(self._path(app), "update-ref", "-d", _kept_ref(job))

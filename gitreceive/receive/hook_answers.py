@@ -130,6 +130,7 @@ class HookAnswers:
         """The job, its commit held. Raises GitreceiveError, and then there is no job that goes on."""
         update = deploy.update
         push = Push(session.app.name, session.user, update.ref, update.old, update.new, deploy.options)
+        close_history(session.repository, update.new)  # before anybody can move a ref to it
         job = self.jobs.enqueue(push)
         try:
             self.sources.keep(push.app, job.id, push.new)
