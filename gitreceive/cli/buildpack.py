@@ -38,7 +38,7 @@ def command() -> None:
 @click.option("--file", metavar="NAME", default="", help="The file by which an app is known; else main.NAME.")
 @as_json
 def new(identity: str, folder: str, file: str, as_json: bool) -> None:
-    r"""Write a buildpack that works, to begin with: two shell programs, a sample app, and a test.
+    """Write a buildpack that works, to begin with: two shell programs, a sample app, and a test.
 
     ID is VENDOR/NAME. DIR is a folder that is not there yet or is empty; without it NAME, here.
 
@@ -72,7 +72,7 @@ def new(identity: str, folder: str, file: str, as_json: bool) -> None:
 @click.option("--strict", is_flag=True, help="Warnings count as errors.")
 @as_json
 def lint(folder: Path, strict: bool, as_json: bool) -> None:
-    r"""What is wrong with the buildpack in DIR, as far as that shows without running it.
+    """What is wrong with the buildpack in DIR, as far as that shows without running it.
 
     It reads buildpack.toml, the programs' modes and first lines, where links lead, and which files shell programs look for
     that detects and inputs do not name. Exit 0: nothing is wrong; 1: something is.
@@ -121,7 +121,7 @@ def test(
     build_image: str | None,
     as_json: bool,
 ) -> None:
-    r"""Build an app with the buildpack in DIR as a push would, in the stack's build image, and show what came out.
+    """Build an app with the buildpack in DIR as a push would, in the stack's build image, and show what came out.
 
     It needs Docker, but no server, cluster or push to a registry. Nothing is published, and caches are not kept. The build's
     log is on standard error. Exit 0: it went well; 1: lint finds an error; 20: the buildpack does not take the app; 30: it

@@ -21,19 +21,19 @@ def make_server(tmp_path_factory: pytest.TempPathFactory, stack: Stack) -> Calla
 
 
 @pytest.fixture(
-    scope="session",
+    scope="package",
     params=[
         pytest.param("docker", marks=pytest.mark.docker),
         pytest.param("kubernetes", marks=pytest.mark.kubernetes),
     ],
 )
 def server(request: pytest.FixtureRequest, make_server: Callable[..., Server]) -> Iterator[Server]:
-    """One server for each target, shared by the scenarios: each brings its own app."""
+    """One server for each target, shared by the scenarios: each brings its own app. It is gone when other tests begin."""
     with running(make_server(request.param)) as server:
         yield server
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def docker_server(make_server: Callable[..., Server]) -> Iterator[Server]:
     """For scenarios in which the target does not matter."""
     with running(make_server("docker")) as server:

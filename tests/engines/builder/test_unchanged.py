@@ -265,7 +265,7 @@ def test_a_source_with_a_build_secret_is_refused_without_a_build_as_with_one(
     kept = b"".join(path.read_bytes() for path in (bench.folder / "pushed" / "builds").iterdir())
     assert b"hunter2" not in kept
     assert "No build needed" in push({**START, b"app": Node(b"two")}).text
-    with pytest.raises(BuildError, match="a build secret is in layer app: /workspace/app"):
+    with pytest.raises(BuildError, match="build secret token is in layer app: /workspace/app"):
         push({**START, b"app": Node(b"it is hunter2-hunter2")})
     secret.write_text("hunter3-hunter3")
     assert "No build needed" not in push(START).text
