@@ -455,9 +455,12 @@ DETECTED = {
     "flask": "python",
     "pipenv": "python",
     "poetry": "python",
+    "pnpm": "nodejs",
     "procfile-worker": "python",
     "static": "static",
     "undetected": None,
+    "workspaces": "nodejs",
+    "yarn": "nodejs",
 }
 
 

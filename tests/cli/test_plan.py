@@ -20,9 +20,12 @@ _GROUPS = {
     "dockerfile": ("dockerfile",),
     "express": ("nodejs",),
     "flask": ("python", "procfile"),
+    "pnpm": ("nodejs",),
     "poetry": ("python",),
     "procfile-worker": ("python", "procfile"),
     "static": ("static",),
+    "workspaces": ("nodejs",),
+    "yarn": ("nodejs",),
 }
 _PROCESSES = {"procfile-worker": ["web", "worker", "release"]}
 
