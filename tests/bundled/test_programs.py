@@ -342,6 +342,78 @@ def test_a_lock_that_was_made_with_another_index_is_installed_from_the_one_that_
     assert "1.0" in module.read_text()
 
 
+def _lock_with_pipenv(bench: Bench, *names: str, digest: str = "") -> None:
+    """What `pipenv lock` writes for a Pipfile without a source, of wheels that the bench has."""
+    pins = {}
+    for name in names:
+        wheel = bench.folder / "wheels" / f"{name}-1.0-py3-none-any.whl"
+        pins[name] = {
+            "version": "==1.0",
+            "hashes": [f"sha256:{digest or hashlib.sha256(wheel.read_bytes()).hexdigest()}"],
+        }
+    pins["colours"] = {"version": "==9", "hashes": ["sha256:00"], "markers": "sys_platform == 'win32'"}
+    lock = {"_meta": {"hash": {"sha256": "0"}}, "default": pins, "develop": {"nosuch": {"version": "==1"}}}
+    (bench.app / "Pipfile.lock").write_text(json.dumps(lock))
+    (bench.app / "main.py").write_text("")
+
+
+@pytest.mark.parametrize("path", ["uv", "pip"])
+def test_pipenvs_lock_is_installed_as_it_is_pinned_and_without_development_packages(
+    bench: Bench, path: str
+) -> None:
+    for name in ("alpha", "beta"):
+        _wheel(bench, name, "1.0")
+        _wheel(bench, name, "2.0")
+    (bench.app / "Pipfile").write_text('[packages]\nalpha = "*"\n[dev-packages]\nnosuch = "*"\n')
+    _lock_with_pipenv(bench, "alpha", "beta")
+    env = {"PATH": "/usr/bin:/bin"} if path == "pip" else {}
+    built = bench.build("python", **env)
+    assert built.status == 0, built.output
+    assert {"alpha.py", "beta.py"} <= _installed(bench)
+    assert "1.0" in next(bench.layers.glob("dependencies/lib/python*/site-packages/beta.py")).read_text()
+    assert {"Pipfile", "Pipfile.lock"} <= set(bench.inputs())
+    bench.restore()
+    assert "Using the packages of the last build" in bench.build("python", **env).output
+
+
+def test_a_package_with_other_bytes_than_the_lock_has_is_not_installed(bench: Bench) -> None:
+    _wheel(bench, "alpha", "1.0")
+    (bench.app / "Pipfile").write_text('[packages]\nalpha = "*"\n')
+    _lock_with_pipenv(bench, "alpha", digest="00" * 32)
+    built = bench.build("python")
+    assert built.status == 1
+    assert "the index serves other bytes than were locked" in built.output
+    assert _installed(bench) == set()
+
+
+def test_poetrys_lock_is_installed_for_its_main_group_alone(bench: Bench) -> None:
+    for name in ("alpha", "beta", "gamma"):
+        _wheel(bench, name, "1.0")
+    project = '[tool.poetry]\npackage-mode = false\n[tool.poetry.dependencies]\nalpha = "*"\n'
+    (bench.app / "pyproject.toml").write_text(project)
+    content = {"dependencies": {"alpha": "*"}, "source": None, "extras": None, "dev-dependencies": None}
+    digest = hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
+    lock = f'[metadata]\nlock-version = "2.1"\npython-versions = "^3.11"\ncontent-hash = "{digest}"\n'
+    for name, more in {
+        "alpha": 'groups = ["main"]',
+        "beta": 'groups = ["dev"]',
+        "gamma": 'groups = ["main"]\nmarkers = "extra == \\"cache\\""',
+    }.items():
+        wheel = bench.folder / "wheels" / f"{name}-1.0-py3-none-any.whl"
+        file = f'{{file = "{wheel.name}", hash = "sha256:{hashlib.sha256(wheel.read_bytes()).hexdigest()}"}}'
+        lock += f'[[package]]\nname = "{name}"\nversion = "1.0"\n{more}\nfiles = [{file}]\n'
+    (bench.app / "poetry.lock").write_text(lock)
+    (bench.app / "main.py").write_text("")
+    built = bench.build("python")
+    assert built.status == 0, built.output
+    assert "(from poetry.lock)" in built.output
+    assert _installed(bench) == {"alpha.py"}
+    (bench.app / "pyproject.toml").write_text(project + 'beta = "*"\n')
+    stale = bench.build("python")
+    assert "error: poetry.lock does not fit pyproject.toml" in stale.output
+    assert "hint: run `poetry lock` and commit poetry.lock" in stale.output
+
+
 def test_a_procfile_becomes_process_types(bench: Bench) -> None:
     (bench.app / "Procfile").write_text("web: serve --port $PORT\nworker: work\n")
     assert bench.detect("procfile") == Outcome(0, "Procfile\n")
@@ -381,9 +453,14 @@ DETECTED = {
     "express": "nodejs",
     "fastapi-uv": "python",
     "flask": "python",
+    "pipenv": "python",
+    "poetry": "python",
+    "pnpm": "nodejs",
     "procfile-worker": "python",
     "static": "static",
     "undetected": None,
+    "workspaces": "nodejs",
+    "yarn": "nodejs",
 }
 
 

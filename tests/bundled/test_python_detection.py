@@ -59,9 +59,11 @@ def test_no_declaration_at_all_needs_nothing(tmp_path: Path) -> None:
         (["requirements.txt", "uv.lock"], "requirements.txt and uv.lock"),
         (["requirements.txt", "poetry.lock"], "requirements.txt and poetry.lock"),
         (["uv.lock"], "no pyproject.toml"),
-        (["poetry.lock"], "poetry.lock is Poetry's"),
-        (["Pipfile"], "Pipfile is Pipenv's"),
-        (["Pipfile", "Pipfile.lock"], "Pipfile.lock is Pipenv's"),
+        (["poetry.lock"], "poetry.lock is there, but no pyproject.toml"),
+        (["Pipfile"], "a Pipfile, but no Pipfile.lock"),
+        (["Pipfile.lock"], "Pipfile.lock is there, but no Pipfile"),
+        (["Pipfile", "Pipfile.lock", "poetry.lock"], "poetry.lock and Pipfile.lock"),
+        (["pdm.lock"], "pdm.lock is PDM's"),
         (["setup.py"], "setup.py is setuptools's"),
     ],
 )
@@ -71,6 +73,16 @@ def test_what_cannot_be_installed_from_is_refused_with_a_remedy(
     with pytest.raises(Refusal, match=words) as refusal:
         detection.dependencies(_app(tmp_path, *names))
     assert refusal.value.hint
+
+
+def test_a_pyproject_of_poetry_needs_its_lock(tmp_path: Path) -> None:
+    app = _app(tmp_path, pyproject__toml="[tool.poetry]\npackage-mode = false\n")
+    assert detection.decide(app).passed
+    with pytest.raises(Refusal, match=r"no poetry\.lock") as refusal:
+        detection.dependencies(app)
+    assert "`poetry lock`" in refusal.value.hint
+    (app / "poetry.lock").write_text("")
+    assert detection.dependencies(app) == detection.Dependencies("poetry.lock", "poetry")
 
 
 def test_a_committed_virtual_environment_is_refused_by_its_name(tmp_path: Path) -> None:

@@ -47,3 +47,38 @@ def test_the_etag_follows_the_content_even_where_time_and_size_stay(tmp_path: Pa
 def test_detection_tells_what_was_looked_for(tmp_path: Path) -> None:
     assert detection.decide(tmp_path).reason == "no index.html, public/index.html, Staticfile"
     assert detection.decide(_site(tmp_path, public__index="")).passed
+
+
+def test_headers_are_set_for_the_paths_that_the_file_names_and_the_last_one_counts(tmp_path: Path) -> None:
+    app = _site(tmp_path, index="")
+    (app / "_headers").write_text(
+        '# site\n/*\n  X-Frame-Options: DENY\n/a/*\n  x-frame-options: SAMEORIGIN\n  Link: <$a>; rel="b"\n'
+    )
+    site = serving.find_site(app)
+    assert site.headers == (
+        ("/*", "X-Frame-Options", "DENY"),
+        ("/a/*", "x-frame-options", "SAMEORIGIN"),
+        ("/a/*", "Link", '<$a>; rel="b"'),
+    )
+    text = serving.render(site, 8080, tmp_path, "/dev/null")
+    assert text.index('"~^/a/" "SAMEORIGIN"') < text.index('"~^/" "DENY"')
+    assert '"<${dollar}a>; rel=\\"b\\""' in text
+    assert text.lower().count("add_header x-frame-options") == 1
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("  X-A: b\n", "line 1"),
+        ("/*\nX-A: b\n", "line 2"),
+        ("/*\n  X A: b\n", "line 2"),
+        ('/a";\n', "line 1"),
+        ("/*\n  X-A: b\x1b\n", "line 2"),
+        ("/*\n  Content-Length: 1\n", "Content-Length is nginx's to say"),
+    ],
+)
+def test_a_headers_file_that_is_not_understood_is_refused(tmp_path: Path, text: str, words: str) -> None:
+    app = _site(tmp_path, index="")
+    (app / "_headers").write_text(text)
+    with pytest.raises(ValueError, match=words):
+        serving.find_site(app)

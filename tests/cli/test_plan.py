@@ -20,8 +20,12 @@ _GROUPS = {
     "dockerfile": ("dockerfile",),
     "express": ("nodejs",),
     "flask": ("python", "procfile"),
+    "pnpm": ("nodejs",),
+    "poetry": ("python",),
     "procfile-worker": ("python", "procfile"),
     "static": ("static",),
+    "workspaces": ("nodejs",),
+    "yarn": ("nodejs",),
 }
 _PROCESSES = {"procfile-worker": ["web", "worker", "release"]}
 
@@ -43,7 +47,7 @@ def test_a_samples_group_and_process_types_are_planned(sample: str, target: str,
 
 
 def test_every_sample_that_can_be_pushed_is_planned_here() -> None:
-    prepared = {"fastapi-uv"}  # has no lock before it is prepared
+    prepared = {"fastapi-uv", "pipenv"}  # have no lock before they are prepared
     undetected = {"undetected"}
     assert {path.parent.name for path in SAMPLES.glob("*/expect.json")} == set(
         _GROUPS

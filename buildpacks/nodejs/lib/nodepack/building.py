@@ -3,17 +3,23 @@
 from collections.abc import Mapping
 
 from nodepack.cnb import Context, Process, Refusal, run, say
+from nodepack.environment import script_env
 from nodepack.manifest import Manifest, read_manifest
-from nodepack.modules import leave_production_modules, npm_env, provide_modules
+from nodepack.modules import leave_production_modules, provide_modules
 from nodepack.runtime import Runtime, provide_runtime
-from nodepack.start import Start, find_start, needs_npm
+from nodepack.start import Start, find_start, programs_at_build, programs_at_launch
 
 
 def make(context: Context) -> None:
     """The whole build. Raises Refusal."""
     manifest = read_manifest(context.app)
-    runtime = provide_runtime(context, manifest, npm_at_launch=needs_npm(context.app, manifest))
-    env = npm_env(context, runtime)
+    runtime = provide_runtime(
+        context,
+        manifest,
+        at_build=programs_at_build(manifest),
+        at_launch=programs_at_launch(context.app, manifest),
+    )
+    env = script_env(context, runtime)
     _run_script(context, manifest, runtime, env, "heroku-prebuild")
     provide_modules(context, manifest, runtime, env)
     _run_script(
@@ -23,7 +29,7 @@ def make(context: Context) -> None:
         env,
         "heroku-postbuild" if "heroku-postbuild" in manifest.scripts else "build",
     )
-    leave_production_modules(context)
+    leave_production_modules(context, manifest)
     context.layer("modules").set_env(
         {"PATH.prepend": str(context.app / "node_modules" / ".bin"), "PATH.delim": ":"}, when="launch"
     )
@@ -39,11 +45,12 @@ def _run_script(
     if name not in manifest.scripts:
         return
     say(f"Running the script {name}: {manifest.scripts[name]}")
-    status, _ = run([str(runtime.npm), "run", "--silent", name], cwd=context.app, env=env)
+    manager = runtime.manager
+    status, _ = run([str(manager.program), *manager.run_script(name)], cwd=context.app, env=env)
     if status:
         raise Refusal(
             f"the script {name} failed with status {status}",
-            f"`npm ci && npm run {name}` in a fresh clone shows the same; what it needs has to be in package.json",
+            f"an install and `{manager.name} run {name}` in a fresh clone show the same; what it needs has to be in package.json",
         )
 
 

@@ -1,23 +1,29 @@
-"""node_modules: installed by npm in the app, kept in layers, linked into the app.
+"""node_modules: installed in the app, kept in layers, linked into the app.
 
 ``modules`` goes into the image. Where there are development dependencies, ``build-modules`` holds them as well; it is
-for the build script and the cache alone.
+for the build script and the cache alone. A workspace's packages may have a node_modules each: the layers hold each of them
+at its path in the app, so that node looks for modules in the same order.
 """
 
 import hashlib
 import json
 import os
-import re
 import shutil
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 
 from nodepack.cnb import Context, Layer, Refusal, run, say
+from nodepack.explaining import explain
 from nodepack.manifest import Manifest
+from nodepack.registry import DEFAULT_REGISTRY, find_registry
 from nodepack.runtime import Runtime
 
 _HOOKS = ("preinstall", "install", "postinstall", "prepare")
 _NAME = "node_modules"
+_SETTINGS = (".npmrc", ".yarnrc", ".yarnrc.yml", "pnpm-workspace.yaml", ".pnpmfile.cjs", ".pnpmfile.mjs")
+_YARN_REGISTRY = "https://registry.test/"
+_NEVER_ENTERED = {".git", ".yarn"}
 
 
 def provide_modules(context: Context, manifest: Manifest, runtime: Runtime, env: Mapping[str, str]) -> None:
@@ -26,153 +32,178 @@ def provide_modules(context: Context, manifest: Manifest, runtime: Runtime, env:
     cache = context.layer("cache")
     cache.path.mkdir(parents=True, exist_ok=True)
     cache.save("cache")
-    key = {"node": runtime.node_version, "npm": runtime.npm_version, "digest": _digest(context.app, manifest)}
+    manager = runtime.manager
+    key = {
+        "node": runtime.node_version,
+        "manager": f"{manager.name} {manager.version}",
+        "digest": _digest(context.app, manifest),
+    }
     hooks = [name for name in _HOOKS if name in manifest.scripts]
-    kept = production.metadata() == key == everything.metadata() and not hooks
-    if kept:
+    before = production.metadata()
+    if before == key == everything.metadata() and not hooks:
         say(
             f"Using the modules of the last build ({manifest.lock or 'package.json'} and Node.js are unchanged)"
         )
     else:
+        reason = _why_anew(before, key, hooks)
+        if reason:
+            say(f"Installing everything anew: {reason}")
+        _unlink(context)
+        # from here on the layers hold neither the old modules nor yet the new
+        for name in ("modules", "build-modules"):
+            context.layer(name).toml.unlink(missing_ok=True)
         _install(context, manifest, runtime, env)
         _store(context, manifest, runtime, env)
     for layer in {everything.path: everything, production.path: production}.values():
         types = ("launch", "build", "cache") if layer.path == production.path else ("cache",)
         layer.save(*types, metadata=key)
-    _link(context.app, everything)
+    _link(context, everything)
 
 
-def leave_production_modules(context: Context) -> None:
-    """After the build script: let the app's link point to what goes into the image."""
-    _link(context.app, context.layer("modules"))
-
-
-def npm_env(context: Context, runtime: Runtime) -> dict[str, str]:
-    """The environment for npm and for the app's scripts."""
-    env = dict(context.env)
-    env.setdefault("NODE_EXTRA_CA_CERTS", env.get("SSL_CERT_FILE", "/etc/ssl/certs/ca-certificates.crt"))
-    secret = context.secret("npmrc")
-    if secret:
-        env["NPM_CONFIG_USERCONFIG"] = str(secret)
-    path = f"{runtime.node.parent}:{runtime.npm.parent}:{env.get('PATH', '/usr/bin:/bin')}"
-    env.update(
-        PATH=path,
-        NODE_ENV=env.get("NODE_ENV", "production"),
-        NPM_CONFIG_CACHE=str(context.layer("cache").path / "npm"),
-        NPM_CONFIG_UPDATE_NOTIFIER="false",
-        NPM_CONFIG_AUDIT="false",
-        NPM_CONFIG_FUND="false",
-        NPM_CONFIG_PROGRESS="false",
-        NPM_CONFIG_LOGS_MAX="0",
-        NPM_CONFIG_PREFER_OFFLINE="true",
-        npm_package_config_node_gyp_nodedir=str(runtime.headers),  # its headers need not be downloaded
-        NO_COLOR="1",
-    )
-    return env
+def leave_production_modules(context: Context, manifest: Manifest) -> None:
+    """After the build script: let the app's links point to what goes into the image."""
+    if manifest.has_development:
+        _link(context, context.layer("modules"))
 
 
 def _build_layer(context: Context, manifest: Manifest) -> Layer:
     return context.layer("build-modules" if manifest.has_development else "modules")
 
 
+def _why_anew(before: Mapping[str, str], now: Mapping[str, str], hooks: list[str]) -> str:
+    """The reason in words, empty for the first build."""
+    if not before:
+        return ""
+    for key, what in (("node", "Node.js"), ("manager", "the package manager")):
+        if before.get(key) != now[key]:
+            return f"{what} was {before.get(key, 'another')} and is {now[key]}"
+    if before.get("digest") != now["digest"]:
+        return "what is declared or locked has changed"
+    return (
+        f"the script {hooks[0]} may depend on any file" if hooks else "the last build's modules are not whole"
+    )
+
+
 def _install(context: Context, manifest: Manifest, runtime: Runtime, env: Mapping[str, str]) -> None:
-    link = context.app / _NAME
-    if link.is_symlink():
-        link.unlink()
-    # from here on the layers hold neither the old modules nor yet the new
-    for name in ("modules", "build-modules"):
-        context.layer(name).toml.unlink(missing_ok=True)
-    if manifest.lock:
-        say(f"Installing {manifest.lock} with npm {runtime.npm_version}")
-        command = ["npm", "ci", "--include=dev"]
-    else:
+    manager = runtime.manager
+    if not manifest.lock:
         say("warning: there is no package-lock.json, so each build may get other versions: commit it")
-        say(f"Installing package.json with npm {runtime.npm_version}")
-        command = ["npm", "install", "--include=dev", "--no-package-lock"]
-    status, lines = run([str(runtime.npm), *command[1:]], cwd=context.app, env=env)
+    say(f"Installing {manifest.lock or 'package.json'} with {manager.name} {manager.version}")
+    command = manager.install(locked=bool(manifest.lock))
+    with _mirrored(context, manifest):
+        status, lines = run([str(manager.program), *command], cwd=context.app, env=env)
     if status:
-        raise Refusal(f"{' '.join(command[:2])} failed", explain(lines))
-    (context.app / _NAME).mkdir(exist_ok=True)  # npm makes none where there is nothing to install
+        raise Refusal(f"{manager.name} {command[0]} failed", explain(lines, manager.name, manifest.lock))
+    (context.app / _NAME).mkdir(exist_ok=True)  # there is none where there is nothing to install
+
+
+@contextmanager
+def _mirrored(context: Context, manifest: Manifest) -> Iterator[None]:
+    """Yarn 1 fetches from where its lock says: let that be the registry that is set, as npm does. Digests stay."""
+    url = find_registry(context).url
+    lock = context.app / "yarn.lock"
+    if manifest.manager != "yarn" or url == DEFAULT_REGISTRY:
+        yield
+        return
+    text = lock.read_bytes()
+    moved = text.replace(_YARN_REGISTRY.encode(), url.encode()).replace(
+        DEFAULT_REGISTRY.encode(), url.encode()
+    )
+    lock.write_bytes(moved)
+    try:
+        yield
+    finally:
+        lock.write_bytes(text)
 
 
 def _store(context: Context, manifest: Manifest, runtime: Runtime, env: Mapping[str, str]) -> None:
-    installed = context.app / _NAME
-    production, everything = context.layer("modules"), _build_layer(context, manifest)
+    app, production, everything = context.app, context.layer("modules"), _build_layer(context, manifest)
     production.reset()
     if manifest.has_development:
         everything.reset()
-        shutil.copytree(installed, everything.path / _NAME, symlinks=True)
-        _point_into_app(everything.path / _NAME, context.app)
-        say("Removing development dependencies from what goes into the image")
-        prune = [str(runtime.npm), "prune", "--omit=dev", "--ignore-scripts", "--no-package-lock"]
-        status, _ = run(prune, cwd=context.app, env=env)
-        if status:
-            raise Refusal("npm prune --omit=dev failed", "npm's own words are above")
-        installed.mkdir(exist_ok=True)
+        for folder in _folders(app):
+            shutil.copytree(app / folder, everything.path / folder, symlinks=True)
+            _point_into_app(everything.path, folder, app)
+        _prune(context, manifest, runtime, env)
     elif context.layer("build-modules").path.is_dir():
         shutil.rmtree(context.layer("build-modules").path)
-    shutil.move(installed, production.path / _NAME)
-    _point_into_app(production.path / _NAME, context.app)
+    for folder in _folders(app):
+        (production.path / folder).parent.mkdir(parents=True, exist_ok=True)
+        shutil.move(app / folder, production.path / folder)
+        _point_into_app(production.path, folder, app)
 
 
-def _point_into_app(modules: Path, app: Path) -> None:
-    """Links to the app's own packages (workspaces, ``file:``) are relative to where node_modules was."""
-    for link in [*modules.glob("*"), *modules.glob("@*/*")]:
-        if link.is_symlink():
-            inside = link.relative_to(modules)
-            target = Path(os.path.normpath(app / _NAME / inside.parent / link.readlink()))
-            if not target.is_relative_to(app / _NAME):
-                link.unlink()
-                link.symlink_to(target)
+def _prune(context: Context, manifest: Manifest, runtime: Runtime, env: Mapping[str, str]) -> None:
+    manager = runtime.manager
+    command = manager.prune(workspace=manifest.workspace)
+    if command is None:
+        say(f"warning: Yarn {manager.version} cannot remove development dependencies: they go into the image")
+        return
+    say("Removing development dependencies from what goes into the image")
+    if manager.kind == "pnpm" and manifest.workspace:
+        for folder in _folders(context.app):
+            shutil.rmtree(context.app / folder)
+    with _mirrored(context, manifest):
+        status, _ = run(
+            [str(manager.program), *command], cwd=context.app, env={**env, "YARN_ENABLE_SCRIPTS": "false"}
+        )
+    if status:
+        raise Refusal(f"{manager.name} {command[0]} failed", f"{manager.name}'s own words are above")
+    (context.app / _NAME).mkdir(exist_ok=True)
 
 
-def _link(app: Path, layer: Layer) -> None:
-    link = app / _NAME
-    link.unlink(missing_ok=True)
-    link.symlink_to(layer.path / _NAME)
+def _folders(root: Path) -> list[Path]:
+    """Each node_modules below ``root`` that is in no other, relative to it."""
+    found = []
+    for folder, names, _ in os.walk(root):
+        if _NAME in names:
+            found.append((Path(folder) / _NAME).relative_to(root))
+        names[:] = [name for name in names if name != _NAME and name not in _NEVER_ENTERED]
+    return sorted(found)
+
+
+def _point_into_app(root: Path, folder: Path, app: Path) -> None:
+    """Links to the app's own packages (workspaces, ``file:``) are relative to where ``folder`` was."""
+    modules = root / folder
+    for pattern in ("*", "@*/*", ".pnpm/node_modules/*", ".pnpm/node_modules/@*/*"):
+        for link in modules.glob(pattern):
+            if link.is_symlink():
+                place = app / link.relative_to(root)
+                target = Path(os.path.normpath(place.parent / link.readlink()))
+                if not target.is_relative_to(app) or _NAME not in target.relative_to(app).parts:
+                    link.unlink()
+                    link.symlink_to(target)
+
+
+def _link(context: Context, layer: Layer) -> None:
+    _unlink(context)
+    for folder in _folders(layer.path):
+        if (context.app / folder).parent.is_dir():
+            (context.app / folder).symlink_to(layer.path / folder)
+
+
+def _unlink(context: Context) -> None:
+    """Remove the links that are there, also one of the last build that came with the source."""
+    for folder in _folders(context.app):
+        if (context.app / folder).is_symlink():
+            (context.app / folder).unlink()
 
 
 def _digest(app: Path, manifest: Manifest) -> str:
     digest = hashlib.sha256(json.dumps(manifest.dependencies, sort_keys=True).encode())
-    for name in (manifest.lock, ".npmrc"):
-        path = app / name if name else None
-        digest.update(path.read_bytes() if path and path.is_file() else b"")
+    files = [app / name for name in (manifest.lock, *_SETTINGS) if name]
+    if manifest.workspace:
+        files += _manifests(app)
+    for path in files:
+        digest.update(path.read_bytes() if path.is_file() else b"")
         digest.update(b"\0")
     return digest.hexdigest()
 
 
-_HINTS = (
-    (
-        r"can only install packages when your package\.json and .*lock",
-        "the lock does not fit package.json: run `npm install` and commit package-lock.json",
-    ),
-    (
-        r"E404|404 Not Found",
-        "a package is not on the registry: check its spelling, or have the operator set NPM_CONFIG_REGISTRY",
-    ),
-    (r"ETARGET|No matching version found for (\S+)", "there is no such version: choose one that there is"),
-    (
-        r"ERESOLVE",
-        "packages ask for versions that exclude each other: `npm install` on your own machine shows which",
-    ),
-    (r"EBADENGINE", "a package needs another Node.js: set engines.node in package.json"),
-    (r"EINTEGRITY", "the registry serves other bytes than were locked: make the lock again"),
-    (r"E401|E403", "the registry refused: its credentials belong in the build secret npmrc"),
-    (
-        r"SELF_SIGNED_CERT|UNABLE_TO_(?:VERIFY|GET)",
-        "the registry's certificate is not trusted: the operator sets build.ca_bundle",
-    ),
-    (
-        r"ENOTFOUND|ECONNREFUSED|ETIMEDOUT|EAI_AGAIN",
-        "the registry was not reached: the operator sets NPM_CONFIG_REGISTRY and the proxy in build.env",
-    ),
-    (r"gyp ERR", "a package is compiled from source: choose a version with prebuilt binaries"),
-    (r"ENOSPC", "the disk for builds is full: the operator has to make room"),
-)
-
-
-def explain(lines: Sequence[str]) -> str:
-    """The hints that fit npm's output, or where to look."""
-    text = "\n".join(lines)
-    found = [hint for pattern, hint in _HINTS if re.search(pattern, text)]
-    return "\n".join(found[:3]) or "npm's own words are above"
+def _manifests(app: Path) -> list[Path]:
+    """Every package.json of the app: a workspace's packages are among them."""
+    found = []
+    for folder, names, files in os.walk(app):
+        names[:] = sorted(name for name in names if name != _NAME and name not in _NEVER_ENTERED)
+        found += [Path(folder) / "package.json"] if "package.json" in files else []
+    return found

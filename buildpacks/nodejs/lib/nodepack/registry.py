@@ -17,7 +17,7 @@ from typing import Any
 
 from nodepack.cnb import Context, Refusal
 
-_DEFAULT = "https://registry.test/"
+DEFAULT_REGISTRY = "https://registry.test/"
 _TIMEOUT = 60  # seconds without a byte
 
 
@@ -42,7 +42,7 @@ class Registry:
         ``place`` gives for its path; None leaves it out.
         """
         dist = manifest["dist"]
-        url = re.sub(rf"^{re.escape(_DEFAULT)}", self.url, dist["tarball"])
+        url = re.sub(rf"^{re.escape(DEFAULT_REGISTRY)}", self.url, dist["tarball"])
         content = self._get(url, "application/octet-stream")
         _verify(content, dist.get("integrity", ""), url.rpartition("/")[2])
         with tarfile.open(fileobj=io.BytesIO(content), mode="r:gz") as archive:
@@ -100,7 +100,7 @@ def find_registry(context: Context) -> Registry:
     secret = context.secret("npmrc")
     settings = _npmrc(secret) if secret else {}
     if not url:
-        url = settings.get("registry") or _npmrc(context.app / ".npmrc").get("registry") or _DEFAULT
+        url = settings.get("registry") or _npmrc(context.app / ".npmrc").get("registry") or DEFAULT_REGISTRY
     url = url.rstrip("/") + "/"
     token = settings.get(f"//{url.partition('://')[2]}:_authToken")
     ca_names = ("SSL_CERT_FILE", "NODE_EXTRA_CA_CERTS")

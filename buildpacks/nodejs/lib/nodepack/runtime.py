@@ -1,12 +1,12 @@
-"""Node.js and npm, as layers."""
+"""Node.js and package managers, as layers."""
 
 import platform
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from nodepack.cnb import Context, Layer, Refusal, say
+from nodepack.managers import PROGRAMS, Manager, provide_manager
 from nodepack.manifest import Manifest
 from nodepack.registry import Registry, find_registry
 from nodepack.semver import newest
@@ -17,25 +17,40 @@ _ARCHITECTURES = {"x86_64": "x64", "aarch64": "arm64"}
 
 @dataclass(frozen=True)
 class Runtime:
-    """Where Node.js and npm are, and which they are."""
+    """Where Node.js and the package manager are, and which they are. ``folders`` are what belongs on PATH."""
 
     node: Path
     node_version: str
-    npm: Path
-    npm_version: str
+    manager: Manager
     headers: Path
+    folders: tuple[Path, ...]
 
 
-def provide_runtime(context: Context, manifest: Manifest, *, npm_at_launch: bool) -> Runtime:
-    """Make the layers ``node``, ``headers`` and ``npm`` hold what package.json asks for.
+def provide_runtime(
+    context: Context, manifest: Manifest, *, at_build: Collection[str], at_launch: Collection[str]
+) -> Runtime:
+    """Make the layers ``node``, ``headers`` and those of package managers hold what package.json asks for.
+
+    ``at_build`` and ``at_launch`` are the programs that scripts and processes call. Of npm's rivals, only the one that the
+    app is for is there.
 
     What the last build had is kept as long as it is what is asked for, so that a push does not depend on the registry.
     """
     registry = find_registry(context)
     node, headers, version = _node(context, manifest, registry)
-    npm, npm_version = _npm(context, manifest, registry, version)
-    npm.save("build", "cache", *(["launch"] if npm_at_launch else []), metadata=npm.metadata())
-    return Runtime(node.path / "bin" / "node", version, npm.path / "bin" / "npm", npm_version, headers.path)
+    kinds = [manifest.manager]
+    if manifest.manager != "npm" and "npm" in {*at_build, *at_launch}:
+        kinds.append("npm")
+    managers = []
+    for kind in kinds:
+        managers.append(
+            provide_manager(context, kind, manifest, registry, node=version, architecture=_architecture())
+        )
+        if PROGRAMS[kind] in at_launch:
+            layer = context.layer(PROGRAMS[kind])
+            layer.save("build", "cache", "launch", metadata=layer.metadata())
+    folders = (node.path / "bin", *(manager.program.parent for manager in managers))
+    return Runtime(node.path / "bin" / "node", version, managers[0], headers.path, folders)
 
 
 def _node(context: Context, manifest: Manifest, registry: Registry) -> tuple[Layer, Layer, str]:
@@ -61,31 +76,6 @@ def _node(context: Context, manifest: Manifest, registry: Registry) -> tuple[Lay
     layer.save("launch", "build", "cache", metadata=known)
     headers.save("cache", metadata={"version": known["version"]})
     return layer, headers, str(known["version"])
-
-
-def _npm(context: Context, manifest: Manifest, registry: Registry, node: str) -> tuple[Layer, str]:
-    layer = context.layer("npm")
-    asked = manifest.engines.get("npm", "*")
-    known = layer.metadata()
-    if known.get("asked") == asked and known.get("node") == node:
-        return layer, str(known["version"])
-    versions = {
-        version: about
-        for version, about in registry.versions("npm").items()
-        if newest([node], _engine(about)) is not None
-    }
-    version = _choose(versions, asked, "npm", f"engines.npm, with Node.js {node}")
-    say(f"Installing npm {version}")
-    layer.reset()
-    library = layer.path / "lib"
-    registry.extract(versions[version], lambda path: None if path.parts[0] in ("docs", "man") else library)
-    (layer.path / "bin").mkdir()
-    for program in ("npm", "npx"):
-        target = library / "bin" / f"{program}-cli.js"
-        target.chmod(0o755)
-        (layer.path / "bin" / program).symlink_to(Path("..", "lib", "bin", target.name))
-    layer.save("build", "cache", metadata={"asked": asked, "node": node, "version": version})
-    return layer, version
 
 
 def _asked_node(app: Path, manifest: Manifest) -> tuple[str, str]:
@@ -115,9 +105,3 @@ def _choose(versions: Iterable[str], asked: str, what: str, origin: str) -> str:
             f"choose a range with a release in it, such as {DEFAULT_NODE if what == 'Node.js' else '11.x'}",
         )
     return version
-
-
-def _engine(about: Mapping[str, Any]) -> str:
-    engines = about.get("engines")
-    node = engines.get("node", "*") if isinstance(engines, dict) else "*"
-    return str(node)

@@ -29,12 +29,22 @@ def find_start(app: Path, manifest: Manifest) -> Start | None:
     return Start(("node", name), f"{name} is there") if name else None
 
 
-def needs_npm(app: Path, manifest: Manifest) -> bool:
-    """Whether npm has to be in the image, because a process is started through it."""
+def programs_at_launch(app: Path, manifest: Manifest) -> set[str]:
+    """The package managers that have to be in the image, because a process is started through them."""
     procfile = app / "Procfile"
     lines = procfile.read_text(encoding="utf-8", errors="replace") if procfile.is_file() else ""
     scripts = " ".join(manifest.scripts.get(name, "") for name in ("prestart", "start"))
-    return bool(re.search(r"\bnp[mx]\b", f"{lines}\n{scripts}"))
+    return _programs(f"{lines}\n{scripts}")
+
+
+def programs_at_build(manifest: Manifest) -> set[str]:
+    """The package managers that the app's scripts call."""
+    return _programs("\n".join(manifest.scripts.values()))
+
+
+def _programs(text: str) -> set[str]:
+    called = {"npm": r"\bnp[mx]\b", "yarn": r"\byarn\b", "pnpm": r"\bpnp[mx]\b"}
+    return {name for name, pattern in called.items() if re.search(pattern, text)}
 
 
 def _script(manifest: Manifest, script: str) -> tuple[str, ...]:

@@ -30,7 +30,7 @@ def make(context: Context) -> None:
     chosen = dependencies(context.app)
     env = installer_env(context)
     uv = find_uv(env)
-    python = choose_python(context, uv, env)
+    python = choose_python(context, chosen, uv, env)
     installation = install(context, chosen, Tools(python, uv, env))
     django = _installed(installation.layer.path, "django")
     if django:

@@ -11,17 +11,11 @@ from pythonpack.cnb import Refusal, Verdict
 LOCKS = ("requirements.txt", "uv.lock", "poetry.lock", "Pipfile.lock", "pdm.lock")
 STARTS = ("manage.py", "main.py", "app.py", "server.py")
 
+_MANAGERS = {"requirements.txt": "pip", "uv.lock": "uv", "poetry.lock": "poetry", "Pipfile.lock": "pipenv"}
+# what a lock was made from, and is no lock without
+_SOURCES = {"uv.lock": "pyproject.toml", "poetry.lock": "pyproject.toml", "Pipfile.lock": "Pipfile"}
 # other tools' files: what they are, and how their user gets to something that is understood
 _OTHERS = {
-    "poetry.lock": (
-        "Poetry",
-        "run `poetry export -f requirements.txt -o requirements.txt` and remove poetry.lock",
-    ),
-    "Pipfile.lock": (
-        "Pipenv",
-        "run `pipenv requirements > requirements.txt` and remove Pipfile and Pipfile.lock",
-    ),
-    "Pipfile": ("Pipenv", "list the packages in requirements.txt and remove Pipfile"),
     "pdm.lock": ("PDM", "run `pdm export -o requirements.txt` and remove pdm.lock"),
     "environment.yml": ("Conda", "list the packages in requirements.txt"),
     "setup.py": (
@@ -36,14 +30,18 @@ class Dependencies:
     """Where the app says what it needs. ``file`` is empty when it needs nothing."""
 
     file: str
-    manager: str  # pip, uv, pyproject or none
+    manager: str  # pip, uv, poetry, pipenv, pyproject or none
 
 
 def decide(app: Path) -> Verdict:
     """Pass on any file that only a Python app has, also those that the build then refuses with a remedy."""
     names = {path.name for path in app.iterdir()}
-    found = [name for name in (*LOCKS, *_OTHERS) if name in names]
-    if "pyproject.toml" in names and (not found or "uv.lock" in found) and _is_app(app / "pyproject.toml"):
+    found = [name for name in (*LOCKS, "Pipfile", *_OTHERS) if name in names]
+    if (
+        "pyproject.toml" in names
+        and (not found or {"uv.lock", "poetry.lock"} & set(found))
+        and _is_app(app / "pyproject.toml")
+    ):
         found.append("pyproject.toml")
     if not found:
         misspelt = difflib.get_close_matches("requirements.txt", sorted(names), n=1, cutoff=0.85)
@@ -64,14 +62,15 @@ def dependencies(app: Path) -> Dependencies:
             f"the dependencies are declared more than once: {' and '.join(locks)}",
             f"keep the one that you maintain and remove the other: git rm {locks[-1]}",
         )
-    if locks == ["requirements.txt"]:
-        return Dependencies("requirements.txt", "pip")
-    if locks == ["uv.lock"]:
-        if not (app / "pyproject.toml").is_file():
+    if locks and locks[0] in _MANAGERS:
+        source = _SOURCES.get(locks[0])
+        if source and not (app / source).is_file():
             raise Refusal(
-                "uv.lock is there, but no pyproject.toml", "commit the pyproject.toml that it was made from"
+                f"{locks[0]} is there, but no {source}", f"commit the {source} that it was made from"
             )
-        return Dependencies("uv.lock", "uv")
+        return Dependencies(locks[0], _MANAGERS[locks[0]])
+    if (app / "Pipfile").is_file():
+        raise Refusal("there is a Pipfile, but no Pipfile.lock", "run `pipenv lock` and commit Pipfile.lock")
     for name in (*locks, *_OTHERS):
         if (app / name).is_file() and not _has_project(app):
             tool, remedy = _OTHERS[name]
@@ -101,7 +100,10 @@ def _has_project(app: Path) -> bool:
         return False
     tables = read_pyproject(path)
     if "project" not in tables and "poetry" in tables.get("tool", {}):
-        raise Refusal("pyproject.toml is Poetry's, which is not supported yet", _OTHERS["poetry.lock"][1])
+        raise Refusal(
+            "pyproject.toml is Poetry's, but there is no poetry.lock",
+            "run `poetry lock` and commit poetry.lock",
+        )
     return "project" in tables
 
 

@@ -29,6 +29,10 @@ _HINTS = (
         r"needs to be updated|lockfile .*outdated",
         "uv.lock does not fit pyproject.toml: run `uv lock` and commit uv.lock",
     ),
+    (
+        r"No file/folder found for package (\S+)|does not appear to be a Python project|Unable to determine which files",
+        "the app says that it is a package, but its module was not found; with Poetry, `package-mode = false` says it is none",
+    ),
     (r"pg_config executable not found", "install psycopg[binary] or psycopg2-binary, which need no compiler"),
     (
         r"fatal error: (\S+\.h): No such file",

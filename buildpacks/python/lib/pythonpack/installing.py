@@ -10,7 +10,7 @@ from pythonpack import bytecode
 from pythonpack.cnb import Context, Layer, Refusal, run, say
 from pythonpack.detection import Dependencies
 from pythonpack.hints import explain
-from pythonpack.index import index_key, other_index_than, without_index
+from pythonpack.index import index_key, locked_index_env, other_index_than, without_index
 from pythonpack.requirements import Declared, declared, is_package, project_requirements
 from pythonpack.runtime import Python
 
@@ -57,14 +57,16 @@ def install(context: Context, dependencies: Dependencies, tools: Tools) -> Insta
         say(f"Using the packages of the last build ({', '.join(what.files)} and Python are unchanged)")
     else:
         reason = _why_anew(before, now, tools.uv)
-        _bring_up_to_date(context, dependencies, tools, reason)
+        _bring_up_to_date(context, dependencies, what, tools, reason)
         _compile(layer, context.app, tools.env)
     layer.set_env({"VIRTUAL_ENV.override": str(layer.path), "PYTHONUNBUFFERED.default": "1"})
     layer.save("launch", "build", "cache", metadata=now)
     return Installation(layer, what)
 
 
-def _bring_up_to_date(context: Context, dependencies: Dependencies, tools: Tools, anew: str | None) -> None:
+def _bring_up_to_date(
+    context: Context, dependencies: Dependencies, what: Declared, tools: Tools, anew: str | None
+) -> None:
     layer = context.layer("dependencies")
     layer.toml.unlink(missing_ok=True)  # from here on it holds neither the old packages nor yet the new
     env = _install_env(context, layer, tools.env)
@@ -77,6 +79,11 @@ def _bring_up_to_date(context: Context, dependencies: Dependencies, tools: Tools
         say("No dependencies are declared (no requirements.txt, uv.lock or pyproject.toml)")
         return
     say(f"Installing {dependencies.file} with {'uv' if tools.uv else 'pip'}")
+    if what.locked:
+        env = locked_index_env(env, what.locked.indexes)
+        _listed(context).write_text(
+            "".join(f"{line}\n" for line in what.locked.requirements), encoding="utf-8"
+        )
     for command in _commands(context, dependencies, tools):
         status, lines = run(command, cwd=context.app, env=env, quiet=_is_noise)
         if status:
@@ -129,6 +136,10 @@ def _commands(context: Context, dependencies: Dependencies, tools: Tools) -> lis
     install = _install_command(context, tools)
     if dependencies.manager == "pip":
         return [[*install, "-r", dependencies.file]]
+    if dependencies.manager in ("poetry", "pipenv"):
+        itself = [arg for arg in install if arg != "--exact"]
+        app = [[*itself, "--no-deps", "-e", "."]] if package and dependencies.manager == "poetry" else []
+        return [[*install, "--no-deps", "-r", str(_listed(context))], *app]
     if package:
         return [[*install, "-e", "."]]
     if tools.uv:
@@ -152,10 +163,15 @@ def _locked_commands(context: Context, tools: Tools, *, package: bool) -> list[l
     # A lock names the index that it was made with, and uv takes it for outdated where another one is set. Versions and
     # hashes hold on a mirror as well.
     say("uv.lock was made with another index: its versions and hashes are installed from the one that is set")
-    listed = str(context.layer("cache").path / "locked.txt")
+    listed = str(_listed(context))
     export = [uv, "export", "--quiet", "--frozen", "--no-default-groups", "--no-emit-local", "-o", listed]
     install = [*_install_command(context, tools), "--verify-hashes", "-r", listed]
     return [export, install, *([[uv, "pip", "install", "--no-deps", "-e", "."]] if package else [])]
+
+
+def _listed(context: Context) -> Path:
+    """Where a lock is written down as requirements."""
+    return context.layer("cache").path / "locked.txt"
 
 
 def _install_env(context: Context, layer: Layer, env: Mapping[str, str]) -> dict[str, str]:

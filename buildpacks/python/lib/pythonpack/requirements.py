@@ -9,6 +9,7 @@ from pathlib import Path
 
 from pythonpack.cnb import Refusal
 from pythonpack.detection import Dependencies, read_pyproject
+from pythonpack.locks import Locked, read_lock
 
 _INCLUDE = re.compile(r"(?:-r|--requirement|-c|--constraint)(?:\s+|=)\s*(\S+)")
 _LOCAL = re.compile(r"(?:-e|--editable)\b|\.{1,2}(?:$|[/\[\s])|file:|.*\s@\s+file:|\S+/.*(?<!\.whl)$")
@@ -21,12 +22,14 @@ class Declared:
     files: tuple[str, ...]  # relative to the app, sorted
     local: bool
     digest: str
+    locked: Locked | None = None  # what Poetry's or Pipenv's lock pins
 
 
 def declared(app: Path, dependencies: Dependencies) -> Declared:
     """Read what ``dependencies`` names, includes followed. Raises Refusal on an include that is not there."""
     files: dict[str, str] = {}
     local = False
+    locked = None
     if dependencies.manager == "pip":
         for name, text in _included(app, dependencies.file, files):
             files[name] = text
@@ -35,16 +38,23 @@ def declared(app: Path, dependencies: Dependencies) -> Declared:
         for name in sorted({dependencies.file, "pyproject.toml"}):
             files[name] = (app / name).read_text(encoding="utf-8")
         local = is_package(app) or _has_local_sources(app)
+    elif dependencies.manager in ("poetry", "pipenv"):
+        locked = read_lock(app, dependencies.manager)
+        for name in (dependencies.file, "pyproject.toml" if dependencies.manager == "poetry" else "Pipfile"):
+            files[name] = (app / name).read_text(encoding="utf-8")
+        local = locked.local or (dependencies.manager == "poetry" and is_package(app))
     digest = hashlib.sha256()
     for name in sorted(files):
         digest.update(f"{name}\0{files[name]}\0".encode())
-    return Declared(tuple(sorted(files)), local, digest.hexdigest())
+    return Declared(tuple(sorted(files)), local, digest.hexdigest(), locked)
 
 
 def is_package(app: Path) -> bool:
     """Whether pyproject.toml says how to build the app as a package, which is then installed itself."""
     path = app / "pyproject.toml"
-    return path.is_file() and "build-system" in read_pyproject(path)
+    tables = read_pyproject(path) if path.is_file() else {}
+    poetry = tables.get("tool", {}).get("poetry", {})
+    return "build-system" in tables and poetry.get("package-mode", True) is not False
 
 
 def _has_local_sources(app: Path) -> bool:

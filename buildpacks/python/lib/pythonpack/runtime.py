@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from pythonpack.cnb import Context, Refusal, run, say
+from pythonpack.detection import Dependencies
 from pythonpack.versions import Wanted, satisfies, wanted
 
 
@@ -18,9 +19,9 @@ class Python:
     managed: bool
 
 
-def choose_python(context: Context, uv: str | None, env: Mapping[str, str]) -> Python:
+def choose_python(context: Context, chosen: Dependencies, uv: str | None, env: Mapping[str, str]) -> Python:
     """The interpreter that meets the app's wish. Raises Refusal, saying what the stack offers, where none does."""
-    wish = wanted(context.app)
+    wish = wanted(context.app, chosen)
     stack = sys.version_info[:3]  # this program is run by the stack's Python
     version = ".".join(map(str, stack))
     if wish is None or satisfies(stack, wish.specifier):

@@ -5,7 +5,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from pythonpack.cnb import Refusal
-from pythonpack.detection import read_pyproject
+from pythonpack.detection import Dependencies, read_pyproject
+from pythonpack.locks import read_lock
 
 Version = tuple[int, ...]
 
@@ -22,8 +23,9 @@ class Wanted:
     source: str
 
 
-def wanted(app: Path) -> Wanted | None:
-    """What the app asks for: ``.python-version``, else ``runtime.txt``, else ``requires-python``; None if nothing.
+def wanted(app: Path, chosen: Dependencies | None = None) -> Wanted | None:
+    """What the app asks for: ``.python-version``, else ``runtime.txt``, else what Poetry's or Pipenv's lock was made for,
+    else ``requires-python``; None if nothing.
 
     Raises Refusal on a file that does not hold exactly one version.
     """
@@ -31,6 +33,9 @@ def wanted(app: Path) -> Wanted | None:
         path = app / name
         if path.is_file():
             return Wanted(_pinned(path), name)
+    if chosen and chosen.manager in ("poetry", "pipenv"):
+        specifier = read_lock(app, chosen.manager).python
+        return Wanted(specifier, chosen.file) if specifier else None
     pyproject = app / "pyproject.toml"
     if pyproject.is_file():
         specifier = read_pyproject(pyproject).get("project", {}).get("requires-python")

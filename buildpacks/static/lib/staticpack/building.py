@@ -16,7 +16,9 @@ def make(context: Context) -> None:
         site = serving.find_site(context.app)
     except ValueError as error:
         raise Refusal(
-            str(error), "a Staticfile holds lines such as `root: dist` and `pushstate: enabled`"
+            str(error),
+            "a Staticfile holds lines such as `root: dist` and `pushstate: enabled`; a _headers file a path such as "
+            "`/assets/*`, and below it indented lines such as `X-Frame-Options: DENY`",
         ) from error
     say(
         f"Serving {site.root.relative_to(context.app).as_posix()}/ with nginx"
@@ -34,7 +36,11 @@ def make(context: Context) -> None:
     say(f"Process web: {_PROGRAM}")
     context.write_launch([Process("web", (_PROGRAM,), default=True)])
     # a Staticfile's folder is looked for in the whole source; without one, the files that detection knows decide
-    context.write_inputs(["**"] if (context.app / "Staticfile").is_file() else ["Staticfile", "Procfile"])
+    context.write_inputs(
+        ["**"]
+        if (context.app / "Staticfile").is_file()
+        else ["Staticfile", "Procfile", "_headers", "public/_headers"]
+    )
 
 
 def _check(context: Context, site: serving.Site) -> None:

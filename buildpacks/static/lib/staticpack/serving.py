@@ -14,20 +14,31 @@ import subprocess
 import sys
 import tempfile
 import threading
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 _ROOT = re.compile(r"[A-Za-z0-9._-]+(?:/[A-Za-z0-9._-]+)*")
+_PATTERN = re.compile(r"/[A-Za-z0-9._~/%@+-]*\*?")
+_NAME = re.compile(r"[A-Za-z][A-Za-z0-9-]*")
+# what nginx says itself about an answer
+_RESERVED = {
+    "connection", "content-encoding", "content-length", "content-type", "date", "etag", "last-modified", "server",
+    "transfer-encoding", "vary",
+}  # fmt: skip
 _LARGEST = 256 << 20  # bytes of a site that are read for its ETag when it starts
 
 
 @dataclass(frozen=True)
 class Site:
-    """``root`` is what is served. With ``pushstate`` every path that is no file answers with index.html."""
+    """``root`` is what is served. With ``pushstate`` every path that is no file answers with index.html.
+
+    ``headers`` are those of the file ``_headers``: a path, which may end in ``*``, a name and a value.
+    """
 
     root: Path
     pushstate: bool = False
+    headers: tuple[tuple[str, str, str], ...] = ()
 
 
 def main() -> int:
@@ -54,7 +65,14 @@ def main() -> int:
 
 
 def find_site(app: Path) -> Site:
-    """What the Staticfile says, else ``public`` where it has an index.html, else the app's root. Raises ValueError."""
+    """What the Staticfile says, else ``public`` where it has an index.html, else the app's root; and what ``_headers`` in
+    that folder says. Raises ValueError.
+    """
+    site = _find_folder(app)
+    return replace(site, headers=_headers(site.root / "_headers"))
+
+
+def _find_folder(app: Path) -> Site:
     staticfile = app / "Staticfile"
     if not staticfile.is_file():
         root = app if (app / "index.html").is_file() else app / "public"
@@ -73,6 +91,7 @@ def find_site(app: Path) -> Site:
 
 def render(site: Site, port: int, folder: Path, access_log: str, digest: str | None = None) -> str:
     """The whole configuration of nginx. ``folder`` is where it may write."""
+    maps, headers = _render_headers(site.headers)
     fallback = "/index.html" if site.pushstate else "=404"
     not_found = "error_page 403 404 =404 /404.html;" if (site.root / "404.html").is_file() else ""
     # Files in an image all have the same time, so nginx's own ETag and Last-Modified would stay when content changes.
@@ -117,24 +136,49 @@ http {{
     "~[.-](?=[0-9a-f]*[0-9])(?=[0-9a-f]*[a-f])[0-9a-f]{{8,}}\\.[a-z0-9]+$" "public, max-age=31536000, immutable";
   }}
 
+{maps}
   server {{
     listen 0.0.0.0:{port};
     root {site.root};
     etag off;
     if_modified_since off;
     add_header Last-Modified "";
-    add_header Cache-Control $cache_control;
-    add_header X-Content-Type-Options nosniff;
+{headers}
     {etag}
     {not_found}
 
     location ~ /\\.(?!well-known(/|$)) {{ return 404; }}
     location = /Staticfile {{ return 404; }}
+    location = /_headers {{ return 404; }}
     location = /Procfile {{ return 404; }}
     location / {{ try_files $uri $uri/ $uri.html {fallback}; }}
   }}
 }}
 """
+
+
+def _render_headers(rules: Sequence[tuple[str, str, str]]) -> tuple[str, str]:
+    """The maps from what is asked for to each header's value, and the headers. An empty value leaves a header out."""
+    values = {"cache-control": "$cache_control", "x-content-type-options": "nosniff"}
+    written = {"cache-control": "Cache-Control", "x-content-type-options": "X-Content-Type-Options"}
+    written |= {name.lower(): name for _, name, _ in rules}
+    # the path as it was asked for: with pushstate nginx goes on with another
+    maps = [
+        '  geo $dollar { default "$"; }',
+        "  map $request_uri $asked_path { default $request_uri; ~^([^?]*) $1; }",
+    ]
+    lines = []
+    for number, (key, name) in enumerate(written.items()):
+        maps.append(f'  map $asked_path $header_{number} {{\n    default "{values.get(key, "")}";')
+        # nginx takes the first that fits, and here the last counts
+        for pattern, _, value in reversed([rule for rule in rules if rule[1].lower() == key]):
+            path = re.escape(pattern.rstrip("*")) + ("" if pattern.endswith("*") else "$")
+            quoted = value.replace("\\", "\\\\").replace('"', '\\"').replace("$", "${dollar}")
+            maps.append(f'    "~^{path}" "{quoted}";')
+        maps.append("  }")
+        # what is not there may be there tomorrow, whatever is said about caching
+        lines.append(f"    add_header {name} $header_{number}{'' if key == 'cache-control' else ' always'};")
+    return "\n".join(maps) + "\n", "\n".join(lines)
 
 
 def site_digest(root: Path) -> str | None:
@@ -167,6 +211,35 @@ def _settings(staticfile: Path) -> dict[str, str]:
             f"Staticfile: pushstate is {settings['pushstate'][:80]!r}; write enabled or disabled"
         )
     return settings
+
+
+def _headers(file: Path) -> tuple[tuple[str, str, str], ...]:
+    """Lines that begin with a path, each followed by indented lines such as ``X-Frame-Options: DENY``."""
+    found = []
+    pattern = ""
+    lines = file.read_text(encoding="utf-8").splitlines() if file.is_file() else []
+    for number, line in enumerate(lines, start=1):
+        text = line.strip()
+        if not text or text.startswith("#"):
+            continue
+        name, colon, value = (part.strip() for part in text.partition(":"))
+        if not line[0].isspace() and _PATTERN.fullmatch(text):
+            pattern = text
+        elif (
+            not line[0].isspace()
+            or not pattern
+            or not colon
+            or not _NAME.fullmatch(name)
+            or not value.isprintable()
+        ):
+            raise ValueError(
+                f"_headers line {number}: {text[:80]!r} is neither a path nor an indented header of one"
+            )
+        elif name.lower() in _RESERVED:
+            raise ValueError(f"_headers line {number}: {name} is nginx's to say")
+        else:
+            found.append((pattern, name, value))
+    return tuple(found)
 
 
 def _relay(reader: int) -> None:

@@ -1,0 +1,18 @@
+const http = require("node:http");
+const { readFileSync } = require("node:fs");
+const { join } = require("node:path");
+const { greeting } = require("@sample/greeting");
+
+const page = readFileSync(join(__dirname, "page.html"), "utf8");
+
+async function main() {
+  const { default: mime } = await import("mime");
+  const server = http.createServer((_, response) => {
+    response.setHeader("Content-Type", mime.getType("html"));
+    response.end(`<p>${greeting()}</p>\n${page}`);
+  });
+  server.listen(process.env.PORT || 8080);
+  process.on("SIGTERM", () => server.close());
+}
+
+main();
