@@ -1,15 +1,20 @@
 """A folder of buildpacks as values: ``order.toml`` and each ``buildpack.toml`` (Buildpack API)."""
 
+import itertools
 import re
 import tomllib
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from gitreceive.lifecycle.place import EXEC_ENV
+from gitreceive.lifecycle.target import Target, read_targets
+
 OLDEST_API, NEWEST_API = (0, 7), (0, 12)
 
 _ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._/-]*")
+_WAYS_LIMIT = 1000
 _RESERVED = {"app", "config", "launcher", "sbom", "generated"}
 
 
@@ -28,6 +33,7 @@ class Member:
     id: str
     version: str
     optional: bool = False
+    exec_env: tuple[str, ...] = ()  # none: whatever the app is to run as
 
 
 Group = tuple[Member, ...]
@@ -45,6 +51,9 @@ class Buildpack:
     clear_env: bool = False
     detects: tuple[str, ...] = ()
     inputs: tuple[str, ...] | None = None
+    homepage: str = ""
+    targets: tuple[Target, ...] = ()  # none: any Linux
+    exec_env: tuple[str, ...] = ()
 
     @property
     def name(self) -> str:
@@ -73,22 +82,36 @@ class Folder:
         return found[0]
 
     def expand(self, order: Iterable[Group] | None = None) -> Iterator[Group]:
-        """The groups with each composite buildpack replaced by its own, in the order in which they are tried."""
+        """The groups with each composite buildpack replaced by its own, in the order in which they are tried. Members
+        that are for other execution environments are left out.
+        """
         for group in self.order if order is None else order:
-            yield from self._expand_group(group, ())
+            for choice in self._expand_group(group, ()):
+                if choice:
+                    yield choice
 
     def _expand_group(self, group: Group, seen: tuple[str, ...]) -> Iterator[Group]:
-        for at, member in enumerate(group):
-            inner = self.find(member)
-            if inner.order:
-                if inner.id in seen:
-                    raise FolderError(f"buildpack {inner.id} contains itself")
-                for choice in inner.order:
-                    yield from self._expand_group(group[:at] + choice + group[at + 1 :], (*seen, inner.id))
-                if member.optional:
-                    yield from self._expand_group(group[:at] + group[at + 1 :], seen)
-                return
-        yield group
+        """Depth first, from left to right (Buildpack API, "Order Resolution"); an optional composite may be left out, last."""
+        ways = [self._ways(member, seen) for member in group if applies(member.exec_env)]
+        for parts in itertools.product(*ways):
+            yield tuple(member for part in parts for member in part)
+
+    def _ways(self, member: Member, seen: tuple[str, ...]) -> list[Group]:
+        inner = self.find(member)
+        if not inner.order:
+            return [(member,)]
+        if inner.id in seen:
+            raise FolderError(f"buildpack {inner.id} contains itself")
+        every = (way for group in inner.order for way in self._expand_group(group, (*seen, inner.id)))
+        found = list(itertools.islice(every, _WAYS_LIMIT + 1))
+        if len(found) > _WAYS_LIMIT:
+            raise FolderError(f"buildpack {inner.id} stands for more than {_WAYS_LIMIT} groups")
+        return [*found, ()] if member.optional else found
+
+
+def applies(exec_env: Sequence[str]) -> bool:
+    """Whether what is for these execution environments is for apps that run here; an empty list is for all."""
+    return not exec_env or EXEC_ENV in exec_env or "*" in exec_env
 
 
 def load(path: Path) -> Folder:
@@ -103,9 +126,10 @@ def load(path: Path) -> Folder:
     folder = Folder(found, _order(document, path / "order.toml"))
     if not folder.order:
         raise FolderError(f"{path / 'order.toml'} has no [[order]]")
-    for group in folder.expand():
+    for group in folder.order:
         for member in group:
             folder.find(member)
+            next(folder.expand([(member,)]), None)  # a composite's own order is looked at too
     return folder
 
 
@@ -127,6 +151,9 @@ def _buildpack(file: Path) -> Buildpack:
         clear_env=head.get("clear-env") is True,
         detects=tuple(str(name) for name in ours.get("detects", ())),
         inputs=_inputs(ours.get("inputs"), file),
+        homepage=str(head.get("homepage", "")),
+        targets=read_targets(document, file),
+        exec_env=tuple(str(entry.get("name", "")) for entry in head.get("exec-env", ())),
     )
     if not buildpack.order:
         for program in ("bin/detect", "bin/build"):
@@ -147,8 +174,8 @@ def is_inputs(value: Any) -> bool:
 
 
 def _api(text: Any, file: Path) -> tuple[int, int]:
-    match = re.fullmatch(r"(\d+)\.(\d+)", str(text))
-    api = (int(match[1]), int(match[2])) if match else None
+    match = re.fullmatch(r"(\d+)(?:\.(\d+))?", str(text))
+    api = (int(match[1]), int(match[2] or 0)) if match else None
     if api is None or not OLDEST_API <= api <= NEWEST_API:
         raise FolderError(
             f"{file}: Buildpack API {text!r} is not known here; known are "
@@ -168,10 +195,13 @@ def _order(document: Mapping[str, Any], file: Path) -> tuple[Group, ...]:
         members = entry.get("group", ())
         if not members or not all(m.get("id") for m in members):
             raise FolderError(f"{file}: each [[order]] needs [[order.group]] with an id")
-        groups.append(
-            tuple(Member(m["id"], str(m.get("version", "")), m.get("optional") is True) for m in members)
-        )
+        groups.append(tuple(_member(m) for m in members))
     return tuple(groups)
+
+
+def _member(entry: Mapping[str, Any]) -> Member:
+    exec_env = tuple(str(name) for name in entry.get("exec-env", ()))
+    return Member(str(entry["id"]), str(entry.get("version", "")), entry.get("optional") is True, exec_env)
 
 
 def _read(file: Path) -> dict[str, Any]:

@@ -27,7 +27,7 @@ from gitreceive.engines.docker_builder.container import BuildContainer, Spec
 from gitreceive.engines.docker_builder.failures import failure
 from gitreceive.engines.docker_builder.feed import Feed
 from gitreceive.engines.docker_builder.inputs import Inputs, read_inputs
-from gitreceive.engines.docker_builder.intake import take_layer
+from gitreceive.engines.docker_builder.intake import refuse_leaks, take_layer
 from gitreceive.engines.docker_builder.last_builds import LastBuilds
 from gitreceive.engines.docker_builder.masked_log import MaskedLog
 from gitreceive.engines.docker_builder.result import describe_layers, make_build
@@ -321,6 +321,7 @@ def _take(container: BuildContainer, run: _Run, settings: BuildSettings) -> _Out
                 container.drain(lambda: run.transcript.ended)
                 run.transcript.end()
                 if kind == "done":
+                    refuse_leaks(event, run.inputs.patterns)
                     return _Outcome(tuple(layers), event)
                 if event.get("out_of_memory"):
                     raise _memory_error(settings)
