@@ -113,7 +113,7 @@ def _inputs(outcome: Outcome, place: Place, source: str) -> dict[str, tuple[str,
 
 def _detect(request: Mapping[str, Any], place: Place, env: Variables, talk: Talk) -> Detection:
     folder = load(place.buildpacks)
-    order: list[Group] = [tuple(Member(**member) for member in group) for group in request["order"]]
+    order: list[Group] = [tuple(_member(member) for member in group) for group in request["order"]]
     detection = detect(folder, order, place.app, place.platform, env)
     if not detection.group:
         raise EndError(kind="detect", **detection.as_json())
@@ -124,6 +124,10 @@ def _detect(request: Mapping[str, Any], place: Place, env: Variables, talk: Talk
         if reason:
             talk.detail(f"{buildpack.id}: {reason}")
     return detection
+
+
+def _member(sent: Mapping[str, Any]) -> Member:
+    return Member(sent["id"], sent["version"], sent["optional"], tuple(sent["exec_env"]))
 
 
 def _build(detection: Detection, place: Place, env: Variables, talk: Talk, packer: "_Packer") -> Outcome:

@@ -186,6 +186,7 @@ def test_a_member_of_a_group_may_be_for_another_execution_environment(shop: Work
     with (shop.packs / "order.toml").open("a") as file:
         file.write('exec-env = ["test"]\n')
     assert _chosen(shop) == "a"
+    assert shop.build().event["buildpacks"] == ["test/a@1.0.0"]
 
 
 @pytest.mark.parametrize(("toml", "seen"), [("", "mine"), ("clear-env = true\n", "none")])

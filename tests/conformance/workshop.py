@@ -9,7 +9,7 @@ import sys
 import tarfile
 import textwrap
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from hashlib import sha256
 from pathlib import Path, PurePath
 from typing import Any
@@ -90,10 +90,7 @@ class Workshop:
             "stack": "build run",
             "known": list((known or {}).values()),
             "nocache": False,
-            "order": [
-                [{"id": m.id, "version": m.version, "optional": m.optional} for m in group]
-                for group in load(self.packs).order
-            ],
+            "order": [[asdict(member) for member in group] for group in load(self.packs).order],
         }
         given, sent = io.BytesIO(), io.BytesIO()
         frames.write_message(given.write, request)

@@ -7,7 +7,7 @@ import tempfile
 import threading
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Self
 
@@ -295,9 +295,7 @@ def _given(run: _Run, order: Iterable[Group]) -> dict[str, Any]:
     """What a build is told and its result may follow from, but for the source: a change of it asks for a build."""
     stack = run.image.stack
     return {
-        "order": [
-            [{"id": m.id, "version": m.version, "optional": m.optional} for m in group] for group in order
-        ],
+        "order": [[asdict(member) for member in group] for group in order],
         "env": run.inputs.env,
         "secrets": run.inputs.secrets,
         "ca_bundle": run.inputs.ca_bundle,
