@@ -16,7 +16,9 @@ from gitreceive.lifecycle.place import IN_CONTAINER
 
 
 def main(argv: list[str]) -> int:
-    """Exit codes are the Platform API's: 0, 11 for a wrong folder, 12 for an unknown API, 20 where nothing is detected."""
+    """Exit codes are the Platform API's: 0, 11 for a wrong folder, 12 for an unknown API, 20 where nothing is detected, 21 where
+    moreover a ``bin/detect`` failed.
+    """
     if argv == ["serve"]:
         channel = _claim_stdout()
         with open(0, "rb", buffering=1 << 18) as requests:
@@ -30,7 +32,7 @@ def main(argv: list[str]) -> int:
         sys.stderr.write(f"{error}\n")
         return error.exit_code
     sys.stdout.write(json.dumps(detection.as_json()) + "\n" if options.json else _table(detection))
-    return 0 if detection.group else 20
+    return detection.exit_code
 
 
 def _claim_stdout() -> "_Writer":

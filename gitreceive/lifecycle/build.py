@@ -7,19 +7,19 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from gitreceive.lifecycle import toml
+from gitreceive.lifecycle import sbom, slices, toml
 from gitreceive.lifecycle.env import BUILD_PATHS, apply_layer
-from gitreceive.lifecycle.folder import Buildpack, not_run
+from gitreceive.lifecycle.folder import Buildpack, applies, not_run
+from gitreceive.lifecycle.launch_toml import read_launch
 from gitreceive.lifecycle.layers import (
     ContractError,
     LayerFolder,
     read_inputs,
-    read_launch,
     read_layers,
     read_unmet,
     store_stamp,
 )
-from gitreceive.lifecycle.place import Place
+from gitreceive.lifecycle.place import Place, Variables
 from gitreceive.lifecycle.plan import Entry
 from gitreceive.lifecycle.talk import Talk
 
@@ -43,15 +43,16 @@ class Outcome:
     layers: list[LayerFolder] = field(default_factory=list)
     processes: dict[str, Mapping[str, Any]] = field(default_factory=dict)
     labels: dict[str, str] = field(default_factory=dict)
+    slices: list[tuple[str, ...]] = field(default_factory=list)
     inputs: dict[str, tuple[str, ...] | None] = field(default_factory=dict)
 
 
 def build(
-    group: Sequence[Buildpack], entries: Sequence[Entry], place: Place, env: Mapping[str, str], talk: Talk
+    group: Sequence[Buildpack], entries: Sequence[Entry], place: Place, env: Variables, talk: Talk
 ) -> Outcome:
     """Raises BuildFailedError at the first buildpack that fails; what it left lies in the layers as it is."""
     outcome = Outcome()
-    current = dict(env)
+    current = dict(env.given)
     open_entries = list(entries)
     for buildpack in group:
         talk.step(buildpack.name)
@@ -59,33 +60,31 @@ def build(
         folder.mkdir(parents=True, exist_ok=True)
         stamp = store_stamp(folder)
         own = [entry for entry in open_entries if buildpack.name in entry.providers]
-        _run(buildpack, own, place, {**env} if buildpack.clear_env else current)
+        _run(buildpack, own, place, env.seen(buildpack.clear_env, current))
         try:
-            layers = _collect(buildpack, folder, outcome)
-            unmet = read_unmet(folder)
+            layers = _collect(buildpack, folder, place, outcome)
+            unmet = read_unmet(folder, [entry.name for entry in own])
             outcome.inputs[buildpack.id] = read_inputs(buildpack, folder, stamp)
         except ContractError as error:
             raise BuildFailedError(buildpack, None, str(error)) from error
         open_entries = [e for e in open_entries if e not in own or e.name in unmet]
         for layer in layers:
-            if layer.build:
+            if layer.build and applies(layer.exec_env):
                 apply_layer(current, str(layer.path), ("env", "env.build"), BUILD_PATHS)
-        current.update({k: v for k, v in env.items() if k not in _JOINED})
     return outcome
 
 
-# what layers add to is joined, everything else that the operator set wins over layers
-_JOINED = {variable for _, variables in BUILD_PATHS for variable in variables}
-
-
-def _collect(buildpack: Buildpack, folder: Path, outcome: Outcome) -> tuple[LayerFolder, ...]:
+def _collect(buildpack: Buildpack, folder: Path, place: Place, outcome: Outcome) -> tuple[LayerFolder, ...]:
     layers = read_layers(buildpack, folder)
+    sbom.check(folder)
     launch = read_launch(buildpack, folder)
+    slices.check(launch.slices, place.app)
     outcome.layers.extend(layers)
     for process in launch.processes:
         outcome.processes.pop(process["type"], None)
         outcome.processes[process["type"]] = process
-    outcome.labels.update(launch.labels or {})
+    outcome.labels.update(launch.labels)
+    outcome.slices.extend(launch.slices)
     return layers
 
 
@@ -123,7 +122,13 @@ def _run(buildpack: Buildpack, entries: Sequence[Entry], place: Place, env: Mapp
 
 def _plan_entries(entries: Sequence[Entry]) -> list[dict[str, Any]]:
     return [
-        {"name": entry.name, "metadata": dict(require.get("metadata", {}))}
+        {"name": entry.name, "metadata": _metadata(require)}
         for entry in entries
         for require in entry.requires
     ]
+
+
+def _metadata(require: Mapping[str, Any]) -> dict[str, Any]:
+    """``version`` beside it is how older buildpacks say it (Buildpack API, "Deprecations")."""
+    older = {"version": require["version"]} if "version" in require else {}
+    return {**older, **require.get("metadata", {})}

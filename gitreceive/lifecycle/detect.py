@@ -9,9 +9,10 @@ from pathlib import Path
 from typing import Any
 
 from gitreceive.lifecycle import toml
-from gitreceive.lifecycle.folder import Buildpack, Folder, Group, not_run
-from gitreceive.lifecycle.place import IN_CONTAINER, environment, prepare_platform
+from gitreceive.lifecycle.folder import Buildpack, Folder, Group, applies, not_run
+from gitreceive.lifecycle.place import EXEC_ENV, IN_CONTAINER, Variables, environment, prepare_platform
 from gitreceive.lifecycle.plan import Candidate, Entry, Option, parse_options, resolve
+from gitreceive.lifecycle.target import described, fits
 
 PASS, FAIL, ERROR = "pass", "fail", "error"
 
@@ -45,6 +46,13 @@ class Detection:
     verdicts: tuple[Verdict, ...]
     reasons: tuple[str, ...] = ()
 
+    @property
+    def exit_code(self) -> int:
+        """The Platform API's: 20 where no group fits, 21 where moreover a buildpack is broken."""
+        if self.group:
+            return 0
+        return 21 if any(verdict.verdict == ERROR for verdict in self.verdicts) else 20
+
     def as_json(self) -> dict[str, Any]:
         return {
             "group": [{"id": b.id, "version": b.version} for b in self.group],
@@ -56,9 +64,7 @@ class Detection:
         }
 
 
-def detect(
-    folder: Folder, order: Sequence[Group], app: Path, platform: Path, env: Mapping[str, str]
-) -> Detection:
+def detect(folder: Folder, order: Sequence[Group], app: Path, platform: Path, env: Variables) -> Detection:
     """Run each group's ``bin/detect`` in ``app``, none twice, until a group fits. Raises FolderError."""
     verdicts: dict[str, Verdict] = {}
     reasons: list[str] = []
@@ -105,12 +111,16 @@ def _try_group(
 
 
 def _run_all(
-    buildpacks: Sequence[Buildpack], app: Path, platform: Path, env: Mapping[str, str]
+    buildpacks: Sequence[Buildpack], app: Path, platform: Path, env: Variables
 ) -> dict[str, Verdict]:
     verdicts: dict[str, Verdict] = {}
 
     def run(buildpack: Buildpack) -> None:
-        verdicts[buildpack.name] = _run(buildpack, app, platform, env)
+        unfit = _unfit(buildpack, env.given)
+        if unfit:
+            verdicts[buildpack.name] = _verdict(buildpack, FAIL, _FAIL_CODE, unfit)
+        else:
+            verdicts[buildpack.name] = _run(buildpack, app, platform, env.seen(buildpack.clear_env))
 
     threads = [threading.Thread(target=run, args=(buildpack,)) for buildpack in buildpacks]
     for thread in threads:
@@ -118,6 +128,16 @@ def _run_all(
     for thread in threads:
         thread.join()
     return {buildpack.name: verdicts[buildpack.name] for buildpack in buildpacks}
+
+
+def _unfit(buildpack: Buildpack, env: Mapping[str, str]) -> str:
+    """Why it is not even asked; empty where it is."""
+    if not fits(buildpack.targets, env):
+        made_for = ", ".join(str(target) for target in buildpack.targets)
+        return f"made for {made_for}, and this is {described(env)}"
+    if not applies(buildpack.exec_env):
+        return f"made for the execution environment {', '.join(buildpack.exec_env)}, and this is {EXEC_ENV}"
+    return ""
 
 
 def _run(buildpack: Buildpack, app: Path, platform: Path, env: Mapping[str, str]) -> Verdict:

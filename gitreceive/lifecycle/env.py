@@ -4,7 +4,7 @@ Used by the build and, inside app images, by the launcher: nothing heavy is impo
 """
 
 import os
-from collections.abc import Iterable, MutableMapping
+from collections.abc import Iterable, Mapping, MutableMapping
 
 BUILD_PATHS = (
     ("bin", ("PATH",)),
@@ -14,7 +14,7 @@ BUILD_PATHS = (
 )
 LAUNCH_PATHS = (("bin", ("PATH",)), ("lib", ("LD_LIBRARY_PATH",)))
 
-_SUFFIXES = ("append", "prepend", "default", "override", "delim")
+_SUFFIXES = ("append", "prepend", "default", "override")
 
 
 def apply_layer(
@@ -23,44 +23,64 @@ def apply_layer(
     folders: Iterable[str],
     paths: Iterable[tuple[str, tuple[str, ...]]],
 ) -> None:
-    """Change ``env`` in place: first the POSIX path variables, then the files of ``env/``, ``env.build/`` … in order."""
+    """Change ``env`` in place: first the POSIX path variables, then the files of ``env/``, ``env.build/`` … in order.
+
+    A ``NAME.delim`` counts for the whole layer; where a folder has one of its own, that counts there.
+    """
     for folder, variables in paths:
         path = os.path.join(layer, folder)
         if os.path.isdir(path):
             for variable in variables:
-                _put_before(env, variable, path, os.pathsep)
-    for folder in folders:
-        apply_folder(env, os.path.join(layer, folder))
+                put_before(env, variable, path, os.pathsep)
+    places = [os.path.join(layer, folder) for folder in folders]
+    delimiters: dict[str, str] = {}
+    for place in places:
+        delimiters |= _delimiters(place)
+    for place in places:
+        apply_folder(env, place, delimiters)
 
 
-def apply_folder(env: MutableMapping[str, str], folder: str) -> None:
-    """One file a change: ``NAME`` or ``NAME.override``, ``.append``, ``.prepend``, ``.default``, with ``NAME.delim``."""
-    try:
-        names = sorted(entry.name for entry in os.scandir(folder) if entry.is_file())
-    except (FileNotFoundError, NotADirectoryError):
-        return
-    delimiters = {n[: -len(".delim")]: _read(folder, n) for n in names if n.endswith(".delim")}
-    for name in names:
-        variable, dot, suffix = name.rpartition(".")
-        if not dot or suffix not in _SUFFIXES:
-            variable, suffix = name, "override"
-        if suffix != "delim":
-            _change(env, variable, suffix, _read(folder, name), delimiters.get(variable, ""))
+def apply_folder(
+    env: MutableMapping[str, str], folder: str, delimiters: Mapping[str, str] | None = None
+) -> None:
+    """One file a change: ``NAME`` or ``NAME.override``, ``.append``, ``.prepend``, ``.default``, with ``NAME.delim``.
+
+    A variable's name ends at the first dot; a file with any other suffix changes nothing.
+    """
+    known = {**(delimiters or {}), **_delimiters(folder)}
+    for name in _names(folder):
+        variable, dot, suffix = name.partition(".")
+        if not dot:
+            suffix = "override"
+        if suffix in _SUFFIXES:
+            _change(env, variable, suffix, _read(folder, name), known.get(variable, ""))
+
+
+def put_before(env: MutableMapping[str, str], variable: str, value: str, delimiter: str) -> None:
+    old = env.get(variable, "")
+    env[variable] = value + delimiter + old if old else value
 
 
 def _change(env: MutableMapping[str, str], variable: str, suffix: str, value: str, delimiter: str) -> None:
-    if suffix == "override" or (suffix == "default" and variable not in env):
+    if suffix == "override" or (suffix == "default" and not env.get(variable)):
         env[variable] = value
     elif suffix == "prepend":
-        _put_before(env, variable, value, delimiter)
+        put_before(env, variable, value, delimiter)
     elif suffix == "append":
         old = env.get(variable, "")
         env[variable] = old + delimiter + value if old else value
 
 
-def _put_before(env: MutableMapping[str, str], variable: str, value: str, delimiter: str) -> None:
-    old = env.get(variable, "")
-    env[variable] = value + delimiter + old if old else value
+def _delimiters(folder: str) -> dict[str, str]:
+    names = [name for name in _names(folder) if name.partition(".")[2] == "delim"]
+    return {name.partition(".")[0]: _read(folder, name) for name in names}
+
+
+def _names(folder: str) -> list[str]:
+    try:
+        return sorted(entry.name for entry in os.scandir(folder) if entry.is_file())
+    except (FileNotFoundError, NotADirectoryError):
+        return []
 
 
 def _read(folder: str, name: str) -> str:

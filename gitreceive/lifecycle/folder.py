@@ -2,12 +2,14 @@
 
 import errno
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from gitreceive.lifecycle import toml
+from gitreceive.lifecycle.place import EXEC_ENV
+from gitreceive.lifecycle.target import Target, read_targets
 
 OLDEST_API, NEWEST_API = (0, 7), (0, 12)
 DESCRIPTION = "buildpack.toml"
@@ -32,6 +34,7 @@ class Member:
     id: str
     version: str
     optional: bool = False
+    exec_env: tuple[str, ...] = ()  # none: whatever the app is to run as
 
 
 Group = tuple[Member, ...]
@@ -69,6 +72,9 @@ class Buildpack:
     detects: tuple[str, ...] = ()
     inputs: tuple[str, ...] | None = None
     hints: tuple[Hint, ...] = ()
+    homepage: str = ""
+    targets: tuple[Target, ...] = ()  # none: any Linux
+    exec_env: tuple[str, ...] = ()
 
     @property
     def name(self) -> str:
@@ -97,17 +103,23 @@ class Folder:
         return found[0]
 
     def expand(self, order: Iterable[Group] | None = None) -> Iterator[Group]:
-        """The groups with each composite buildpack replaced by its own, in the order in which they are tried."""
+        """The groups with each composite buildpack replaced by its own, in the order in which they are tried. Members
+        that are for other execution environments are left out.
+        """
         count = 0
         for group in self.order if order is None else order:
             for expanded in self._expand_group(group, ()):
+                if not expanded:
+                    continue
                 count += 1
                 if count > MOST_GROUPS:
                     raise FolderError(f"the order comes to more than {MOST_GROUPS} groups, which is too many")
                 yield expanded
 
     def _expand_group(self, group: Group, above: tuple[str, ...]) -> Iterator[Group]:
-        """``above`` are the composite buildpacks that the group is in, the outermost first."""
+        """Depth first, from left to right (Buildpack API, "Order Resolution"); an optional composite may be left out, last.
+        ``above`` are the composite buildpacks that the group is in, the outermost first.
+        """
         if not group:
             yield ()
             return
@@ -117,6 +129,9 @@ class Folder:
                 yield beginning + end
 
     def _expand_member(self, member: Member, above: tuple[str, ...]) -> Iterator[Group]:
+        if not applies(member.exec_env):
+            yield ()
+            return
         inner = self.find(member)
         if not inner.order:
             yield (member,)
@@ -141,6 +156,11 @@ def not_run(program: Path, error: OSError) -> str:
     return f"bin/{program.name} cannot be run: {reasons.get(error.errno or 0, error)}"
 
 
+def applies(exec_env: Sequence[str]) -> bool:
+    """Whether what is for these execution environments is for apps that run here; an empty list is for all."""
+    return not exec_env or EXEC_ENV in exec_env or "*" in exec_env
+
+
 def load(path: Path) -> Folder:
     """Read ``order.toml`` and the buildpacks in ``*/`` and ``*/*/``. Raises FolderError naming the file and what is wrong."""
     path = path.resolve()  # its programs are run from the app's folder
@@ -153,9 +173,10 @@ def load(path: Path) -> Folder:
     folder = Folder(found, _order(document, path / "order.toml"))
     if not folder.order:
         raise FolderError(f"{path / 'order.toml'} has no [[order]]")
-    for group in folder.expand():
+    for group in folder.order:
         for member in group:
             folder.find(member)
+            next(folder.expand([(member,)]), None)  # a composite's own order is looked at too
     return folder
 
 
@@ -179,6 +200,9 @@ def read_buildpack(file: Path) -> Buildpack:
         detects=_globs(ours, "detects", file) or (),
         inputs=_globs(ours, "inputs", file),
         hints=tuple(_hint(entry, file) for entry in _tables(ours, "hints", file)),
+        homepage=str(head.get("homepage", "")),
+        targets=read_targets(document, file),
+        exec_env=tuple(str(entry.get("name", "")) for entry in head.get("exec-env", ())),
     )
     if not buildpack.order:
         for program in ("bin/detect", "bin/build"):
@@ -219,8 +243,8 @@ def is_inputs(value: Any) -> bool:
 
 
 def _api(text: Any, file: Path) -> tuple[int, int]:
-    match = re.fullmatch(r"(\d+)\.(\d+)", str(text))
-    api = (int(match[1]), int(match[2])) if match else None
+    match = re.fullmatch(r"(\d+)(?:\.(\d+))?", str(text))
+    api = (int(match[1]), int(match[2] or 0)) if match else None
     if api is None or not OLDEST_API <= api <= NEWEST_API:
         raise FolderError(
             f"{file}: Buildpack API {text!r} is not known here; known are "
@@ -240,10 +264,13 @@ def _order(document: Mapping[str, Any], file: Path) -> tuple[Group, ...]:
         members = _tables(entry, "group", file)
         if not members or not all(isinstance(m.get("id"), str) and m["id"] for m in members):
             raise FolderError(f"{file}: each [[order]] needs [[order.group]] with an id")
-        groups.append(
-            tuple(Member(m["id"], str(m.get("version", "")), m.get("optional") is True) for m in members)
-        )
+        groups.append(tuple(_member(m) for m in members))
     return tuple(groups)
+
+
+def _member(entry: Mapping[str, Any]) -> Member:
+    exec_env = tuple(str(name) for name in entry.get("exec-env", ()))
+    return Member(str(entry["id"]), str(entry.get("version", "")), entry.get("optional") is True, exec_env)
 
 
 def _read(file: Path) -> dict[str, Any]:

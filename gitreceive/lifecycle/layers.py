@@ -1,7 +1,7 @@
-"""What a buildpack left in its layers folder: layers with their flags, processes, labels (Buildpack API, "Data Format")."""
+"""What a buildpack left in its layers folder: layers with their flags, what it leaves to others (Buildpack API, "Data Format")."""
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -9,7 +9,9 @@ from gitreceive.lifecycle import toml
 from gitreceive.lifecycle.folder import Buildpack, is_inputs
 
 NOT_LAYERS = ("launch", "build", "store")
-_COMMAND_IS_LIST = (0, 9)
+IGNORED = ".ignore"
+
+_FLAGS = ("launch", "build", "cache")
 
 
 class ContractError(Exception):
@@ -26,6 +28,13 @@ class LayerFolder:
     launch: bool
     build: bool
     cache: bool
+    metadata: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def exec_env(self) -> tuple[str, ...]:
+        """The execution environments that it is for; none: all."""
+        names = self.metadata.get("exec-env", ())
+        return tuple(map(str, names)) if isinstance(names, list) else ()
 
     @property
     def only_cache(self) -> bool:
@@ -37,52 +46,42 @@ class LayerFolder:
         return f"{self.buildpack}:{self.name}"
 
 
-@dataclass(frozen=True)
-class Launch:
-    """``launch.toml``."""
-
-    processes: tuple[Mapping[str, Any], ...] = ()
-    labels: Mapping[str, str] | None = None
-
-
 def read_layers(buildpack: Buildpack, folder: Path) -> tuple[LayerFolder, ...]:
-    """The layers by name. One whose flags are all false is set aside as ``NAME.ignore``. Raises ContractError."""
-    declared = declared_layers(buildpack, folder)
-    for layer in declared:
-        if not (layer.launch or layer.build or layer.cache) and layer.path.is_dir():
-            layer.path.rename(layer.path.with_name(f"{layer.name}.ignore"))
-    return tuple(layer for layer in declared if layer.launch or layer.build or layer.cache)
+    """The layers by name. Folders without a flag are set aside as ``NAME.ignore``. Raises ContractError."""
+    for name in NOT_LAYERS:
+        if (folder / name).is_dir():
+            raise ContractError(f"{name}/ cannot be a layer: {name}.toml means something else")
+    layers = tuple(
+        layer for layer in declared_layers(buildpack, folder) if layer.launch or layer.build or layer.cache
+    )
+    names = {layer.name for layer in layers}
+    for path in list(folder.iterdir()):
+        if path.is_dir() and not path.is_symlink() and path.name not in names and path.suffix != IGNORED:
+            path.rename(path.with_name(f"{path.name}{IGNORED}"))
+    return layers
 
 
 def declared_layers(buildpack: Buildpack, folder: Path) -> tuple[LayerFolder, ...]:
     """Every layer that has metadata, by name, whatever its flags; nothing is changed. Raises ContractError."""
     found: list[LayerFolder] = []
-    for file in sorted(folder.glob("*.toml")):
+    for file in sorted(folder.glob("*.toml"), key=lambda file: file.stem):
         if file.stem not in NOT_LAYERS:
-            types = _table(_read(file), "types", file)
-            flags = {name: types.get(name) is True for name in ("launch", "build", "cache")}
-            found.append(LayerFolder(buildpack.id, file.stem, folder / file.stem, **flags))
+            document = read_toml(file)
+            types = table(document, "types", file)
+            wrong = [name for name in _FLAGS if not isinstance(types.get(name, False), bool)]
+            if wrong:
+                raise ContractError(f"{file.name}: types.{wrong[0]} must be true or false")
+            flags = {name: types.get(name, False) for name in _FLAGS}
+            metadata = table(document, "metadata", file)
+            found.append(LayerFolder(buildpack.id, file.stem, folder / file.stem, **flags, metadata=metadata))
     return tuple(found)
 
 
 def drop_types(file: Path) -> None:
     """A restored layer's metadata stay, its flags go: a buildpack that wants it again says so again."""
-    document = _read(file)
+    document = read_toml(file)
     document.pop("types", None)
     file.write_text(toml.dumps(document), encoding="utf-8")
-
-
-def read_launch(buildpack: Buildpack, folder: Path) -> Launch:
-    """Raises ContractError."""
-    file = folder / "launch.toml"
-    if not file.is_file():
-        return Launch()
-    document = _read(file)
-    processes = tuple(_process(entry, buildpack, file) for entry in _tables(document, "processes", file))
-    labels = _tables(document, "labels", file)
-    if not all("key" in label and "value" in label for label in labels):
-        raise ContractError(f"{file.name}: each of [[labels]] needs a key and a value")
-    return Launch(processes, {str(label["key"]): str(label["value"]) for label in labels})
 
 
 def store_stamp(folder: Path) -> tuple[int, ...]:
@@ -103,7 +102,7 @@ def read_inputs(buildpack: Buildpack, folder: Path, stamp: tuple[int, ...]) -> t
     file = folder / "store.toml"
     if not file.is_file():
         return buildpack.inputs
-    ours = _table(_table(_read(file), "metadata", file), "gitreceive", file)
+    ours = table(table(read_toml(file), "metadata", file), "gitreceive", file)
     if "inputs" not in ours:
         return buildpack.inputs
     if not is_inputs(ours["inputs"]):
@@ -111,56 +110,40 @@ def read_inputs(buildpack: Buildpack, folder: Path, stamp: tuple[int, ...]) -> t
     return None if store_stamp(folder) == stamp else tuple(ours["inputs"])
 
 
-def read_unmet(folder: Path) -> frozenset[str]:
-    """Names of plan entries that the buildpack, in ``build.toml``, leaves to a later one."""
+def read_unmet(folder: Path, given: Collection[str]) -> frozenset[str]:
+    """Names of plan entries that the buildpack, in ``build.toml``, leaves to a later one. ``given`` are those it was asked for.
+
+    Raises ContractError.
+    """
     file = folder / "build.toml"
     if not file.is_file():
         return frozenset()
-    return frozenset(str(entry.get("name", "")) for entry in _tables(_read(file), "unmet", file))
+    names = frozenset(str(entry.get("name", "")) for entry in tables(read_toml(file), "unmet", file))
+    strange = sorted(names - set(given))
+    if strange:
+        raise ContractError(f"{file.name}: unmet names {strange[0]!r}, which the buildpack was not asked for")
+    return names
 
 
-def _process(entry: Mapping[str, Any], buildpack: Buildpack, file: Path) -> dict[str, Any]:
-    kind, command = entry.get("type"), entry.get("command")
-    as_list = buildpack.api >= _COMMAND_IS_LIST
-    if not isinstance(kind, str) or not isinstance(command, list if as_list else str) or not command:
-        wanted = "an array" if as_list else "a string"
-        raise ContractError(f"{file.name}: a process needs a type, and {wanted} as command")
-    if as_list and not all(isinstance(word, str) for word in command):
-        raise ContractError(f"{file.name}: the command of {kind!r} must be an array of strings")
-    return {
-        "type": kind,
-        "command": command if as_list else [command],
-        "args": _arguments(entry, file),
-        "direct": as_list or entry.get("direct") is True,
-        "default": entry.get("default") is True,
-        "working-dir": str(entry.get("working-dir", "")),
-        "buildpack": buildpack.id,
-    }
-
-
-def _arguments(entry: Mapping[str, Any], file: Path) -> list[str]:
-    values = entry.get("args", [])
-    if not isinstance(values, list):
-        raise ContractError(f"{file.name}: a process's args must be an array")
-    return [str(value) for value in values]
-
-
-def _table(document: Mapping[str, Any], name: str, file: Path) -> Mapping[str, Any]:
-    table = document.get(name, {})
-    if not isinstance(table, Mapping):
+def table(document: Mapping[str, Any], name: str, file: Path) -> Mapping[str, Any]:
+    """Empty where there is none. Raises ContractError."""
+    found = document.get(name, {})
+    if not isinstance(found, Mapping):
         raise ContractError(f"{file.name}: {name} must be a table")
-    return table
+    return found
 
 
-def _read(file: Path) -> dict[str, Any]:
+def tables(document: Mapping[str, Any], name: str, file: Path) -> list[Mapping[str, Any]]:
+    """An array of tables. Raises ContractError."""
+    found = document.get(name, [])
+    if not isinstance(found, list) or not all(isinstance(entry, Mapping) for entry in found):
+        raise ContractError(f"{file.name}: {name} must be an array of tables, [[{name}]]")
+    return found
+
+
+def read_toml(file: Path) -> dict[str, Any]:
+    """Raises ContractError."""
     try:
         return toml.read(file)
     except toml.UnreadableError as error:
         raise ContractError(f"{file.name} cannot be read: {error}") from error
-
-
-def _tables(document: Mapping[str, Any], name: str, file: Path) -> list[Mapping[str, Any]]:
-    try:
-        return toml.tables(document, name)
-    except ValueError as error:
-        raise ContractError(f"{file.name}: {error}") from error

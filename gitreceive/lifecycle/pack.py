@@ -6,10 +6,11 @@ Sorted as git sorts trees, one owner, one date, no names of people: the same con
 import os
 import stat
 import tarfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import IO
 
+from gitreceive.lifecycle.sbom import image_name
 from gitreceive.lifecycle.source import FOLDER_MODE, Entry, Readable, SourceTarError, entries
 
 MTIME = 315532801  # 1980-01-01T00:00:01Z
@@ -27,10 +28,12 @@ class Tar:
         self._buffer = bytearray()
         self._parents: set[str] = set()
 
-    def tree(self, folder: Path, name: str) -> Iterator[bytes]:
-        """A folder and all below, as ``name`` (no slash in front). Sockets and other special files are left out."""
+    def tree(self, folder: Path, name: str, holds: Callable[[str], bool] = lambda _: True) -> Iterator[bytes]:
+        """A folder and all below that ``holds``, by its name in the tar, as ``name`` (no slash in front). Sockets and other
+        special files are left out.
+        """
         yield from self._parents_of(name)
-        yield from self._folder(os.fspath(folder), name)
+        yield from self._folder(os.fspath(folder), name, holds)
 
     def entry(self, name: str, entry: Entry) -> Iterator[bytes]:
         """One entry of a source, whose folder is in already."""
@@ -58,16 +61,18 @@ class Tar:
         yield bytes(self._buffer)
         self._buffer.clear()
 
-    def _folder(self, path: str, name: str) -> Iterator[bytes]:
+    def _folder(self, path: str, name: str, holds: Callable[[str], bool]) -> Iterator[bytes]:
         self._header(name, tarfile.DIRTYPE, stat.S_IMODE(os.lstat(path).st_mode) & 0o777)
         with os.scandir(path) as listing:
             found = sorted(listing, key=_git_order)
         for entry in found:
             inner = f"{name}/{entry.name}"
+            if not holds(inner):
+                continue
             if entry.is_symlink():
                 self._header(inner, tarfile.SYMTYPE, 0o777, target=os.readlink(entry.path))
             elif entry.is_dir(follow_symlinks=False):
-                yield from self._folder(entry.path, inner)
+                yield from self._folder(entry.path, inner, holds)
             elif entry.is_file(follow_symlinks=False):
                 yield from self._file(entry.path, inner)
             yield from self._pieces()
@@ -115,6 +120,36 @@ def tree(folder: Path, name: str, owner: tuple[int, int]) -> Iterator[bytes]:
     """The tar of one folder."""
     tar = Tar(owner)
     yield from tar.tree(folder, name)
+    yield from tar.end()
+
+
+def part(folder: Path, name: str, owner: tuple[int, int], paths: Collection[str]) -> Iterator[bytes]:
+    """The tar of those paths of a folder, and of the folders on the way to them."""
+    wanted = {f"{name}/{path}" for path in paths}
+    for path in list(wanted):
+        while (path := path.rpartition("/")[0]) not in wanted and path != name:
+            wanted.add(path)
+    tar = Tar(owner)
+    yield from tar.tree(folder, name, wanted.__contains__)
+    yield from tar.end()
+
+
+def rest(
+    folder: Path, name: str, owner: tuple[int, int], taken: Iterable[Collection[str]]
+) -> Iterator[bytes]:
+    """The tar of a folder without those paths."""
+    gone = {f"{name}/{path}" for paths in taken for path in paths}
+    tar = Tar(owner)
+    yield from tar.tree(folder, name, lambda path: path not in gone)
+    yield from tar.end()
+
+
+def sboms(found: Mapping[str, Sequence[Path]], owner: tuple[int, int]) -> Iterator[bytes]:
+    """The tar with each of these files below ``layers/sbom/launch`` (Platform API, "Exporter")."""
+    tar = Tar(owner)
+    for name, files in found.items():
+        for file in files:
+            yield from tar.file(f"layers/sbom/launch/{name}/{image_name(file)}", file.read_bytes())
     yield from tar.end()
 
 
@@ -181,10 +216,11 @@ LAUNCHER_FILES = (
 )
 
 
-def config(metadata: bytes, links: Mapping[str, str], owner: tuple[int, int]) -> Iterator[bytes]:
-    """The tar with ``/cnb/process/TYPE`` for each process type and what the launcher must know."""
+def config(files: Mapping[str, bytes], links: Mapping[str, str], owner: tuple[int, int]) -> Iterator[bytes]:
+    """The tar with ``/cnb/process/TYPE`` for each process type and, in ``/layers/config``, what the launcher must know."""
     tar = Tar(owner)
     for name, target in sorted(links.items()):
         yield from tar.link(name, target)
-    yield from tar.file("layers/config/metadata.json", metadata)
+    for name, content in sorted(files.items()):
+        yield from tar.file(f"layers/config/{name}", content)
     yield from tar.end()

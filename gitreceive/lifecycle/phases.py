@@ -4,18 +4,19 @@ import hashlib
 import os
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from gitreceive.lifecycle import frames, leaks, pack, record
+from gitreceive.lifecycle import frames, leaks, pack, record, sbom
 from gitreceive.lifecycle.build import BuildFailedError, Outcome, build
 from gitreceive.lifecycle.detect import Detection, detect
 from gitreceive.lifecycle.folder import Buildpack, FolderError, Group, Member, load
-from gitreceive.lifecycle.image import config_layer, image_labels
+from gitreceive.lifecycle.image import Config, config_layer, contents, image_labels
 from gitreceive.lifecycle.layers import ContractError, LayerFolder, declared_layers
-from gitreceive.lifecycle.place import Place, environment, prepare_platform
+from gitreceive.lifecycle.place import Place, Variables, environment, prepare_platform
 from gitreceive.lifecycle.record import Kept
+from gitreceive.lifecycle.slices import split
 from gitreceive.lifecycle.source import SourceTarError, unpack
 from gitreceive.lifecycle.talk import Talk
 
@@ -77,8 +78,10 @@ def _run(
     outcome = _build(detection, place, env, talk, packer)
     clock.lap("build")
     packer.pack(outcome)
-    config = config_layer(detection.group, outcome, place, packer.launch_folders)
-    packer.pack_rest(config)
+    config = config_layer(
+        detection.group, outcome, place, [layer for layer in outcome.layers if layer.launch]
+    )
+    packer.pack_rest(config, sbom.for_image(detection.group, outcome.layers, place.layers), outcome.slices)
     record.close(place.layers, request["stack"], packer.record)
     clock.lap("pack")
     return {
@@ -87,6 +90,7 @@ def _run(
         "processes": list(outcome.processes),
         "default": config.default,
         "labels": image_labels(detection.group, outcome),
+        "contents": contents(detection.group, outcome.layers),
         "tried": [f"{v.id}@{v.version}" for v in detection.verdicts],
         "inputs": _inputs(outcome, place, source),
         "seconds": clock.seconds,
@@ -94,16 +98,22 @@ def _run(
 
 
 def _inputs(outcome: Outcome, place: Place, source: str) -> dict[str, tuple[str, ...]] | None:
-    """By buildpack; None where the next build cannot be left out: one does not say, or the build wrote into the source."""
+    """By buildpack; None where the next build cannot be left out: one does not say, the build wrote into the source, or the source
+    is in more than one layer.
+    """
     declared = {identity: globs for identity, globs in outcome.inputs.items() if globs is not None}
-    if len(declared) < len(outcome.inputs) or any("**" in globs for globs in declared.values()):
+    if (
+        outcome.slices
+        or len(declared) < len(outcome.inputs)
+        or any("**" in globs for globs in declared.values())
+    ):
         return None
     return declared if record.fingerprint(place.app) == source else None
 
 
-def _detect(request: Mapping[str, Any], place: Place, env: Mapping[str, str], talk: Talk) -> Detection:
+def _detect(request: Mapping[str, Any], place: Place, env: Variables, talk: Talk) -> Detection:
     folder = load(place.buildpacks)
-    order: list[Group] = [tuple(Member(**member) for member in group) for group in request["order"]]
+    order: list[Group] = [tuple(_member(member) for member in group) for group in request["order"]]
     detection = detect(folder, order, place.app, place.platform, env)
     if not detection.group:
         raise EndError(kind="detect", **detection.as_json())
@@ -118,9 +128,11 @@ def _detect(request: Mapping[str, Any], place: Place, env: Mapping[str, str], ta
     return detection
 
 
-def _build(
-    detection: Detection, place: Place, env: Mapping[str, str], talk: Talk, packer: "_Packer"
-) -> Outcome:
+def _member(sent: Mapping[str, Any]) -> Member:
+    return Member(sent["id"], sent["version"], sent["optional"], tuple(sent["exec_env"]))
+
+
+def _build(detection: Detection, place: Place, env: Variables, talk: Talk, packer: "_Packer") -> Outcome:
     killed_before = _out_of_memory_kills()
     try:
         return build(detection.group, detection.entries, place, env, talk)
@@ -147,7 +159,6 @@ class _Packer:
         found: leaks.Leaks,
     ) -> None:
         self.record: dict[str, Kept] = {}
-        self.launch_folders: list[str] = []
         self._stack = request["stack"]
         self._known = set(request["known"])
         self._place = place
@@ -164,10 +175,18 @@ class _Packer:
             if layer.cache or layer.launch:
                 self._pack_layer(layer)
 
-    def pack_rest(self, config: Any) -> None:
+    def pack_rest(
+        self, config: Config, sboms: Mapping[str, Sequence[Path]], slices: Sequence[Sequence[str]]
+    ) -> None:
+        """The app comes last: it changes with every push."""
+        if sboms:
+            self._stream("sbom", pack.sboms(sboms, self._owner))
         self._stream("launcher", pack.launcher(self._place.launcher, self._owner))
-        self._stream("config", pack.config(config.metadata, config.links, self._owner))
-        self._stream("app", pack.tree(self._place.app, "workspace", self._owner))
+        self._stream("config", pack.config(config.files, config.links, self._owner))
+        parts = split(self._place.app, slices)
+        for number, paths in enumerate(parts, 1):
+            self._stream(f"slice {number}", pack.part(self._place.app, "workspace", self._owner, paths))
+        self._stream("app", pack.rest(self._place.app, "workspace", self._owner, parts))
 
     def keep_after_failure(self, group: Sequence[Buildpack]) -> None:
         """What the failed build did not touch is as good as before, and pure caches (downloads) are of use as they are."""
@@ -208,7 +227,6 @@ class _Packer:
         current = record.fingerprint(layer.path)
         diff_id = before.diff_id if before and before.cache and before.fingerprint == current else ""
         if layer.launch:
-            self.launch_folders.append(str(layer.path))
             if diff_id in self._known:
                 self._reuse(layer, diff_id)
             else:
@@ -224,9 +242,8 @@ class _Packer:
                 reason=f"its launch layer {layer.name!r} has no folder, and no previous image has it",
                 out_of_memory=False,
             )
-        self.launch_folders.append(str(layer.path))
         self._reuse(layer, before.diff_id)
-        self.record[key] = before
+        self.record[key] = replace(before, fingerprint="", launch=True, build=layer.build, cache=False)
 
     def _reuse(self, layer: LayerFolder, diff_id: str) -> None:
         frames.write_message(self._send, {"event": "reuse", "title": layer.title, "diff_id": diff_id})

@@ -3,9 +3,13 @@
 import base64
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
+
+from gitreceive.lifecycle.env import BUILD_PATHS, put_before
+
+EXEC_ENV = "production"
 
 _CA_VARIABLES = (
     "SSL_CERT_FILE",
@@ -55,21 +59,59 @@ def prepare_platform(
     return values
 
 
+@dataclass(frozen=True)
+class Variables:
+    """What programs of the build see. ``given`` is the platform's; ``user`` the build variables that somebody set for apps."""
+
+    given: Mapping[str, str]
+    user: Mapping[str, str] = field(default_factory=dict)
+
+    def seen(self, clear_env: bool, current: Mapping[str, str] | None = None) -> dict[str, str]:
+        """With ``current``, which layers have changed, in place of ``given``. The user's values win over layers' and come
+        before those in path variables; with ``clear-env`` they are left out (Buildpack API, "Provided by the Platform").
+        """
+        values = dict(self.given if current is None else current)
+        for name, value in {} if clear_env else self.user.items():
+            if name in _PATHS:
+                put_before(values, name, value, os.pathsep)
+            else:
+                values[name] = value
+        return values
+
+
+_PATHS = {variable for _, variables in BUILD_PATHS for variable in variables}
+
+
 def environment(
-    place: Place, base: Mapping[str, str], env: Mapping[str, str], target: Mapping[str, Any], *, ca: bool
-) -> dict[str, str]:
-    """What each phase's programs see, before layers change it: the image's PATH, the operator's settings, CNB_*."""
+    place: Place, base: Mapping[str, str], user: Mapping[str, str], target: Mapping[str, Any], *, ca: bool
+) -> Variables:
+    """The image's PATH, CNB_*, certificates and proxies as given; ``user`` beside them."""
     values = {name: base[name] for name in ("PATH", "HOME", "HOSTNAME") if name in base}
-    values |= {"LANG": "C.UTF-8", "SOURCE_DATE_EPOCH": _SOURCE_DATE_EPOCH, "CNB_EXEC_ENV": "production"}
-    values |= {f"CNB_TARGET_{name.upper()}": str(value) for name, value in {**target, **_distro()}.items()}
+    values |= {"LANG": "C.UTF-8", "SOURCE_DATE_EPOCH": _SOURCE_DATE_EPOCH, "CNB_EXEC_ENV": EXEC_ENV}
+    facts = {**_machine(), **_distro(), **target}
+    values |= {f"CNB_TARGET_{name.upper()}": str(value) for name, value in facts.items() if value}
     if ca:
         values |= dict.fromkeys(_CA_VARIABLES, str(ca_file(place)))
-    values |= env
-    for name, value in env.items():
+    for name, value in user.items():
         if name.lower() in _PROXY_VARIABLES:
-            values.setdefault(name.lower(), value)
-            values.setdefault(name.upper(), value)
-    return values
+            values |= {name.lower(): value, name.upper(): value}
+    return Variables(values, dict(user))
+
+
+def _machine() -> dict[str, str]:
+    """Architecture and variant as the OCI image spec names them."""
+    machine = os.uname().machine
+    arch, variant = _ARCHITECTURES.get(machine, (machine, ""))
+    return {"arch": arch, "arch_variant": variant}
+
+
+_ARCHITECTURES = {
+    "x86_64": ("amd64", ""),
+    "aarch64": ("arm64", ""),
+    "armv7l": ("arm", "v7"),
+    "armv6l": ("arm", "v6"),
+    "i686": ("386", ""),
+}
 
 
 def _distro() -> dict[str, str]:

@@ -13,6 +13,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from gitreceive.lifecycle.layers import ContractError, drop_types
+from gitreceive.lifecycle.sbom import EXTENSIONS
 
 FOLDER = ".gitreceive"
 _FORMAT = 1
@@ -37,22 +38,26 @@ def restore(
 ) -> Record:
     """Leave of the last build only what the next may use, and open the record.
 
-    Layers with ``cache = true`` stay; of one with ``launch = true`` alone its metadata stay while ``known`` (the diff_ids
-    that the registry holds) has it; metadata lose their flags. With ``fresh``, or on another stack, nothing stays.
+    Layers with ``cache = true`` stay; of one with ``launch = true`` alone its metadata and SBOM stay while ``known`` (the
+    diff_ids that the registry holds) has it; metadata lose their flags (Buildpack API, "Layer Types").
+    With ``fresh``, or on another stack, nothing stays.
     """
     record, clean, reason = _open(layers, stack)
+    stores = record is not None and not fresh
     if fresh:
-        record, reason = {}, "caches are left out, as asked"
+        record, reason = None, "caches are left out, as asked"
     kept: dict[str, Kept] = {}
-    for key, entry in record.items():
+    for key, entry in (record or {}).items():
         problem = _keep(layers / key, entry, known, clean=clean)
+        if problem == _NOT_CACHED:
+            continue
         if problem:
             say(f"{key}: {problem}")
         else:
             kept[key] = entry
     if not kept and reason:
         say(reason)
-    _remove_all_but(layers, kept, stores=bool(record))
+    _remove_all_but(layers, kept, stores=stores)
     return kept
 
 
@@ -107,30 +112,36 @@ def _facts(entry: os.DirEntry[bytes], *, by_content: bool) -> bytes:
     return b"%o %d %d %d" % (seen.st_mode, seen.st_size, seen.st_mtime_ns, seen.st_ctime_ns)
 
 
-def _open(layers: Path, stack: str) -> tuple[Record, bool, str]:
+def _open(layers: Path, stack: str) -> tuple[Record | None, bool, str]:
+    """None where no build that can be gone on from has been here; then, in words, why, where there is something to say."""
     closed, opened = layers / FOLDER / "record.json", layers / FOLDER / "open.json"
     clean = closed.is_file()
     if clean:
         closed.replace(opened)
     elif not opened.is_file():
-        return {}, True, ""
+        return None, True, ""
     try:
         document = json.loads(opened.read_text(encoding="utf-8"))
         if document["format"] != _FORMAT:
-            return {}, True, "caches are dropped: another version of gitreceive wrote them"
+            return None, True, "caches are dropped: another version of gitreceive wrote them"
         if document["stack"] != stack:
-            return {}, True, "caches are dropped: the stack has changed"
+            return None, True, "caches are dropped: the stack has changed"
         return {key: Kept(**entry) for key, entry in document["layers"].items()}, clean, ""
     except (OSError, ValueError, TypeError, KeyError, AttributeError):
-        return {}, True, "caches are dropped: their record cannot be read"
+        return None, True, "caches are dropped: their record cannot be read"
+
+
+_NOT_CACHED = "not a cache"
 
 
 def _keep(path: Path, entry: Kept, known: Collection[str], *, clean: bool) -> str:
     """Why the layer cannot stay; empty where it stays."""
     metadata = path.with_name(f"{path.name}.toml")
     if not entry.cache:
-        if not (entry.launch and entry.diff_id in known and metadata.is_file()):
-            return "not kept: the registry no longer has it" if entry.launch else "not a cache"
+        if entry.build or not entry.launch:
+            return _NOT_CACHED
+        if entry.diff_id not in known or not metadata.is_file():
+            return "not kept: the registry no longer has it"
         remove(path)
     elif not clean and (not path.is_dir() or fingerprint(path) != entry.fingerprint):
         return "dropped from the cache: a build that did not end well has changed it"
@@ -143,7 +154,8 @@ def _keep(path: Path, entry: Kept, known: Collection[str], *, clean: bool) -> st
 
 
 def _remove_all_but(layers: Path, kept: Record, *, stores: bool) -> None:
-    names = {f"{key}{end}" for key in kept for end in ("", ".toml")}
+    ends = ("", ".toml", *(f".sbom.{extension}" for extension in EXTENSIONS))
+    names = {f"{key}{end}" for key in kept for end in ends}
     for folder in layers.iterdir():
         if folder.name == FOLDER:
             continue

@@ -190,7 +190,11 @@ def test_the_config_is_the_base_s_with_the_build_s_on_top(
     assert runtime["Labels"]["org.opencontainers.image.base.digest"] == base.digest
     assert runtime["Labels"]["org.opencontainers.image.base.name"] == base.repository
     lifecycle = json.loads(runtime["Labels"]["io.buildpacks.lifecycle.metadata"])
-    assert lifecycle["runImage"] == {"reference": str(base), "topLayer": layer(tmp_path, "system").diff_id}
+    assert lifecycle["runImage"] == {
+        "image": base.repository,
+        "reference": str(base),
+        "topLayer": layer(tmp_path, "system").diff_id,
+    }
     assert document["created"] == "1980-01-01T00:00:01Z"
     assert [entry["created_by"] for entry in document["history"]] == ["system", "app"]
 

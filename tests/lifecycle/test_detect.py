@@ -8,6 +8,7 @@ import pytest
 
 from gitreceive.lifecycle.detect import Detection, detect
 from gitreceive.lifecycle.folder import load
+from gitreceive.lifecycle.place import Variables
 from gitreceive.lifecycle.source import SourceTarError, unpack
 from tests.engines.builder.case import write_buildpack, write_order
 
@@ -23,7 +24,7 @@ def packs(tmp_path: Path) -> Path:
 def _detect(packs: Path) -> Detection:
     folder = load(packs)
     env = {"PATH": os.environ["PATH"], "SETTING": "here"}
-    return detect(folder, folder.order, packs.parent / "app", packs.parent / "platform", env)
+    return detect(folder, folder.order, packs.parent / "app", packs.parent / "platform", Variables(env))
 
 
 def _group(packs: Path) -> list[str]:

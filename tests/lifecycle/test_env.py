@@ -35,10 +35,10 @@ def test_a_files_suffix_says_how_it_changes_the_variable(
     assert env == {"A": after}
 
 
-def test_an_unknown_suffix_is_part_of_the_name(tmp_path: Path) -> None:
+def test_a_file_with_an_unknown_suffix_changes_nothing(tmp_path: Path) -> None:
     env: dict[str, str] = {}
-    apply_folder(env, str(_write(tmp_path, **{"a.b": "1"})))
-    assert env == {"a.b": "1"}
+    apply_folder(env, str(_write(tmp_path, **{"a.b": "1", "a.b.append": "2"})))
+    assert env == {}
 
 
 def test_a_folder_that_is_not_there_changes_nothing(tmp_path: Path) -> None:

@@ -7,7 +7,8 @@ from hypothesis import strategies as st
 
 from gitreceive.lifecycle import toml
 from gitreceive.lifecycle.folder import Buildpack
-from gitreceive.lifecycle.layers import ContractError, read_launch, read_layers, read_unmet
+from gitreceive.lifecycle.launch_toml import read_launch
+from gitreceive.lifecycle.layers import ContractError, read_layers, read_unmet
 
 
 def _buildpack(api: tuple[int, int] = (0, 10)) -> Buildpack:
@@ -36,9 +37,9 @@ def test_commands_are_arrays_since_api_0_9_and_strings_before(tmp_path: Path) ->
 
 
 def test_unmet_entries_are_named(tmp_path: Path) -> None:
-    assert read_unmet(tmp_path) == frozenset()
+    assert read_unmet(tmp_path, ["node"]) == frozenset()
     (tmp_path / "build.toml").write_text('[[unmet]]\nname = "node"\n')
-    assert read_unmet(tmp_path) == {"node"}
+    assert read_unmet(tmp_path, ["node"]) == {"node"}
 
 
 def test_a_file_that_is_not_toml_breaks_the_contract_and_is_named(tmp_path: Path) -> None:

@@ -7,7 +7,7 @@ import tempfile
 import threading
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Self
 
@@ -28,7 +28,7 @@ from gitreceive.engines.docker_builder.container import BuildContainer, Spec
 from gitreceive.engines.docker_builder.failures import failure
 from gitreceive.engines.docker_builder.feed import Feed
 from gitreceive.engines.docker_builder.inputs import Inputs, read_inputs
-from gitreceive.engines.docker_builder.intake import take_layer
+from gitreceive.engines.docker_builder.intake import refuse_leaks, take_layer
 from gitreceive.engines.docker_builder.last_builds import LastBuilds
 from gitreceive.engines.docker_builder.masked_log import MaskedLog
 from gitreceive.engines.docker_builder.result import describe_layers, make_build
@@ -296,9 +296,7 @@ def _given(run: _Run, order: Iterable[Group]) -> dict[str, Any]:
     """What a build is told and its result may follow from, but for the source: a change of it asks for a build."""
     stack = run.image.stack
     return {
-        "order": [
-            [{"id": m.id, "version": m.version, "optional": m.optional} for m in group] for group in order
-        ],
+        "order": [[asdict(member) for member in group] for group in order],
         "env": run.inputs.env,
         "secrets": run.inputs.secrets,
         "ca_bundle": run.inputs.ca_bundle,
@@ -331,6 +329,7 @@ def _take(container: BuildContainer, run: _Run, settings: BuildSettings) -> _Out
                 container.drain(lambda: run.transcript.ended)
                 run.transcript.end()
                 if kind == "done":
+                    refuse_leaks(event, run.inputs.patterns)
                     return _Outcome(tuple(layers), event)
                 if event.get("out_of_memory"):
                     raise _memory_error(settings)

@@ -1,10 +1,12 @@
 """Layers as they come out of a build: checked, hashed, compressed and spooled in one pass, in constant memory."""
 
 import hashlib
+import json
+import re
 import tarfile
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
-from typing import IO, cast
+from typing import IO, Any, cast
 
 from isal import isal_zlib
 
@@ -23,7 +25,9 @@ _OWN_PLACES = {
     "app": ("workspace",),
     "launcher": ("cnb/lifecycle",),
     "config": ("cnb/process", "layers/config"),
+    "sbom": ("layers/sbom/launch",),
 }
+_SLICE = re.compile(r"slice [1-9][0-9]*")
 
 
 def take_layer(
@@ -52,10 +56,23 @@ def take_layer(
     return Layer(title, diff_id, Blob(digest, size, MEDIA_TYPE), path)
 
 
+def refuse_leaks(event: Mapping[str, Any], patterns: Mapping[str, tuple[bytes, ...]]) -> None:
+    """Raise BuildError for a secret in what goes into the image's config: labels, metadata of layers, processes."""
+    text = json.dumps(event, ensure_ascii=False).encode(errors="replace")
+    for secret, wanted in patterns.items():
+        if Finder(wanted).feed(text) is not None:
+            raise BuildError(
+                f"build secret {secret} is in the image's labels",
+                hint="nothing was published; write the value into no launch.toml and no layer's metadata",
+            )
+
+
 def places_of(title: str) -> tuple[str, ...]:
     """Folders (no slash in front) that the layer of this title may fill."""
     if title in _OWN_PLACES:
         return _OWN_PLACES[title]
+    if _SLICE.fullmatch(title):
+        return _OWN_PLACES["app"]
     buildpack, _, name = title.rpartition(":")
     if not buildpack or "/" in name or name in {"", ".", ".."}:
         raise BuildError(f"the build sent a layer with the title {title!r}")

@@ -1,13 +1,16 @@
 """A finished build as the value that is published."""
 
+import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 from gitreceive.engines.docker_builder.builder_image import USER
 from gitreceive.errors import BuildError, UsageError
+from gitreceive.lifecycle.image import lifecycle_label
 from gitreceive.model import Blob, Build, Digest, Layer, ProcessType, Stack
 from gitreceive.ports import BuildRequest
 
+_PLATFORM_API = "0.15"  # as whose labels and layout tools read the image
 _PATH = "/cnb/process:/cnb/lifecycle:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
 
@@ -18,12 +21,21 @@ def make_build(
     default = done["default"]
     entrypoint = f"/cnb/process/{default}" if default else "/cnb/lifecycle/launcher"
     config: dict[str, object] = {
-        "Env": [f"PATH={_PATH}", "CNB_LAYERS_DIR=/layers", "CNB_APP_DIR=/workspace"],
+        "Env": [
+            f"PATH={_PATH}",
+            "CNB_LAYERS_DIR=/layers",
+            "CNB_APP_DIR=/workspace",
+            f"CNB_PLATFORM_API={_PLATFORM_API}",
+        ],
         "Entrypoint": [entrypoint],
         "WorkingDir": "/workspace",
         "User": f"{USER}:{USER}",
         "Labels": {
             **done["labels"],
+            "io.buildpacks.lifecycle.metadata": lifecycle_label(
+                done["contents"], [(layer.title, layer.diff_id) for layer in layers]
+            ),
+            "io.buildpacks.project.metadata": _project(request),
             "org.opencontainers.image.title": str(request.source.app),
             "org.opencontainers.image.revision": str(request.source.commit),
             "org.opencontainers.image.base.name": str(stack.run),
@@ -40,9 +52,15 @@ def make_build(
     )
 
 
+def _project(request: BuildRequest) -> str:
+    """Platform API, "io.buildpacks.project.metadata"."""
+    source = {"type": "git", "version": {"commit": str(request.source.commit)}}
+    return json.dumps({"source": source}, sort_keys=True, separators=(",", ":"))
+
+
 def describe_layers(layers: Sequence[Layer], previous: Mapping[Digest, Blob]) -> str:
     """One line for people: each layer with its compressed size, the app first."""
-    own = [layer for layer in layers if layer.title not in {"launcher", "config"}]
+    own = [layer for layer in layers if layer.title not in {"launcher", "config", "sbom"}]
     shown = [
         f"{layer.title.rpartition(':')[2]} {_size(layer.blob.size)}"
         + (" (reused)" if layer.diff_id in previous else "")

@@ -165,7 +165,11 @@ def _variables(config: Mapping[str, Any]) -> dict[str, str]:
 def _lifecycle_metadata(text: str, base: ImageRef, below: tuple[Digest, ...]) -> str:
     """What a rebase needs to know (CNB Platform spec, ``io.buildpacks.lifecycle.metadata``)."""
     document = parse(text.encode(), f"the build's label {_LIFECYCLE_LABEL}")
-    document["runImage"] = {"reference": str(base), "topLayer": below[-1] if below else ""}
+    document["runImage"] = {
+        "image": base.repository,
+        "reference": str(base),
+        "topLayer": below[-1] if below else "",
+    }
     return _encode(document).decode()
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from gitreceive.engines.docker_builder.intake import take_layer
+from gitreceive.engines.docker_builder.intake import refuse_leaks, take_layer
 from gitreceive.errors import BuildError
 from gitreceive.lifecycle.secrets import patterns
 from gitreceive.model import Blob, Digest
@@ -62,6 +62,9 @@ def test_a_layer_that_the_registry_has_is_not_kept(tmp_path: Path) -> None:
         ("launcher", "cnb/process/web"),
         ("x/a:..", "layers/x"),
         ("nonsense", "workspace/a"),
+        ("slice 1", "layers/x"),
+        ("slice 0", "workspace/a"),
+        ("sbom", "layers/config/metadata.json"),
     ],
 )
 def test_a_layer_stays_in_its_own_place(title: str, name: str, tmp_path: Path) -> None:
@@ -90,3 +93,13 @@ def test_a_secret_is_found_and_its_file_named(size: int, tmp_path: Path) -> None
 def test_what_is_no_tar_is_refused(tmp_path: Path) -> None:
     with pytest.raises(BuildError, match="layer app is not a tar"):
         take_layer("app", _chunks(b"no tar at all" * 100), tmp_path / "0", {}, {})
+
+
+@pytest.mark.parametrize(
+    "event", [{"labels": {"k": "a to-ken-éé"}}, {"contents": [{"data": {"a": ["to-ken-éé"]}}]}]
+)
+def test_a_secret_in_what_the_image_says_of_itself_is_refused(event: dict[str, object]) -> None:
+    wanted = {"index": patterns(["to-ken-éé".encode()])}
+    with pytest.raises(BuildError, match="build secret index is in the image's labels"):
+        refuse_leaks(event, wanted)
+    refuse_leaks({"labels": {"k": "token"}}, wanted)
