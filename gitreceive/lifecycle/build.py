@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from gitreceive.lifecycle import toml
+from gitreceive.lifecycle import classic, toml
 from gitreceive.lifecycle.env import BUILD_PATHS, apply_layer
 from gitreceive.lifecycle.folder import Buildpack
 from gitreceive.lifecycle.layers import (
@@ -44,6 +44,7 @@ class Outcome:
     processes: dict[str, Mapping[str, Any]] = field(default_factory=dict)
     labels: dict[str, str] = field(default_factory=dict)
     inputs: dict[str, tuple[str, ...] | None] = field(default_factory=dict)
+    slices: list[tuple[str, ...]] = field(default_factory=list)  # globs of what gets an app layer of its own
 
 
 def build(
@@ -82,6 +83,9 @@ def _collect(buildpack: Buildpack, folder: Path, outcome: Outcome) -> tuple[Laye
     layers = read_layers(buildpack, folder)
     launch = read_launch(buildpack, folder)
     outcome.layers.extend(layers)
+    outcome.slices.extend(launch.slices)
+    if buildpack.classic:
+        classic.drop_earlier(outcome.processes)
     for process in launch.processes:
         outcome.processes.pop(process["type"], None)
         outcome.processes[process["type"]] = process
@@ -107,7 +111,7 @@ def _run(buildpack: Buildpack, entries: Sequence[Entry], place: Place, env: Mapp
         try:
             # both streams of a build are its log
             code = subprocess.run(
-                [str(buildpack.path / "bin" / "build"), str(folder), str(place.platform), str(plan)],
+                [*buildpack.command("build"), str(folder), str(place.platform), str(plan)],
                 cwd=place.app,
                 env=values,
                 stdin=subprocess.DEVNULL,

@@ -7,6 +7,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from gitreceive.lifecycle import classic
+
 OLDEST_API, NEWEST_API = (0, 7), (0, 12)
 
 _ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._/-]*")
@@ -45,6 +47,11 @@ class Buildpack:
     clear_env: bool = False
     detects: tuple[str, ...] = ()
     inputs: tuple[str, ...] | None = None
+    classic: bool = False  # Heroku's contract: it is run through an adapter
+
+    def command(self, phase: str) -> list[str]:
+        """What is run as its ``bin/detect`` or ``bin/build``; their arguments follow."""
+        return classic.command(phase) if self.classic else [str(self.path / "bin" / phase)]
 
     @property
     def name(self) -> str:
@@ -92,12 +99,10 @@ class Folder:
 
 
 def load(path: Path) -> Folder:
-    """Read ``order.toml`` and the buildpacks in ``*/`` and ``*/*/``. Raises FolderError naming the file and what is wrong."""
+    """Read ``order.toml`` and the buildpacks in ``*/`` and ``*/*/``, also Heroku's classic ones. Raises FolderError naming the file and what is wrong."""
     path = path.resolve()  # its programs are run from the app's folder
     found: dict[str, tuple[Buildpack, ...]] = {}
-    files = sorted([*path.glob("*/buildpack.toml"), *path.glob("*/*/buildpack.toml")])
-    for file in files:
-        buildpack = _buildpack(file)
+    for buildpack in _buildpacks(path):
         found[buildpack.id] = (*found.get(buildpack.id, ()), buildpack)
     document = _read(path / "order.toml")
     folder = Folder(found, _order(document, path / "order.toml"))
@@ -107,6 +112,28 @@ def load(path: Path) -> Folder:
         for member in group:
             folder.find(member)
     return folder
+
+
+def _buildpacks(path: Path) -> Iterator[Buildpack]:
+    places = sorted({f.parents[f.name == "compile"] for glob in _MARKS for f in path.glob(glob)})
+    for place in places:
+        if classic.is_classic(place):
+            if place.parent not in places:  # what lies in a buildpack is its own affair
+                yield _classic(place, path)
+        elif not classic.is_classic(place.parent):
+            yield _buildpack(place / "buildpack.toml")
+
+
+_MARKS = ("*/buildpack.toml", "*/*/buildpack.toml", "*/bin/compile", "*/*/bin/compile")
+
+
+def _classic(place: Path, root: Path) -> Buildpack:
+    identity = classic.identity(place, root)
+    if not _ID.fullmatch(identity):
+        raise FolderError(f"{place}: {identity!r} cannot be a buildpack's id: rename the folder")
+    if not (place / "bin" / "detect").is_file():
+        raise FolderError(f"{place} has no bin/detect")
+    return Buildpack(identity, classic.VERSION, classic.API, place, classic=True)
 
 
 def _buildpack(file: Path) -> Buildpack:

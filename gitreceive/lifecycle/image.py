@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from gitreceive.lifecycle import classic
 from gitreceive.lifecycle.build import Outcome
 from gitreceive.lifecycle.folder import Buildpack
 from gitreceive.lifecycle.place import Place
@@ -31,6 +32,8 @@ def config_layer(
         "processes": [outcome.processes[kind] for kind in sorted(outcome.processes)],
     }
     links = {f"cnb/process/{kind}": "/cnb/lifecycle/launcher" for kind in outcome.processes}
+    if any(buildpack.classic for buildpack in group):
+        links[classic.HOME.strip("/")] = str(place.app)
     return Config(json.dumps(metadata, sort_keys=True).encode(), links, default)
 
 

@@ -44,6 +44,7 @@ class Launch:
 
     processes: tuple[Mapping[str, Any], ...] = ()
     labels: Mapping[str, str] | None = None
+    slices: tuple[tuple[str, ...], ...] = ()  # globs in the app's folder
 
 
 def read_layers(buildpack: Buildpack, folder: Path) -> tuple[LayerFolder, ...]:
@@ -81,7 +82,17 @@ def read_launch(buildpack: Buildpack, folder: Path) -> Launch:
     document = _read(file)
     processes = tuple(_process(entry, buildpack, file) for entry in document.get("processes", ()))
     labels = {str(entry["key"]): str(entry["value"]) for entry in document.get("labels", ())}
-    return Launch(processes, labels)
+    return Launch(processes, labels, tuple(_slice(entry, file) for entry in document.get("slices", ())))
+
+
+def _slice(entry: Any, file: Path) -> tuple[str, ...]:
+    paths = entry.get("paths") if isinstance(entry, Mapping) else None
+    if not isinstance(paths, list) or not all(isinstance(path, str) for path in paths):
+        raise ContractError(f"{file.name}: a slice needs paths, an array of globs")
+    for path in paths:
+        if not path or path.startswith("/") or ".." in path.split("/"):
+            raise ContractError(f"{file.name}: the slice {path!r} leads out of the app")
+    return tuple(paths)
 
 
 def store_stamp(folder: Path) -> tuple[int, ...]:

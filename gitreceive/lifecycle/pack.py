@@ -6,7 +6,7 @@ Sorted as git sorts trees, one owner, one date, no names of people: the same con
 import os
 import stat
 import tarfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import IO
 
@@ -20,10 +20,11 @@ _END = bytes(2 * _BLOCK)
 
 
 class Tar:
-    """Makes the pieces of one tar. Owner of everything is ``owner`` (uid, gid)."""
+    """Makes the pieces of one tar. Owner of everything is ``owner`` (uid, gid); ``left_out`` are names that ``tree`` passes over."""
 
-    def __init__(self, owner: tuple[int, int]) -> None:
+    def __init__(self, owner: tuple[int, int], left_out: Collection[str] = ()) -> None:
         self._owner = owner
+        self._left_out = left_out
         self._buffer = bytearray()
         self._parents: set[str] = set()
 
@@ -31,6 +32,18 @@ class Tar:
         """A folder and all below, as ``name`` (no slash in front). Sockets and other special files are left out."""
         yield from self._parents_of(name)
         yield from self._folder(os.fspath(folder), name)
+
+    def path(self, path: str, name: str) -> Iterator[bytes]:
+        """A file, a symbolic link, or a folder and all below, as ``name``."""
+        yield from self._parents_of(name)
+        mode = os.lstat(path).st_mode
+        if stat.S_ISLNK(mode):
+            self._header(name, tarfile.SYMTYPE, 0o777, target=os.readlink(path))
+        elif stat.S_ISDIR(mode):
+            yield from self._folder(path, name)
+        elif stat.S_ISREG(mode):
+            yield from self._file(path, name)
+        yield from self._pieces()
 
     def entry(self, name: str, entry: Entry) -> Iterator[bytes]:
         """One entry of a source, whose folder is in already."""
@@ -64,6 +77,8 @@ class Tar:
             found = sorted(listing, key=_git_order)
         for entry in found:
             inner = f"{name}/{entry.name}"
+            if inner in self._left_out:
+                continue
             if entry.is_symlink():
                 self._header(inner, tarfile.SYMTYPE, 0o777, target=os.readlink(entry.path))
             elif entry.is_dir(follow_symlinks=False):
@@ -111,10 +126,18 @@ class Tar:
         self._buffer += info.tobuf(tarfile.PAX_FORMAT, "utf-8", "surrogateescape")
 
 
-def tree(folder: Path, name: str, owner: tuple[int, int]) -> Iterator[bytes]:
-    """The tar of one folder."""
-    tar = Tar(owner)
+def tree(folder: Path, name: str, owner: tuple[int, int], left_out: Collection[str] = ()) -> Iterator[bytes]:
+    """The tar of one folder, without the paths in it that are ``left_out``."""
+    tar = Tar(owner, {f"{name}/{path}" for path in left_out})
     yield from tar.tree(folder, name)
+    yield from tar.end()
+
+
+def parts(folder: Path, name: str, owner: tuple[int, int], paths: Sequence[str]) -> Iterator[bytes]:
+    """The tar of these paths in the folder, and no others."""
+    tar = Tar(owner)
+    for path in paths:
+        yield from tar.path(os.path.join(folder, path), f"{name}/{path}")
     yield from tar.end()
 
 

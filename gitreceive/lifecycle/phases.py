@@ -5,6 +5,7 @@ import os
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ from gitreceive.lifecycle.image import config_layer, image_labels
 from gitreceive.lifecycle.layers import ContractError, LayerFolder, declared_layers
 from gitreceive.lifecycle.place import Place, environment, prepare_platform
 from gitreceive.lifecycle.record import Kept
+from gitreceive.lifecycle.slices import Slice, cut
 from gitreceive.lifecycle.source import SourceTarError, unpack
 from gitreceive.lifecycle.talk import Talk
 
@@ -78,7 +80,7 @@ def _run(
     clock.lap("build")
     packer.pack(outcome)
     config = config_layer(detection.group, outcome, place, packer.launch_folders)
-    packer.pack_rest(config)
+    packer.pack_rest(config, cut(place.app, outcome.slices))
     record.close(place.layers, request["stack"], packer.record)
     clock.lap("pack")
     return {
@@ -94,9 +96,15 @@ def _run(
 
 
 def _inputs(outcome: Outcome, place: Place, source: str) -> dict[str, tuple[str, ...]] | None:
-    """By buildpack; None where the next build cannot be left out: one does not say, or the build wrote into the source."""
+    """By buildpack; None where the next build cannot be left out: one does not say, the app is in
+    several layers, or the build wrote into the source.
+    """
     declared = {identity: globs for identity, globs in outcome.inputs.items() if globs is not None}
-    if len(declared) < len(outcome.inputs) or any("**" in globs for globs in declared.values()):
+    if (
+        outcome.slices
+        or len(declared) < len(outcome.inputs)
+        or any("**" in globs for globs in declared.values())
+    ):
         return None
     return declared if record.fingerprint(place.app) == source else None
 
@@ -162,10 +170,14 @@ class _Packer:
             if layer.cache or layer.launch:
                 self._pack_layer(layer)
 
-    def pack_rest(self, config: Any) -> None:
+    def pack_rest(self, config: Any, slices: Sequence[Slice]) -> None:
         self._stream("launcher", pack.launcher(self._place.launcher, self._owner))
         self._stream("config", pack.config(config.metadata, config.links, self._owner))
-        self._stream("app", pack.tree(self._place.app, "workspace", self._owner))
+        app = self._place.app
+        for part in slices:
+            self._slice(part.title, partial(pack.parts, app, "workspace", self._owner, part.paths))
+        inside = {path for part in slices for path in part.paths}
+        self._stream("app", pack.tree(app, "workspace", self._owner, inside))
 
     def keep_after_failure(self, group: Sequence[Buildpack]) -> None:
         """What the failed build did not touch is as good as before, and pure caches (downloads) are of use as they are."""
@@ -228,6 +240,18 @@ class _Packer:
 
     def _reuse(self, layer: LayerFolder, diff_id: str) -> None:
         frames.write_message(self._send, {"event": "reuse", "title": layer.title, "diff_id": diff_id})
+
+    def _slice(self, title: str, chunks: Callable[[], Iterator[bytes]]) -> None:
+        """Read first for its hash, as it mostly is what the last image has; it is then not sent."""
+        if self._known:
+            digest = hashlib.sha256()
+            for chunk in chunks():
+                digest.update(chunk)
+            diff_id = f"sha256:{digest.hexdigest()}"
+            if diff_id in self._known:
+                frames.write_message(self._send, {"event": "reuse", "title": title, "diff_id": diff_id})
+                return
+        self._stream(title, chunks())
 
     def _stream(self, title: str, chunks: Iterator[bytes]) -> str:
         digest = hashlib.sha256()

@@ -21,8 +21,9 @@ _READ = 1 << 18
 _OWN_PLACES = {
     "app": ("workspace",),
     "launcher": ("cnb/lifecycle",),
-    "config": ("cnb/process", "layers/config"),
+    "config": ("cnb/process", "layers/config", "app"),  # Heroku's folder, as a link
 }
+_SLICE = "slice:"  # a part of the app
 
 
 def take_layer(
@@ -54,6 +55,8 @@ def places_of(title: str) -> tuple[str, ...]:
     """Folders (no slash in front) that the layer of this title may fill."""
     if title in _OWN_PLACES:
         return _OWN_PLACES[title]
+    if title.startswith(_SLICE):
+        return _OWN_PLACES["app"]
     buildpack, _, name = title.rpartition(":")
     if not buildpack or "/" in name or name in {"", ".", ".."}:
         raise BuildError(f"the build sent a layer with the title {title!r}")
