@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from gitreceive.lifecycle import sbom, slices, toml
+from gitreceive.lifecycle import classic, sbom, slices, toml
 from gitreceive.lifecycle.env import BUILD_PATHS, apply_layer
 from gitreceive.lifecycle.folder import Buildpack, applies, not_run
 from gitreceive.lifecycle.launch_toml import read_launch
@@ -80,6 +80,8 @@ def _collect(buildpack: Buildpack, folder: Path, place: Place, outcome: Outcome)
     launch = read_launch(buildpack, folder)
     slices.check(launch.slices, place.app)
     outcome.layers.extend(layers)
+    if buildpack.classic:
+        classic.drop_earlier(outcome.processes)
     for process in launch.processes:
         outcome.processes.pop(process["type"], None)
         outcome.processes[process["type"]] = process
@@ -107,7 +109,7 @@ def _run(buildpack: Buildpack, entries: Sequence[Entry], place: Place, env: Mapp
         try:
             # both streams of a build are its log
             code = subprocess.run(
-                [str(program), str(folder), str(place.platform), str(plan)],
+                [*buildpack.command("build"), str(folder), str(place.platform), str(plan)],
                 cwd=place.app,
                 env=values,
                 stdin=subprocess.DEVNULL,

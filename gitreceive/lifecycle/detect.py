@@ -154,7 +154,7 @@ def _run(buildpack: Buildpack, app: Path, platform: Path, env: Mapping[str, str]
         with open(Path(work, "output"), "w+b") as output:
             try:
                 code = subprocess.run(
-                    [str(program), str(platform), str(plan)],
+                    [*buildpack.command("detect"), str(platform), str(plan)],
                     cwd=app,
                     env=values,
                     stdin=subprocess.DEVNULL,

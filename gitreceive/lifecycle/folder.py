@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from gitreceive.lifecycle import toml
+from gitreceive.lifecycle import classic, toml
 from gitreceive.lifecycle.place import EXEC_ENV
 from gitreceive.lifecycle.target import Target, read_targets
 
@@ -75,6 +75,11 @@ class Buildpack:
     homepage: str = ""
     targets: tuple[Target, ...] = ()  # none: any Linux
     exec_env: tuple[str, ...] = ()
+    classic: bool = False  # Heroku's contract: it is run through an adapter
+
+    def command(self, phase: str) -> list[str]:
+        """What is run as its ``bin/detect`` or ``bin/build``; their arguments follow."""
+        return classic.command(phase) if self.classic else [str(self.path / "bin" / phase)]
 
     @property
     def name(self) -> str:
@@ -162,12 +167,12 @@ def applies(exec_env: Sequence[str]) -> bool:
 
 
 def load(path: Path) -> Folder:
-    """Read ``order.toml`` and the buildpacks in ``*/`` and ``*/*/``. Raises FolderError naming the file and what is wrong."""
+    """Read ``order.toml`` and the buildpacks in ``*/`` and ``*/*/``, also Heroku's classic ones. Raises FolderError naming the
+    file and what is wrong.
+    """
     path = path.resolve()  # its programs are run from the app's folder
     found: dict[str, tuple[Buildpack, ...]] = {}
-    files = sorted([*path.glob("*/buildpack.toml"), *path.glob("*/*/buildpack.toml")])
-    for file in files:
-        buildpack = read_buildpack(file)
+    for buildpack in _buildpacks(path):
         found[buildpack.id] = (*found.get(buildpack.id, ()), buildpack)
     document = _read(path / "order.toml")
     folder = Folder(found, _order(document, path / "order.toml"))
@@ -178,6 +183,28 @@ def load(path: Path) -> Folder:
             folder.find(member)
             next(folder.expand([(member,)]), None)  # a composite's own order is looked at too
     return folder
+
+
+_MARKS = ("*/buildpack.toml", "*/*/buildpack.toml", "*/bin/compile", "*/*/bin/compile")
+
+
+def _buildpacks(path: Path) -> Iterator[Buildpack]:
+    places = sorted({f.parents[f.name == "compile"] for glob in _MARKS for f in path.glob(glob)})
+    for place in places:
+        if classic.is_classic(place):
+            if place.parent not in places:  # what lies in a buildpack is its own affair
+                yield _classic(place, path)
+        elif not classic.is_classic(place.parent):
+            yield read_buildpack(place / DESCRIPTION)
+
+
+def _classic(place: Path, root: Path) -> Buildpack:
+    identity = classic.identity(place, root)
+    if not is_id(identity):
+        raise FolderError(f"{place}: {identity!r} cannot be a buildpack's id: rename the folder")
+    if not (place / "bin" / "detect").is_file():
+        raise FolderError(f"{place} has no bin/detect")
+    return Buildpack(identity, classic.VERSION, classic.API, place, classic=True)
 
 
 def read_buildpack(file: Path) -> Buildpack:

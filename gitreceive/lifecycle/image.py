@@ -5,7 +5,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from gitreceive.lifecycle import toml
+from gitreceive.lifecycle import classic, toml
 from gitreceive.lifecycle.build import Outcome
 from gitreceive.lifecycle.folder import Buildpack
 from gitreceive.lifecycle.layers import LayerFolder
@@ -41,6 +41,8 @@ def config_layer(
         "metadata.toml": toml.dumps(_for_others(group, outcome, default)).encode(),
     }
     links = {f"cnb/process/{kind}": "/cnb/lifecycle/launcher" for kind in outcome.processes}
+    if any(buildpack.classic for buildpack in group):
+        links[classic.HOME.strip("/")] = str(place.app)
     return Config(files, links, default)
 
 

@@ -137,11 +137,25 @@ def part(folder: Path, name: str, owner: tuple[int, int], paths: Collection[str]
 def rest(
     folder: Path, name: str, owner: tuple[int, int], taken: Iterable[Collection[str]]
 ) -> Iterator[bytes]:
-    """The tar of a folder without those paths."""
-    gone = {f"{name}/{path}" for paths in taken for path in paths}
+    """The tar of a folder without those paths, and without the folders that hold nothing else."""
+    paths = {path for part in taken for path in part}
+    gone = {f"{name}/{path}" for path in paths | _emptied(folder, paths)}
     tar = Tar(owner)
     yield from tar.tree(folder, name, lambda path: path not in gone)
     yield from tar.end()
+
+
+def _emptied(folder: Path, gone: Collection[str]) -> set[str]:
+    """The folders that are left with nothing once these paths are gone."""
+    found: set[str] = set()
+    above = {
+        "/".join(parts[:at]) for parts in (path.split("/") for path in gone) for at in range(1, len(parts))
+    }
+    for inside in sorted(above, key=lambda path: path.count("/"), reverse=True):
+        names = (f"{inside}/{name}" for name in os.listdir(folder / inside))
+        if all(name in gone or name in found for name in names):
+            found.add(inside)
+    return found
 
 
 def sboms(found: Mapping[str, Sequence[Path]], owner: tuple[int, int]) -> Iterator[bytes]:

@@ -5,6 +5,7 @@ import os
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -185,7 +186,9 @@ class _Packer:
         self._stream("config", pack.config(config.files, config.links, self._owner))
         parts = split(self._place.app, slices)
         for number, paths in enumerate(parts, 1):
-            self._stream(f"slice {number}", pack.part(self._place.app, "workspace", self._owner, paths))
+            self._slice(
+                f"slice {number}", partial(pack.part, self._place.app, "workspace", self._owner, paths)
+            )
         self._stream("app", pack.rest(self._place.app, "workspace", self._owner, parts))
 
     def keep_after_failure(self, group: Sequence[Buildpack]) -> None:
@@ -247,6 +250,18 @@ class _Packer:
 
     def _reuse(self, layer: LayerFolder, diff_id: str) -> None:
         frames.write_message(self._send, {"event": "reuse", "title": layer.title, "diff_id": diff_id})
+
+    def _slice(self, title: str, chunks: Callable[[], Iterator[bytes]]) -> None:
+        """Read first for its hash, as it mostly is what the last image has; it is then not sent."""
+        if self._known:
+            digest = hashlib.sha256()
+            for chunk in chunks():
+                digest.update(chunk)
+            diff_id = f"sha256:{digest.hexdigest()}"
+            if diff_id in self._known:
+                frames.write_message(self._send, {"event": "reuse", "title": title, "diff_id": diff_id})
+                return
+        self._stream(title, chunks())
 
     def _stream(self, title: str, chunks: Iterator[bytes]) -> str:
         digest = hashlib.sha256()

@@ -78,3 +78,12 @@ def test_the_launcher_is_what_the_program_needs_and_no_more() -> None:
     program = Path(gitreceive.lifecycle.__file__).parent
     for name in pack.LAUNCHER_FILES:
         assert (program.parent.parent / name).is_file() or (program / name).is_file()
+
+
+def test_folders_that_slices_emptied_are_not_in_the_rest(tmp_path: Path) -> None:
+    for name in ("a/deep/x", "b/x", "b/y"):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).touch()
+    chunks = pack.rest(tmp_path, "w", (1000, 1000), [frozenset({"a/deep/x"}), frozenset({"b/x"})])
+    with tarfile.open(fileobj=io.BytesIO(b"".join(chunks))) as tar:
+        assert tar.getnames() == ["w", "w/b", "w/b/y"]

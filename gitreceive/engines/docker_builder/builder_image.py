@@ -13,7 +13,7 @@ from docker.errors import APIError, ImageNotFound, NotFound
 
 from gitreceive import lifecycle
 from gitreceive.errors import ConfigError, UnavailableError
-from gitreceive.lifecycle.folder import Folder
+from gitreceive.lifecycle.folder import Buildpack, Folder
 from gitreceive.model import ImageRef, Stack
 from gitreceive.ports import Log
 
@@ -22,7 +22,7 @@ USER = 1000
 
 _REPOSITORY = "gitreceive/builder"
 _LABEL = "gitreceive.builder"
-_RECIPE = 1  # raise it when what is done here changes
+_RECIPE = 2  # raise it when what is done here changes
 _START = """import sys
 from gitreceive.lifecycle.__main__ import main
 sys.exit(main(sys.argv[1:]))
@@ -148,11 +148,21 @@ def _files(folder: Folder, path: Path) -> Iterator[tuple[str, bytes, int]]:
     yield "cnb/buildpacks/order.toml", (path / "order.toml").read_bytes(), 0o644
     for identity in sorted(folder.buildpacks):
         for buildpack in folder.buildpacks[identity]:
-            place = f"cnb/buildpacks/{buildpack.folder}/{buildpack.version}"
+            place = f"cnb/buildpacks/{_place(buildpack, path)}"
             for file in sorted(buildpack.path.rglob("*")):
-                if file.is_file() and "__pycache__" not in file.parts:
+                if file.is_file() and not _NOT_ADDED.intersection(file.relative_to(buildpack.path).parts):
                     mode = 0o755 if file.stat().st_mode & 0o100 else 0o644
                     yield f"{place}/{file.relative_to(buildpack.path).as_posix()}", file.read_bytes(), mode
+
+
+_NOT_ADDED = {"__pycache__", ".git"}
+
+
+def _place(buildpack: Buildpack, path: Path) -> str:
+    """A classic buildpack's id is that of its folder, which it keeps."""
+    if buildpack.classic:
+        return buildpack.path.relative_to(path.resolve()).as_posix()
+    return f"{buildpack.folder}/{buildpack.version}"
 
 
 def _hash(stack: Stack, files: Sequence[tuple[str, bytes, int]]) -> str:
@@ -166,7 +176,7 @@ def _archive(files: Sequence[tuple[str, bytes, int]]) -> bytes:
     """Owned by root, but for the folders that a build writes to."""
     buffer = io.BytesIO()
     with tarfile.open(fileobj=buffer, mode="w") as tar:
-        for name in ("layers", "workspace", "platform", HOME.strip("/")):
+        for name in ("layers", "workspace", "platform", "app", HOME.strip("/")):
             info = tarfile.TarInfo(name)
             info.type, info.mode, info.uid, info.gid = tarfile.DIRTYPE, 0o755, USER, USER
             tar.addfile(info)

@@ -24,7 +24,7 @@ _TAR_READ = 1 << 15  # tarfile copies what is left of a read with each header
 _OWN_PLACES = {
     "app": ("workspace",),
     "launcher": ("cnb/lifecycle",),
-    "config": ("cnb/process", "layers/config"),
+    "config": ("cnb/process", "layers/config", "app"),  # Heroku's folder, as a link
     "sbom": ("layers/sbom/launch",),
 }
 _SLICE = re.compile(r"slice [1-9][0-9]*")
