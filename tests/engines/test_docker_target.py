@@ -331,7 +331,11 @@ def test_an_app_destroyed_by_another_process_is_listened_for_no_more(
     url = ground.target.url(ground.app)
     assert url is not None
     # a build of the same server, which carries its mark: the forwarder must not stumble over it
-    labels = {"gitreceive.data": owner(ground.settings.data_dir), "gitreceive.app": "x", "gitreceive.job": "1"}
+    labels = {
+        "gitreceive.data": owner(ground.settings.data_dir),
+        "gitreceive.app": "x",
+        "gitreceive.job": "1",
+    }
     build = engine.create_container(str(ground.image), ["true"], labels=labels)
     request.addfinalizer(lambda: engine.remove_container(build["Id"]))
     time.sleep(2)
