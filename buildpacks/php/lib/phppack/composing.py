@@ -126,7 +126,10 @@ def _install(context: Context, runtime: Runtime, layer: Layer) -> None:
             "COMPOSER_VENDOR_DIR": str(layer.path),
         }
         status, lines = run(
-            [str(runtime.layer.path / "bin/php"), str(composer), *command], cwd=context.app, env=env
+            [str(runtime.layer.path / "bin/php"), str(composer), *command],
+            cwd=context.app,
+            env=env,
+            quiet=lambda line: line.startswith("install [--"),
         )
     if status:
         raise Refusal("Composer could not install the packages", explain(lines))
@@ -136,7 +139,8 @@ def _install(context: Context, runtime: Runtime, layer: Layer) -> None:
 def _settings(context: Context, home: Path) -> dict[str, str]:
     """The operator's mirror and credentials, for this run alone."""
     mirror = context.env.get("COMPOSER_MIRROR")
-    settings = {"COMPOSER_HOME": str(home), "COMPOSER_NO_AUDIT": "1"}
+    # it breaks its messages at the terminal's width, in the middle of words
+    settings = {"COMPOSER_HOME": str(home), "COLUMNS": "400"}
     if mirror:
         quoted = mirror.replace("\\", "\\\\").replace('"', '\\"')
         text = f'{{"repositories": [{{"type": "composer", "url": "{quoted}"}}, {{"packagist": false}}]}}'

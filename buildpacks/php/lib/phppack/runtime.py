@@ -3,7 +3,7 @@
 import re
 import tempfile
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -174,14 +174,23 @@ def _choose(archive: Archive, manifest: Manifest) -> tuple[str, str]:
     except ValueError as error:
         raise Refusal(f"{manifest.source}: the PHP version {error}", "write one such as ^8.2") from error
     if not fitting:
-        there = ", ".join(".".join(map(str, version)) for version in offered.values()) or "no PHP"
-        remedy = f"ask for ^{max(offered, key=lambda s: offered[s])}, or " if offered else ""
-        raise Refusal(
-            f"{manifest.source or 'the app'} asks for PHP {manifest.php or 'of any version'}, and the package archive has {there}",
-            f"{remedy}have the operator name an archive that has it in APT_SOURCES, in the build's environment",
-        )
+        raise _unmet(manifest, offered)
     series = max(fitting, key=lambda s: fitting[s])
     return series, ".".join(map(str, fitting[series]))
+
+
+def _unmet(manifest: Manifest, offered: Mapping[str, Version]) -> Refusal:
+    asked = manifest.php.removesuffix(".*")
+    operator = "have the operator name an archive that has it in APT_SOURCES, in the build's environment"
+    if not offered:
+        return Refusal("the package archive has no PHP", operator)
+    newest = max(offered, key=lambda series: offered[series])
+    there = ", ".join(".".join(map(str, version)) for version in sorted(offered.values()))
+    remedy = newest if manifest.source == ".php-version" else f"^{newest}"
+    return Refusal(
+        f"{manifest.source} asks for PHP {asked}, and the package archive has {there}",
+        f"ask for {remedy}, or {operator}",
+    )
 
 
 def _packages(archive: Archive, series: str, manifest: Manifest) -> Sequence[str]:
