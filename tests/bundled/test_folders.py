@@ -56,6 +56,7 @@ def test_a_procfile_is_optional_in_every_group_and_python_comes_first() -> None:
     assert [group[0]["id"] for group in groups] == [
         "gitreceive/python",
         "gitreceive/php",
+        "gitreceive/ruby",
         "gitreceive/nodejs",
         "gitreceive/static",
     ]
