@@ -117,7 +117,8 @@ def _order(series: str) -> tuple[int, ...]:
 def set_up(root: Path, series: str) -> None:
     """What the packages' installation would do: programs without version in their name, and where they find Ruby."""
     (root / "bin").mkdir()
-    (root / "bin" / "ruby").symlink_to(f"../usr/bin/ruby{series}")
+    for name in ("ruby", f"ruby{series}"):  # the programs of gems are started by the latter
+        (root / "bin" / name).symlink_to(f"../usr/bin/ruby{series}")
     for name in _PROGRAMS:
         source = root / "usr/bin" / f"{name}{series}"
         if source.is_file():
