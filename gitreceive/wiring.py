@@ -3,13 +3,13 @@
 import fcntl
 import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from typing import TYPE_CHECKING
 
 from gitreceive import config
 from gitreceive.cancellation import Cancellation
 from gitreceive.errors import ConflictError, UnavailableError
-from gitreceive.model import AppName, Check, Stack
+from gitreceive.model import Check, Stack
 from gitreceive.ports import (
     Builder,
     BuildRequest,
@@ -110,7 +110,7 @@ def checks(settings: config.Settings) -> Iterator[tuple[str, Callable[[], Iterab
     yield "docker", lambda: builder(settings).check()
     yield "registry", oci.check
     yield settings.target, lambda: target(settings, oci).check()
-    yield "ledger", lambda: ledger(settings).check()
+    yield "ledger", lambda: _check_ledger(settings)
     yield "stack", lambda: _check_own_stack(settings)
     yield "apps", lambda: _check_apps(settings, target(settings, oci))
 
@@ -170,8 +170,14 @@ def _registry(settings: config.Settings, oci: "OciRegistry") -> Registry:
     return DockerPush(oci, settings.registry)
 
 
+def _check_ledger(settings: config.Settings) -> Iterator[Check]:
+    with closing(ledger(settings)) as book:
+        yield from book.check()
+
+
 def _check_own_stack(settings: config.Settings) -> Iterator[Check]:
-    stack = ledger(settings).stack(settings.stack)
+    with closing(ledger(settings)) as book:
+        stack = book.stack(settings.stack)
     if stack is None:
         name = settings.stack
         yield Check(
@@ -183,11 +189,14 @@ def _check_own_stack(settings: config.Settings) -> Iterator[Check]:
 
 def _check_apps(settings: config.Settings, target: Target) -> Iterator[Check]:
     """What the ledger says is live is what runs."""
-    book = ledger(settings)
-    for app in book.apps():
-        release = book.current_release(AppName(app.name))
-        if release is None or any(not job.state.ended for job in book.jobs(app.name, 5)):
-            continue
+    with closing(ledger(settings)) as book:
+        settled = [
+            (app, release)
+            for app in book.apps()
+            if (release := book.current_release(app.name)) is not None
+            and all(job.state.ended for job in book.jobs(app.name, 5))
+        ]
+    for app, release in settled:
         running = target.running(app.name)
         yield Check(
             f"app {app.name}",

@@ -74,7 +74,7 @@ class _Tree(Group):
 @click.command(cls=_Tree, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
 @click.version_option(__version__, message="gitreceive %(version)s")
 def tree() -> None:
-    r"""Git push, and the app runs on your own Kubernetes.
+    """Git push, and the app runs on your own Kubernetes.
 
     On the server's own host this works on the server's data folder with an administrator's rights. In a clone
     with a git remote called 'deploy' it asks that server over SSH. With a key, nothing need be installed:

@@ -36,7 +36,7 @@ def command() -> None:
 @click.option("--owner", help="The user it belongs to; on the server's own host only.")
 @as_json
 def create(name: str, branch: str | None, owner: str | None, as_json: bool) -> None:
-    r"""Make an app that can be pushed to.
+    """Make an app that can be pushed to.
 
     \b
     Example:
@@ -64,7 +64,7 @@ def create(name: str, branch: str | None, owner: str | None, as_json: bool) -> N
 @command.command("list")
 @as_json
 def list_(as_json: bool) -> None:
-    r"""The apps that you may see, with what is live.
+    """The apps that you may see, with what is live.
 
     \b
     Example:
@@ -103,7 +103,7 @@ def list_(as_json: bool) -> None:
 @app_option
 @as_json
 def info(name: str | None, app: str | None, as_json: bool) -> None:
-    r"""All about one app: what is live, from where, and where it answers.
+    """All about one app: what is live, from where, and where it answers.
 
     \b
     Example:
@@ -142,7 +142,7 @@ def _facts(ledger: "Ledger", target: "Target", app: App) -> dict[str, object]:
 @click.option("--confirm", metavar="NAME", help="The app's name once more, for scripts.")
 @as_json
 def destroy(name: str, confirm: str | None, as_json: bool) -> None:
-    r"""Remove an app: what runs, its repository, its builds and releases. There is no way back.
+    """Remove an app: what runs, its repository, its builds and releases. There is no way back.
 
     \b
     Example:

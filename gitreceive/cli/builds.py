@@ -50,7 +50,7 @@ def command() -> None:
 )
 @as_json
 def list_(app: str | None, number: int, as_json: bool) -> None:
-    r"""The app's builds and what became of them.
+    """The app's builds and what became of them.
 
     \b
     Example:
@@ -84,7 +84,7 @@ def list_(app: str | None, number: int, as_json: bool) -> None:
 @app_option
 @as_json
 def log(build: int | None, app: str | None, as_json: bool) -> None:
-    r"""The log of a build, as far as it has come; without a number, of the app's newest.
+    """The log of a build, as far as it has come; without a number, of the app's newest.
 
     \b
     Examples:
@@ -113,7 +113,7 @@ def log(build: int | None, app: str | None, as_json: bool) -> None:
 )
 @as_json
 def attach(build: int | None, app: str | None, offset: int, as_json: bool) -> None:
-    r"""Follow a build's log to its end. Ctrl-C leaves the build alone. Exit 0: live; 1: it failed or was canceled.
+    """Follow a build's log to its end. Ctrl-C leaves the build alone. Exit 0: live; 1: it failed or was canceled.
 
     With --json, one object a line: the log's next text, and the offset to go on from; the last one is the build.
 
@@ -139,7 +139,7 @@ def attach(build: int | None, app: str | None, offset: int, as_json: bool) -> No
 @app_option
 @as_json
 def cancel(build: int | None, app: str | None, as_json: bool) -> None:
-    r"""Stop a build; without a number, the app's newest. What serves goes on serving.
+    """Stop a build; without a number, the app's newest. What serves goes on serving.
 
     \b
     Example:

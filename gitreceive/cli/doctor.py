@@ -13,7 +13,7 @@ from gitreceive.model import Check
 @click.command("doctor")
 @as_json
 def command(as_json: bool) -> None:
-    r"""Look at git, Docker, the registry, the target, the stack and the disk; each failure comes with its fix.
+    """Look at git, Docker, the registry, the target, the stack and the disk; each failure comes with its fix.
 
     Exit 0: all is well; 1: something is not. Over SSH it answers administrators.
 

@@ -23,7 +23,7 @@ def command() -> None:
 @click.option("--admin", is_flag=True, help="Make the user an administrator.")
 @as_json
 def add(user: str | None, file: Path | None, admin: bool, as_json: bool) -> None:
-    r"""Add the public key on standard input, or in FILE, to USER; over SSH, to yourself.
+    """Add the public key on standard input, or in FILE, to USER; over SSH, to yourself.
 
     \b
     Examples:
@@ -49,7 +49,7 @@ def add(user: str | None, file: Path | None, admin: bool, as_json: bool) -> None
 @click.argument("user", required=False)
 @as_json
 def list_(user: str | None, as_json: bool) -> None:
-    r"""The keys of USER; for administrators, of everybody.
+    """The keys of USER; for administrators, of everybody.
 
     \b
     Example:
@@ -75,7 +75,7 @@ def list_(user: str | None, as_json: bool) -> None:
 @click.argument("fingerprint")
 @as_json
 def remove(fingerprint: str, as_json: bool) -> None:
-    r"""Remove the key with this fingerprint. It opens nothing from now on.
+    """Remove the key with this fingerprint. It opens nothing from now on.
 
     \b
     Example:

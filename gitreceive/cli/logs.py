@@ -22,7 +22,7 @@ from gitreceive.model import LogQuery, ProcessType
 def command(
     app: str | None, follow: bool, number: int, process: str | None, since: str | None, as_json: bool
 ) -> None:
-    r"""What the app's processes print. With --json, one JSON object a line.
+    """What the app's processes print. With --json, one JSON object a line.
 
     \b
     Examples:

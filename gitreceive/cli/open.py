@@ -12,7 +12,7 @@ from gitreceive.errors import NotFoundError
 @app_option
 @as_json
 def command(app: str | None, as_json: bool) -> None:
-    r"""Print where the app answers; at a terminal of the server's own host, open it in a browser too.
+    """Print where the app answers; at a terminal of the server's own host, open it in a browser too.
 
     \b
     Example:

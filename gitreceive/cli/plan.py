@@ -61,7 +61,7 @@ class Plan:
 @click.option("--target", type=click.Choice(["kubernetes", "docker"]), help="In place of the setting.")
 @as_json
 def command(folder: Path, app: str | None, buildpack: str | None, target: str | None, as_json: bool) -> None:
-    r"""What a push of the folder DIR would build and apply, without doing it. It asks nobody: it works offline.
+    """What a push of the folder DIR would build and apply, without doing it. It asks nobody: it works offline.
 
     What would be applied is YAML on standard output; the digest and the release number in it are placeholders. All
     else is said on standard error. Exit 20: no buildpack takes the folder.

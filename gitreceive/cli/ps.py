@@ -15,7 +15,7 @@ from gitreceive.cli.common import (
 @app_option
 @as_json
 def command(app: str | None, as_json: bool) -> None:
-    r"""The app's processes: which release, up or not, since when, and why not.
+    """The app's processes: which release, up or not, since when, and why not.
 
     \b
     Example:

@@ -8,7 +8,7 @@ from gitreceive import config
 @click.command("server")
 @click.option("--verbose", is_flag=True, help="Tell every connection on stderr.")
 def command(verbose: bool) -> None:
-    r"""Run the server: the SSH door, the builds, and the docker target's forwarder, in one process. Ctrl-C ends it.
+    """Run the server: the SSH door, the builds, and the docker target's forwarder, in one process. Ctrl-C ends it.
 
     \b
     Example:

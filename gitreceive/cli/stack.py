@@ -32,7 +32,7 @@ def create(
     run_image: str | None,
     as_json: bool,
 ) -> None:
-    r"""Make the build and the run image, and keep them in the registry. An existing stack of that name is replaced.
+    """Make the build and the run image, and keep them in the registry. An existing stack of that name is replaced.
 
     \b
     Examples:
@@ -69,7 +69,7 @@ def create(
 )
 @as_json
 def list_(packages: bool, check: bool, as_json: bool) -> None:
-    r"""The stacks: size, digest, packages.
+    """The stacks: size, digest, packages.
 
     \b
     Example:

@@ -7,7 +7,7 @@ from gitreceive.cli.common import as_json, print_json
 @click.command("version")
 @as_json
 def command(as_json: bool) -> None:
-    r"""Which gitreceive this is.
+    """Which gitreceive this is.
 
     \b
     Example:

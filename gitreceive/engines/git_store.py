@@ -3,20 +3,20 @@
 import re
 import shutil
 import stat
-import subprocess
 import tempfile
-import threading
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator
 from contextlib import AbstractContextManager, closing, contextmanager
 from pathlib import Path
-from typing import IO, BinaryIO, cast
+from typing import BinaryIO, cast
 
 from dulwich.errors import NotGitRepository
 from dulwich.objects import Commit, ObjectID, Tree
+from dulwich.refs import Ref
 from dulwich.repo import Repo
 
-from gitreceive.config import Settings, process_environment, repository_path
+from gitreceive.config import Settings, repository_path
 from gitreceive.errors import SourceError, StaleError, UnavailableError
+from gitreceive.git.process import git_at, run_git, streaming
 from gitreceive.model import ZERO_COMMIT, AppName, Check, CommitId, JobId, Source, SourceEntry, TreeEntry
 
 _QUICK = 60.0  # seconds for a call that only looks at, or moves, a ref
@@ -61,21 +61,16 @@ class GitStore:
             raise UnavailableError(f"{path} cannot be removed: {error}", hint="see to the disk") from error
 
     def keep(self, app: AppName, job: JobId, commit: CommitId) -> None:
-        path = self._path(app)
-        _git_at(path, "update-ref", _kept_ref(job), commit)
-        close_history(path, commit)
+        git_at(self._path(app), "update-ref", _kept_ref(job), commit)
 
     def release(self, app: AppName, job: JobId) -> None:
-        _git_at(self._path(app), "update-ref", "-d", _kept_ref(job))
+        git_at(self._path(app), "update-ref", "-d", _kept_ref(job))
 
     def head(self, app: AppName, ref: str) -> CommitId:
         _check_ref(ref)
-        listed = _git_at(self._path(app), "for-each-ref", "--format=%(objectname) %(refname)", ref)
-        for line in listed.decode("utf-8", "replace").splitlines():
-            commit, _, name = line.partition(" ")
-            if name == ref:
-                return CommitId.parse(commit)
-        return ZERO_COMMIT
+        with self._open(app) as repo:
+            found = repo.refs.read_ref(Ref(ref.encode()))
+        return CommitId.parse(found.decode("ascii")) if found else ZERO_COMMIT
 
     def check_move(self, app: AppName, ref: str, old: CommitId, new: CommitId) -> None:
         self._movable_from(app, ref, old, new)
@@ -102,7 +97,7 @@ class GitStore:
     def tree(self, source: Source) -> Iterator[TreeEntry]:
         """By git, which is quicker at it than dulwich. ``export-subst`` puts the commit into files, so it is in every entry then."""
         path = self._path(source.app)
-        listed = _git_at(path, "ls-tree", "-r", "-z", "--full-tree", source.commit)
+        listed = git_at(path, "ls-tree", "-r", "-z", "--full-tree", source.commit)
         lines = [line.split(b"\t", 1) for line in listed.split(b"\0") if line]
         attributes = [facts for facts, name in lines if name.rpartition(b"/")[2] == b".gitattributes"]
         suffix = f"@{source.commit}" if self._substitutes(source.app, attributes) else ""
@@ -125,13 +120,13 @@ class GitStore:
             mode, sha = _entry(tree, name)
         if _kind(mode) not in {"file", "executable"}:
             return None
-        with _streaming(["cat-file", "blob", sha], self._path(source.app)) as stream:
+        with streaming(["cat-file", "blob", sha], self._path(source.app)) as stream:
             return stream.read(limit)
 
     def archive(self, source: Source) -> AbstractContextManager[BinaryIO]:
         """Leaving the context raises SourceError if git failed, so a short tar is never taken for a whole one."""
         command = ["-c", "tar.umask=0022", "archive", "--format=tar", source.commit]
-        return _streaming(command, self._path(source.app), whole=True)
+        return streaming(command, self._path(source.app), whole=True)
 
     def check(self) -> Iterator[Check]:
         """The git that receives, which must know proc-receive hooks: 2.29 (October 2020)."""
@@ -169,97 +164,6 @@ class GitStore:
                 raise SourceError(f"the repository of {app} cannot be read: {error}") from error
 
 
-# --- git, run in one way -----------------------------------------------------------------------------------------------
-
-
-def git_environment(more: Mapping[str, str] | None = None) -> dict[str, str]:
-    """What git sees: PATH, a plain locale, no settings but the repository's and those on its command line, and ``more``."""
-    return {
-        "PATH": process_environment().get("PATH", "/usr/local/bin:/usr/bin:/bin"),
-        "LC_ALL": "C",
-        "HOME": "/nonexistent",
-        "GIT_CONFIG_NOSYSTEM": "1",
-        "GIT_ATTR_NOSYSTEM": "1",
-        "GIT_CONFIG_GLOBAL": "/dev/null",
-        "GIT_TERMINAL_PROMPT": "0",
-        "GIT_NO_LAZY_FETCH": "1",
-        **(more or {}),
-    }
-
-
-def git_command(arguments: Sequence[str], repository: Path | None = None) -> list[str]:
-    """The command line of one git call. A repository is named by ``--git-dir``: git never looks for one."""
-    return ["git", *([f"--git-dir={repository}"] if repository else []), *arguments]
-
-
-def run_git(
-    arguments: Sequence[str],
-    *,
-    repository: Path | None = None,
-    stdin: bytes = b"",
-    accept: tuple[int, ...] = (0,),
-    timeout: float = _QUICK,
-) -> subprocess.CompletedProcess[bytes]:
-    """Run git to its end, output in memory. Raises SourceError on another exit code, UnavailableError without git or answer."""
-    try:
-        done = subprocess.run(
-            git_command(arguments, repository),
-            input=stdin,
-            capture_output=True,
-            env=git_environment(),
-            timeout=timeout,
-            check=False,
-        )
-    except subprocess.TimeoutExpired as error:
-        raise UnavailableError(f"git {arguments[0]} gave no answer in {timeout:.0f} s") from error
-    except OSError as error:
-        raise UnavailableError(f"git cannot be run: {error}", hint="apt install git") from error
-    if done.returncode not in accept:
-        raise _failed(arguments, done.returncode, done.stderr)
-    return done
-
-
-def _git_at(repository: Path, *arguments: str) -> bytes:
-    return run_git(arguments, repository=repository).stdout
-
-
-@contextmanager
-def _streaming(arguments: Sequence[str], repository: Path, *, whole: bool = False) -> Iterator[BinaryIO]:
-    """Git's output as it comes. ``whole``: what the reader left is read on leaving, and a failure of git is raised."""
-    with tempfile.TemporaryFile() as complaints:
-        try:
-            process = subprocess.Popen(
-                git_command(arguments, repository),
-                stdin=subprocess.DEVNULL,
-                stdout=subprocess.PIPE,
-                stderr=complaints,
-                env=git_environment(),
-            )
-        except OSError as error:
-            raise UnavailableError(f"git cannot be run: {error}", hint="apt install git") from error
-        with process:
-            stream = cast("IO[bytes]", process.stdout)
-            try:
-                yield cast("BinaryIO", stream)
-                if whole:
-                    while stream.read(1 << 20):
-                        pass
-            except BaseException:
-                process.kill()
-                raise
-            if not whole:
-                process.kill()
-        if whole and process.returncode:
-            complaints.seek(0)
-            raise _failed(arguments, process.returncode, complaints.read())
-
-
-def _failed(arguments: Sequence[str], code: int, stderr: bytes) -> SourceError:
-    said = stderr.decode("utf-8", "replace").strip().splitlines()
-    verb = next((word for word in arguments if not word.startswith("-") and "=" not in word), "")
-    return SourceError(f"git {verb} failed ({code}): {said[-1] if said else 'without a word'}")
-
-
 # --- refs --------------------------------------------------------------------------------------------------------------
 
 
@@ -283,57 +187,6 @@ def _stale(app: AppName, ref: str, now: CommitId) -> StaleError:
     return StaleError(
         f"{branch} of {app} {where} while this push waited", hint="pull, merge or rebase, and push again"
     )
-
-
-# --- shallow pushes ----------------------------------------------------------------------------------------------------
-
-_SHALLOW_LOCK = threading.Lock()
-
-
-def close_history(repository: Path, commit: CommitId) -> None:
-    """Where the history of a commit (or tag) ends in missing parents, as after a push from a shallow clone, record the end in
-    git's file ``shallow``: without that, git takes the repository for damaged.
-    """
-    if not _history_is_whole(repository, commit):
-        _record_boundary(repository, _commits_without_parents(repository, commit))
-
-
-def _history_is_whole(repository: Path, commit: CommitId) -> bool:
-    """Walks only what no branch or tag reaches yet, as git's own check after a push does."""
-    command = ["rev-list", "--quiet", commit, "--not", "--branches", "--tags"]
-    return run_git(command, repository=repository, accept=(0, 128), timeout=600).returncode == 0
-
-
-def _commits_without_parents(path: Path, commit: CommitId) -> set[str]:
-    boundary: set[str] = set()
-    peeled = _git_at(path, "rev-parse", "--verify", "--end-of-options", f"{commit}^{{commit}}").split()[-1]
-    with closing(Repo(str(path))) as repo:
-        seen: set[bytes] = set()
-        ahead = [ObjectID(peeled)]
-        while ahead:
-            here = ahead.pop()
-            found = repo.object_store[here]
-            parents = found.parents if isinstance(found, Commit) else []
-            if any(parent not in repo.object_store for parent in parents):
-                boundary.add(here.decode("ascii"))
-                continue
-            ahead += [parent for parent in parents if parent not in seen]
-            seen.update(parents)
-    return boundary
-
-
-def _record_boundary(repository: Path, commits: set[str]) -> None:
-    """Git's own protocol for the file ``shallow``: written as ``shallow.lock``, then renamed."""
-    place = repository / "shallow"
-    lock = repository / "shallow.lock"
-    with _SHALLOW_LOCK:
-        known = set(place.read_text("ascii").split()) if place.exists() else set()
-        try:
-            with lock.open("x", encoding="ascii") as file:
-                file.write("".join(f"{commit}\n" for commit in sorted(known | commits)))
-            lock.replace(place)
-        except OSError as error:
-            raise UnavailableError(f"{place} cannot be written: {error}", hint="push again") from error
 
 
 # --- trees and blobs ---------------------------------------------------------------------------------------------------

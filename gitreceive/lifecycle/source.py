@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import IO, Protocol, cast
 
 FOLDER_MODE = 0o755
+_READ = 1 << 15  # tarfile copies what is left of a read with each header
 
 
 class SourceTarError(Exception):
@@ -33,8 +34,12 @@ class Entry:
         return self.content is None and not self.target
 
     def pieces(self, size: int) -> Iterator[bytes]:
-        while self.content and (piece := self.content.read(size)):
-            yield piece
+        """Raises SourceTarError where the stream breaks off."""
+        try:
+            while self.content and (piece := self.content.read(size)):
+                yield piece
+        except tarfile.TarError as error:
+            raise SourceTarError(f"the source cannot be read: {error}") from error
 
 
 def entries(stream: Readable) -> Iterator[Entry]:
@@ -46,7 +51,7 @@ def entries(stream: Readable) -> Iterator[Entry]:
         with tarfile.open(
             fileobj=cast("IO[bytes]", stream),
             mode="r|",
-            bufsize=1 << 18,
+            bufsize=_READ,
             encoding="utf-8",
             errors="surrogateescape",
         ) as tar:

@@ -8,8 +8,8 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from gitreceive.config import Settings
-from gitreceive.engines.git_store import git_command, git_environment, run_git
 from gitreceive.errors import ConfigError
+from gitreceive.git.process import git_command, git_environment, run_git
 from gitreceive.receive import hook
 
 HOOKS = ("pre-receive", "proc-receive")

@@ -6,8 +6,8 @@ from pathlib import Path
 from typing import Any
 
 from gitreceive.config import PolicySettings
-from gitreceive.engines.git_store import close_history
 from gitreceive.errors import GitreceiveError, PolicyError, UsageError
+from gitreceive.git.history import close_history
 from gitreceive.model import Job, JobState, Push
 from gitreceive.ports import JobLedger, LogBook, SourceStore
 from gitreceive.receive.follow import follow
@@ -130,6 +130,7 @@ class HookAnswers:
         """The job, its commit held. Raises GitreceiveError, and then there is no job that goes on."""
         update = deploy.update
         push = Push(session.app.name, session.user, update.ref, update.old, update.new, deploy.options)
+        close_history(session.repository, update.new)  # before anybody can move a ref to it
         job = self.jobs.enqueue(push)
         try:
             self.sources.keep(push.app, job.id, push.new)

@@ -15,8 +15,8 @@ from pathlib import Path
 from typing import IO, cast
 
 from gitreceive.config import PolicySettings
-from gitreceive.engines.git_store import git_command, git_environment
 from gitreceive.errors import PolicyError, UnavailableError
+from gitreceive.git.process import git_command, git_environment
 from gitreceive.model import CommitId
 
 _LONGEST_ENTRY = 16 << 10

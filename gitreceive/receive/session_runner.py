@@ -8,8 +8,8 @@ from tempfile import TemporaryDirectory
 
 from gitreceive.access import check_push, check_read
 from gitreceive.config import Settings, process_environment, repository_path
-from gitreceive.engines.git_store import run_git
 from gitreceive.errors import ConflictError, NotFoundError
+from gitreceive.git.process import run_git
 from gitreceive.model import App, AppName, User
 from gitreceive.ports import AppLedger, SourceStore
 from gitreceive.receive.commands import CliCommand, GitCommand, Greeting, git_protocol, parse

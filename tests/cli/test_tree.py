@@ -1,6 +1,7 @@
 """The tree as a whole: every command's help, examples, JSON; misuse; what is refused over SSH."""
 
 from collections.abc import Iterator
+from pathlib import Path
 
 import click
 import pytest
@@ -118,3 +119,9 @@ def test_an_empty_table_is_talk_and_not_data(capsys: pytest.CaptureFixture[str])
 def test_without_a_server_here_a_command_about_apps_says_so_and_makes_none(cli: Cli) -> None:
     cli("apps", "list").failed(3, "no server here", "ssh -p 2222 git@HOST")
     assert not cli.folder.exists()
+
+
+def test_examples_keep_their_lines() -> None:
+    page = (Path(__file__).resolve().parents[2] / "docs" / "commands.md").read_text()
+    assert "\\b" not in page
+    assert "\n    gitreceive apps create shop\n" in page

@@ -21,19 +21,19 @@ def make_server(tmp_path_factory: pytest.TempPathFactory, stack: Stack) -> Calla
 
 
 @pytest.fixture(
-    scope="session",
+    scope="package",
     params=[
         pytest.param("docker", marks=pytest.mark.docker),
         pytest.param("kubernetes", marks=pytest.mark.kubernetes),
     ],
 )
 def server(request: pytest.FixtureRequest, make_server: Callable[..., Server]) -> Iterator[Server]:
-    """One server for each target, shared by the scenarios: each brings its own app."""
+    """One server for each target, shared by the scenarios: each brings its own app. It is gone when other tests begin."""
     with running(make_server(request.param)) as server:
         yield server
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def docker_server(make_server: Callable[..., Server]) -> Iterator[Server]:
     """For scenarios in which the target does not matter."""
     with running(make_server("docker")) as server:
@@ -54,19 +54,6 @@ def app_name() -> str:
 
 
 @pytest.fixture
-def tidy() -> Iterator[list[Clone]]:
-    """Apps that a scenario made, removed when it ends."""
-    clones: list[Clone] = []
-    yield clones
-    for clone in clones:
-        clone.owner.server.cli("apps", "destroy", clone.app, "--confirm", clone.app)
-
-
-@pytest.fixture
-def new_app(alice: Developer, app_name: str, tidy: list[Clone]) -> Callable[[str], Clone]:
-    def make(sample: str) -> Clone:
-        clone = alice.creates(app_name, sample)
-        tidy.append(clone)
-        return clone
-
-    return make
+def new_app(alice: Developer, app_name: str) -> Callable[[str], Clone]:
+    """Makes this scenario's app. It is removed with all others when its server stops."""
+    return lambda sample: alice.creates(app_name, sample)

@@ -40,7 +40,6 @@ def _slow_app(owner: Developer, app_name: str) -> Iterator[Clone]:
     yield clone
     owner.server.cli("builds", "cancel", "--app", app_name)
     wait_until(lambda: all(_ended(build) for build in clone.builds()), "all builds have ended")
-    owner.server.cli("apps", "destroy", app_name, "--confirm", app_name)
 
 
 def _ended(build: dict[str, object]) -> bool:

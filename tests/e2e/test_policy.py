@@ -1,6 +1,5 @@
 """What is refused at the door, and how it is said. The target does not matter here."""
 
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -16,10 +15,8 @@ def bob(docker_server: Server) -> Developer:
 
 
 @pytest.fixture
-def shop(bob: Developer, app_name: str) -> Iterator[Clone]:
-    clone = bob.creates(app_name, "procfile-worker")
-    yield clone
-    bob.server.cli("apps", "destroy", app_name, "--confirm", app_name)
+def shop(bob: Developer, app_name: str) -> Clone:
+    return bob.creates(app_name, "procfile-worker")
 
 
 def test_another_branch_is_refused_with_the_command_that_deploys_it(shop: Clone) -> None:
@@ -83,7 +80,6 @@ def test_an_undetected_source_is_told_what_was_looked_for(bob: Developer, app_na
     push.says("gitreceive/python", "gitreceive/nodejs", "gitreceive/static")
     push.says("requirments.txt")
     push.says("requirements.txt", "! [remote rejected]", "no buildpack")
-    bob.server.cli("apps", "destroy", app_name, "--confirm", app_name)
 
 
 def test_an_app_that_does_not_exist_is_refused_with_the_command_that_makes_it(shop: Clone) -> None:

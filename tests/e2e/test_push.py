@@ -31,6 +31,28 @@ def test_the_second_push_ships_the_change_and_says_what_it_took(new_app: Callabl
     assert shop.get() == "Hello from Flask, version 2\n"
 
 
+def test_a_push_that_needs_no_build_starts_none(new_app: Callable[[str], Clone]) -> None:
+    from tests.e2e.containers import containers_started
+
+    shop = new_app("flask")
+    with containers_started({"gitreceive.app": shop.app, "gitreceive.job": None}) as first:
+        shop.push().ok()
+    assert len(first) == 1
+
+    shop.replace("app.py", 'VERSION = "1"', 'VERSION = "2"')
+    with containers_started({"gitreceive.app": shop.app, "gitreceive.job": None}) as second:
+        shop.push().ok().says("No build needed", "dependencies", "(reused)", "v2 is live after")
+    assert second == []
+    assert shop.get() == "Hello from Flask, version 2\n"
+
+    shop.replace("requirements.txt", "requests==2.32.*", "requests==2.32.*\nitsdangerous")
+    with containers_started({"gitreceive.app": shop.app, "gitreceive.job": None}) as third:
+        shop.push().ok().does_not_say("No build needed")
+    assert len(third) == 1
+    shop.commit("Nothing", {})
+    shop.push("-o", "nocache").ok().does_not_say("No build needed")
+
+
 def test_the_first_line_comes_within_a_second(new_app: Callable[[str], Clone]) -> None:
     shop = new_app("procfile-worker")
     began = time.monotonic()

@@ -90,6 +90,17 @@ def test_entries_have_kind_and_size_and_are_sorted(world: World) -> None:
     )
 
 
+def test_the_tree_is_every_file_with_its_mode_and_what_names_its_content(world: World) -> None:
+    before = {e.path: (e.mode, e.object) for e in world.store.tree(world.source())}
+    changed = {**FILES, "app.py": FakeFile(b"other"), "bin/run": FakeFile(b"#!/bin/sh\n")}
+    after = {e.path: (e.mode, e.object) for e in world.store.tree(world.source(changed))}
+    assert {path.decode(): f"{mode:o}" for path, (mode, _) in before.items()} == {
+        path: MODES[file.kind] for path, file in FILES.items()
+    }
+    assert {path for path in before if before[path] != after[path]} == {b"app.py", b"bin/run"}
+    assert before[b"bin/run"][1] == after[b"bin/run"][1]
+
+
 def test_entries_of_a_folder(world: World) -> None:
     source = world.source()
     expected = (SourceEntry("deep", "directory"), SourceEntry("run", "executable", 10))
@@ -235,6 +246,16 @@ def test_objects_are_found_packed_as_well_as_loose(settings: Settings) -> None:
     _git(repository_path(settings, SHOP), "gc", "--quiet", "--prune=now")
     assert store.entries(Source(SHOP, commit)) == before
     assert store.read(Source(SHOP, commit), "bin/deep/data") == b"x" * 5000
+
+
+def test_what_git_writes_the_commit_into_differs_in_each_commit(settings: Settings) -> None:
+    store = GitStore(settings)
+    for text, same in (("* text\n", True), ("v export-subst\n", False)):
+        files = {"v": FakeFile(b"$Format:%H$"), "sub/.gitattributes": FakeFile(text.encode())}
+        first = _commit_by_git(settings, SHOP, files)
+        second = _commit_by_git(settings, SHOP, files, first)
+        trees = [list(store.tree(Source(SHOP, commit))) for commit in (first, second)]
+        assert (trees[0] == trees[1]) is same
 
 
 def test_an_archive_that_breaks_off_raises_after_what_could_be_read(settings: Settings) -> None:

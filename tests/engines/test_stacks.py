@@ -38,7 +38,8 @@ TREE: dict[str, bytes | str] = {
     "./etc/shadow": b"root:*:3652:0:99999:7:::\n",
     "./etc/hostname": b"build-machine-7\n",
     "./etc/resolv.conf": b"nameserver 192.0.2.53\n",
-    "./etc/apt/sources.list": b"deb http://user:pass@mirror.internal/debian bookworm main\n",
+    "./etc/apt/sources.list": b"deb http://user:pass@mirror.internal/debian bookworm main\n"
+    b"deb http://mirror.test/debian-security bookworm-security main\n",
     "./etc/apt/apt.conf.d/99mmdebstrap": b'Acquire::http::Proxy "http://proxy.internal";\n',
     "./usr/bin/python3": "python3.11",
     "./usr/lib/python3.11/__pycache__/abc.cpython-311.pyc": b"\xa7\x0d\x0d\x0a\x03\0\0\0hash....code",
@@ -50,7 +51,7 @@ TREE: dict[str, bytes | str] = {
 def finished(folder: Path, files: dict[str, bytes | str], name: str = "layer") -> dict[str, tarfile.TarInfo]:
     (folder / "tree.tar").write_bytes(tar(files))
     programs = (Program("uv", "1.2", b"\x7fELF"),)
-    finish(folder / "tree.tar", folder / name, "bookworm", programs, Cancellation())
+    finish(folder / "tree.tar", folder / name, programs, Cancellation())
     with tarfile.open(folder / name) as made:
         return {entry.name: entry for entry in made}
 
@@ -98,7 +99,7 @@ def test_the_same_tree_gives_the_same_bytes_whatever_the_clock_says(tmp_path: Pa
 def test_what_is_measured_is_what_was_written(tmp_path: Path) -> None:
     (tmp_path / "tree.tar").write_bytes(tar(TREE))
 
-    made = finish(tmp_path / "tree.tar", tmp_path / "layer", "bookworm", (), Cancellation())
+    made = finish(tmp_path / "tree.tar", tmp_path / "layer", (), Cancellation())
 
     packed = (tmp_path / "layer").read_bytes()
     assert (made.digest, made.size) == (digest(packed), len(packed))
@@ -271,4 +272,4 @@ def test_a_tar_that_is_cut_off_is_an_error_of_ours(tmp_path: Path) -> None:
     (tmp_path / "tree.tar").write_bytes(whole[: len(whole) // 3])
 
     with pytest.raises(BuildError, match="cannot be written"):
-        finish(tmp_path / "tree.tar", tmp_path / "layer", "bookworm", (), Cancellation())
+        finish(tmp_path / "tree.tar", tmp_path / "layer", (), Cancellation())

@@ -45,6 +45,7 @@ from gitreceive.lifecycle.folder import Folder, Group
 from gitreceive.model import AppName, Build, Check, Digest, Layer
 from gitreceive.ports import BuildRequest, Log
 
+_GONE_OR_GOING = (404, 409)
 _LAYER_LIMIT = 500  # more than any run time accepts
 
 
@@ -106,7 +107,7 @@ class DockerBuilder:
             for container in client.containers(
                 all=True, filters={"label": [f"gitreceive.data={self.owner}", "gitreceive.job"]}
             ):
-                client.remove_container(container["Id"], force=True, v=True)
+                _remove(client, container["Id"])
 
     def close(self) -> None:
         """Let go of the connections to Docker, once ended containers are removed."""
@@ -158,9 +159,13 @@ class DockerBuilder:
         with _disk_speaks():
             chosen = {"image": image.tag, "buildpack": request.options.buildpack}
             settings = self._last_builds.seal({**given, **chosen})
-        outcome = self._leave_out(run, settings) or self._run(run, given, mark, settings)
+        left_out = self._leave_out(run, settings)
+        outcome = left_out or self._run(run, given, mark)
+        build = make_build(request, request.stack, outcome.done, outcome.layers)
+        if left_out is None:
+            self._remember(run, settings, outcome)
         log.detail(describe_layers(outcome.layers, request.previous))
-        return make_build(request, request.stack, outcome.done, outcome.layers)
+        return build
 
     def _leave_out(self, run: "_Run", settings: str) -> "_Outcome | None":
         """The outcome that a build would have, without it; None where it has to run."""
@@ -175,7 +180,7 @@ class DockerBuilder:
         app = unchanged.app_layer(request, run.spool / "app.tar.gz", run.inputs.patterns, run.cancel)
         return _Outcome((*layers, app), last.done)
 
-    def _run(self, run: "_Run", given: Mapping[str, Any], mark: str, settings: str) -> "_Outcome":
+    def _run(self, run: "_Run", given: Mapping[str, Any], mark: str) -> "_Outcome":
         message = {
             **given,
             "mark": mark,
@@ -192,15 +197,13 @@ class DockerBuilder:
                 Feed(container, message, run.request.archive) as feed,
             ):
                 try:
-                    outcome = _take(container, run, self._settings)
+                    return _take(container, run, self._settings)
                 except (frames.ChannelError, OSError) as error:
                     self._explain_end(container, deadline, feed, run)
                     raise UnavailableError(
                         f"the build container ended without a word: {error}",
                         hint="see the Docker engine's own log",
                     ) from error
-        self._remember(run, settings, outcome)
-        return outcome
 
     def _remember(self, run: "_Run", settings: str, outcome: "_Outcome") -> None:
         app = run.request.source.app
@@ -356,6 +359,15 @@ class _Deadline:
     def _end(self) -> None:
         self.passed = True
         self._container.kill()
+
+
+def _remove(client: docker.APIClient, container: str) -> None:
+    """One that Docker is removing already, as a killed server asked it to, is as good as gone."""
+    try:
+        client.remove_container(container, force=True, v=True)
+    except APIError as error:
+        if error.status_code not in _GONE_OR_GOING:
+            raise
 
 
 def _memory_error(settings: BuildSettings) -> BuildLimitError:

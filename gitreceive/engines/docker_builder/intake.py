@@ -17,6 +17,7 @@ MEDIA_TYPE = "application/vnd.oci.image.layer.v1.tar+gzip"
 
 _GZIP = 31  # zlib's window bits for a gzip header, whose date isal leaves at 0
 _READ = 1 << 18
+_TAR_READ = 1 << 15  # tarfile copies what is left of a read with each header
 # what a layer that is no buildpack's may hold
 _OWN_PLACES = {
     "app": ("workspace",),
@@ -62,7 +63,7 @@ def places_of(title: str) -> tuple[str, ...]:
 
 def _check(title: str, tee: "_Tee") -> None:
     places = places_of(title)
-    with tarfile.open(fileobj=cast("IO[bytes]", tee), mode="r|", bufsize=_READ) as tar:
+    with tarfile.open(fileobj=cast("IO[bytes]", tee), mode="r|", bufsize=_TAR_READ) as tar:
         for member in tar:
             _check_member(title, member, places)
             tee.refuse_leak(title, member)

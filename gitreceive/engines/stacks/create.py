@@ -114,7 +114,7 @@ def _from_packages(
     tree = bootstrap(request.suite, wanted, lists["leave_out"], shop)
     shop.log.detail("writing the layer")
     path = shop.folder / "layer.tar.gz"
-    made = finish(tree, path, request.suite, programs, shop.cancel)
+    made = finish(tree, path, programs, shop.cancel)
     blob = Blob(made.digest, made.size, _LAYER)
     build = Build(
         buildpacks=(),

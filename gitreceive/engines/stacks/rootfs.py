@@ -74,14 +74,14 @@ class Made:
     packages: tuple[str, ...]
 
 
-def finish(source: Path, target: Path, suite: str, programs: Sequence[Program], cancel: Cancellation) -> Made:
+def finish(source: Path, target: Path, programs: Sequence[Program], cancel: Cancellation) -> Made:
     """Write ``target``, a compressed layer, from the tree in the tar file ``source``. The same packages give the same bytes.
 
     Raises BuildError where the tree is cut off or not a Debian one, CanceledError.
     """
     try:
         with target.open("wb") as file, _Compressed(file) as compressed:
-            packages = _write(source, compressed, suite, programs, cancel)
+            packages = _write(source, compressed, programs, cancel)
             compressed.finish()
     except (tarfile.TarError, OSError) as error:
         raise BuildError(
@@ -110,7 +110,7 @@ def plain_name(name: str) -> str:
 
 
 def _write(
-    source: Path, target: "_Compressed", suite: str, programs: Sequence[Program], cancel: Cancellation
+    source: Path, target: "_Compressed", programs: Sequence[Program], cancel: Cancellation
 ) -> tuple[str, ...]:
     packages: tuple[str, ...] = ()
     with (
@@ -119,14 +119,12 @@ def _write(
     ):
         for entry in tree:
             cancel.raise_if_requested()
-            packages = _carry_over(entry, tree, layer, suite) or packages
+            packages = _carry_over(entry, tree, layer) or packages
         _add(layer, programs)
     return packages
 
 
-def _carry_over(
-    entry: tarfile.TarInfo, tree: tarfile.TarFile, layer: tarfile.TarFile, suite: str
-) -> tuple[str, ...]:
+def _carry_over(entry: tarfile.TarInfo, tree: tarfile.TarFile, layer: tarfile.TarFile) -> tuple[str, ...]:
     entry.name = plain_name(entry.name)
     if entry.name in {"", "."} or _is_left_out(entry):
         return ()
@@ -140,7 +138,7 @@ def _carry_over(
         return ()
     stream = tree.extractfile(entry)
     content = stream.read() if stream else b""
-    changed = _changed(entry.name, content, suite)
+    changed = _changed(entry.name, content)
     entry.size = len(changed)
     layer.addfile(entry, io.BytesIO(changed))
     return read_packages(content) if entry.name == _STATUS else ()
@@ -152,24 +150,20 @@ def _is_left_out(entry: tarfile.TarInfo) -> bool:
     return entry.isdev() or any(fnmatchcase(entry.name, pattern) for pattern in _LEFT_OUT)
 
 
-def _changed(name: str, content: bytes, suite: str) -> bytes:
+def _changed(name: str, content: bytes) -> bytes:
     if name in _ACCOUNT:
         return content + _ACCOUNT[name].encode()
     if name == "etc/apt/sources.list":
-        return _public_sources(suite).encode()
+        return _open_sources(content)
     if name.endswith(".pyc") and content[4:8] == b"\x03\0\0\0":
         # PEP 552: checked by the source's hash → never checked; nothing changes it in an image, and start-up stays fast
         return content[:4] + b"\x01" + content[5:]
     return content
 
 
-def _public_sources(suite: str) -> str:
-    """Debian's own mirrors: the host's may be private."""
-    return (
-        f"deb http://mirror.test/debian {suite} main\n"
-        f"deb http://mirror.test/debian {suite}-updates main\n"
-        f"deb http://mirror.test/debian-security {suite}-security main\n"
-    )
+def _open_sources(content: bytes) -> bytes:
+    """The mirrors that the image was made from, so that ``apt-get`` works in it; none whose address has a login in it."""
+    return b"".join(line for line in content.splitlines(keepends=True) if b"@" not in line)
 
 
 def _add(layer: tarfile.TarFile, programs: Sequence[Program]) -> None:
