@@ -1,6 +1,7 @@
 """A folder of buildpacks as values: ``order.toml`` and each ``buildpack.toml`` (Buildpack API)."""
 
 import errno
+import itertools
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -114,40 +115,32 @@ class Folder:
         count = 0
         for group in self.order if order is None else order:
             for expanded in self._expand_group(group, ()):
-                if not expanded:
-                    continue
                 count += 1
                 if count > MOST_GROUPS:
                     raise FolderError(f"the order comes to more than {MOST_GROUPS} groups, which is too many")
-                yield expanded
+                if expanded:
+                    yield expanded
 
     def _expand_group(self, group: Group, above: tuple[str, ...]) -> Iterator[Group]:
         """Depth first, from left to right (Buildpack API, "Order Resolution"); an optional composite may be left out, last.
         ``above`` are the composite buildpacks that the group is in, the outermost first.
         """
-        if not group:
-            yield ()
-            return
-        first, rest = group[0], group[1:]
-        for beginning in self._expand_member(first, above):
-            for end in self._expand_group(rest, above):
-                yield beginning + end
+        ways = [self._ways(member, above) for member in group if applies(member.exec_env)]
+        for parts in itertools.product(*ways):
+            yield tuple(member for part in parts for member in part)
 
-    def _expand_member(self, member: Member, above: tuple[str, ...]) -> Iterator[Group]:
-        if not applies(member.exec_env):
-            yield ()
-            return
+    def _ways(self, member: Member, above: tuple[str, ...]) -> list[Group]:
         inner = self.find(member)
         if not inner.order:
-            yield (member,)
-            return
+            return [(member,)]
         if inner.id in above:
             way = " → ".join([*above[above.index(inner.id) :], inner.id])
             raise FolderError(f"{inner.path / 'buildpack.toml'}: buildpack {inner.id} contains itself: {way}")
-        for choice in inner.order:
-            yield from self._expand_group(choice, (*above, inner.id))
-        if member.optional:
-            yield ()
+        every = (way for group in inner.order for way in self._expand_group(group, (*above, inner.id)))
+        found = list(itertools.islice(every, MOST_GROUPS + 1))
+        if len(found) > MOST_GROUPS:
+            raise FolderError(f"buildpack {inner.id} stands for more than {MOST_GROUPS} groups")
+        return [*found, ()] if member.optional else found
 
 
 def not_run(program: Path, error: OSError) -> str:
@@ -181,7 +174,8 @@ def load(path: Path) -> Folder:
     for group in folder.order:
         for member in group:
             folder.find(member)
-            next(folder.expand([(member,)]), None)  # a composite's own order is looked at too
+    for _ in folder.expand():  # the composites' own orders are looked at too, and how many groups they come to
+        pass
     return folder
 
 

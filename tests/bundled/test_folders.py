@@ -40,6 +40,10 @@ def test_every_buildpack_carries_the_same_contract_file() -> None:
     assert len({copy.read_bytes() for copy in copies}) == 1
 
 
+def test_buildpacks_that_unpack_packages_do_so_with_the_same_file() -> None:
+    assert len({copy.read_bytes() for copy in FOLDER.glob("*/lib/*/debian.py")}) == 1
+
+
 def test_the_order_names_buildpacks_that_are_there_in_the_version_that_they_have() -> None:
     order = tomllib.loads((FOLDER / "order.toml").read_text(encoding="utf-8"))["order"]
     versions = {d["id"]: d["version"] for d in (_describe(name)["buildpack"] for name in NAMES)}
@@ -51,6 +55,8 @@ def test_a_procfile_is_optional_in_every_group_and_python_comes_first() -> None:
     groups = [group["group"] for group in tomllib.loads((FOLDER / "order.toml").read_text())["order"]]
     assert [group[0]["id"] for group in groups] == [
         "gitreceive/python",
+        "gitreceive/php",
+        "gitreceive/ruby",
         "gitreceive/nodejs",
         "gitreceive/static",
     ]

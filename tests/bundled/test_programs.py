@@ -425,7 +425,7 @@ def test_a_procfile_becomes_process_types(bench: Bench) -> None:
     assert bench.inputs() == ["Procfile"]
 
 
-@pytest.mark.parametrize("name", ["python", "nodejs", "static", "procfile"])
+@pytest.mark.parametrize("name", ["python", "php", "ruby", "nodejs", "static", "procfile"])
 def test_an_empty_folder_is_nobodys(bench: Bench, name: str) -> None:
     outcome = bench.detect(name)
     assert outcome.status == 100
@@ -455,8 +455,10 @@ DETECTED = {
     "flask": "python",
     "pipenv": "python",
     "poetry": "python",
+    "php": "php",
     "pnpm": "nodejs",
     "procfile-worker": "python",
+    "ruby": "ruby",
     "static": "static",
     "undetected": None,
     "workspaces": "nodejs",
@@ -469,7 +471,9 @@ def test_each_sample_is_detected_by_its_language_alone(bench: Bench, sample: Pat
     at_sample = Bench(bench.folder)
     bench.app.rmdir()
     bench.app.symlink_to(sample)
-    passed = [name for name in ("python", "nodejs", "static") if at_sample.detect(name).status == 0]
+    passed = [
+        name for name in ("python", "php", "ruby", "nodejs", "static") if at_sample.detect(name).status == 0
+    ]
     wanted = DETECTED[sample.name]
     assert passed == ([wanted] if wanted else [])
     json.loads((sample / "expect.json").read_text())
