@@ -174,7 +174,8 @@ def load(path: Path) -> Folder:
     for group in folder.order:
         for member in group:
             folder.find(member)
-    for _ in folder.expand():  # the composites' own orders are looked at too, and how many groups they come to
+    # the composites' own orders are looked at too, and how many groups they come to
+    for _ in folder.expand():
         pass
     return folder
 
