@@ -32,7 +32,7 @@ _LARGE = "head -c 2000000 /dev/zero | tr '\\0' '#'"
         ("echo 'processes = 1' > $1/launch.toml", r"launch\.toml: processes must be an array of tables"),
         (
             "printf '[[labels]]\\nkey = \"a\"\\n' > $1/launch.toml",
-            r"launch\.toml: each of \[\[labels\]\] needs",
+            r"launch\.toml: a label needs a key and a value",
         ),
         ("echo 'types = 1' > $1/deps.toml", r"deps\.toml: types must be a table"),
         ("echo 'unmet = 1' > $1/build.toml", r"build\.toml: unmet must be an array of tables"),
