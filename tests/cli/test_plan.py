@@ -20,9 +20,11 @@ _GROUPS = {
     "dockerfile": ("dockerfile",),
     "express": ("nodejs",),
     "flask": ("python", "procfile"),
+    "php": ("php",),
     "pnpm": ("nodejs",),
     "poetry": ("python",),
     "procfile-worker": ("python", "procfile"),
+    "ruby": ("ruby",),
     "static": ("static",),
     "workspaces": ("nodejs",),
     "yarn": ("nodejs",),
@@ -67,7 +69,6 @@ def test_what_would_be_applied_is_on_stdout_and_all_else_is_talk(cli: Cli) -> No
         "gitreceive/python",
         "takes it",
         "release: python prepare_release.py (runs once",
-        "no package.json",
     ):
         assert text in said.err
 
