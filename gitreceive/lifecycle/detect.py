@@ -83,13 +83,19 @@ def detect_here(
     folder: Folder, order: Sequence[Group], app: Path, base: Mapping[str, str], env: Mapping[str, str]
 ) -> Detection:
     """The detect phase outside a build container, with the same environment: ``base`` gives PATH, ``env`` is the
-    operator's. Nothing is written to ``app``. Raises FolderError.
+    operator's. Those that a build would not ask are asked too, to tell why not. Nothing is written to ``app``. Raises
+    FolderError.
     """
     with tempfile.TemporaryDirectory(prefix="platform-") as name:
         place = replace(IN_CONTAINER, platform=Path(name))
         prepare_platform(place, env, {}, "")
         values = environment(place, base, env, {"os": "linux"}, ca=False)
-        return detect(folder, order, app.resolve(), place.platform, values)
+        found = detect(folder, order, app.resolve(), place.platform, values)
+        asked = {(verdict.id, verdict.version) for verdict in found.verdicts}
+        every = (b for group in folder.expand(order) for b in map(folder.find, group))
+        others = {b.name: b for b in every if (b.id, b.version) not in asked}
+        rest = _run_all(list(others.values()), app.resolve(), place.platform, values)
+        return replace(found, verdicts=(*found.verdicts, *rest.values()))
 
 
 def _try_group(

@@ -69,6 +69,7 @@ def test_what_would_be_applied_is_on_stdout_and_all_else_is_talk(cli: Cli) -> No
         "gitreceive/python",
         "takes it",
         "release: python prepare_release.py (runs once",
+        "no package.json",
     ):
         assert text in said.err
 
