@@ -32,6 +32,7 @@ from gitreceive.model.pushes import (
     Push,
     PushOptions,
 )
+from gitreceive.model.references import BuildpackRef, RefKind
 from gitreceive.model.releases import (
     RELEASE_PROCESS,
     WEB_PROCESS,
@@ -50,6 +51,7 @@ __all__ = [
     "AppName",
     "Blob",
     "Build",
+    "BuildpackRef",
     "Check",
     "CommitId",
     "Digest",
@@ -66,6 +68,7 @@ __all__ = [
     "PublicKey",
     "Push",
     "PushOptions",
+    "RefKind",
     "Release",
     "Secret",
     "Source",
