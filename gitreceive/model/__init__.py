@@ -12,6 +12,7 @@ from gitreceive.model.builds import (
     Stack,
     TreeEntry,
 )
+from gitreceive.model.choices import MOST_BUILDPACKS, Choice, InlineBuildpack, Project, Wanted
 from gitreceive.model.names import (
     ZERO_COMMIT,
     AppName,
@@ -44,6 +45,7 @@ from gitreceive.model.releases import (
 )
 
 __all__ = [
+    "MOST_BUILDPACKS",
     "RELEASE_PROCESS",
     "WEB_PROCESS",
     "ZERO_COMMIT",
@@ -53,10 +55,12 @@ __all__ = [
     "Build",
     "BuildpackRef",
     "Check",
+    "Choice",
     "CommitId",
     "Digest",
     "Image",
     "ImageRef",
+    "InlineBuildpack",
     "Job",
     "JobId",
     "JobState",
@@ -65,6 +69,7 @@ __all__ = [
     "LogQuery",
     "ProcessStatus",
     "ProcessType",
+    "Project",
     "PublicKey",
     "Push",
     "PushOptions",
@@ -77,4 +82,5 @@ __all__ = [
     "TreeEntry",
     "User",
     "UserName",
+    "Wanted",
 ]
