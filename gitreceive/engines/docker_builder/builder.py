@@ -123,7 +123,7 @@ class DockerBuilder:
         try:
             with _docker_speaks():
                 version = self._connect().version()
-            yield Check("docker", ok=True, seen=f"Docker {version['Version']}, API {version['ApiVersion']}")
+            yield Check("docker", ok=True, seen=f"{version['Version']}, API {version['ApiVersion']}")
         except UnavailableError as error:
             yield Check("docker", ok=False, seen=error.message, fix=error.hint)
         try:
