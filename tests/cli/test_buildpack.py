@@ -116,7 +116,7 @@ def test_a_classic_buildpack_and_a_composite_are_tested_as_they_are(docker_cli: 
     docker_cli("buildpack", "new", "acme/lua").ok()
     _write("old/bin/detect", "#!/bin/sh\n[ -f main.lua ] && echo Lua\n")
     _write("old/bin/compile", "#!/bin/sh\necho compiling $(ls)\n")
-    _write("old/bin/release", "#!/bin/sh\necho 'default_process_types: {web: lua main.lua}'\n")
+    _write("old/bin/release", "#!/bin/sh\nprintf 'default_process_types:\\n  web: lua main.lua\\n'\n")
     said = docker_cli("buildpack", "test", "old", "--app", "lua/test/app", "--json").ok()
     assert "compiling main.lua" in said.err
     assert said.json()["group"] == ["classic/old@0"]
