@@ -10,6 +10,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 
+from gitreceive.buildpacks.choice import read_choice
 from gitreceive.cancellation import Cancellation
 from gitreceive.errors import GitreceiveError, LeaseLostError, RolloutError
 from gitreceive.model import RELEASE_PROCESS, Blob, Build, Digest, Image, Job, JobState, Release, Source
@@ -50,18 +51,9 @@ def receive(deployment: Deployment) -> Source:
 
 
 def build_and_publish(deployment: Deployment, source: Source) -> Image:
-    job, platform, log = deployment.job, deployment.platform, deployment.log
+    platform, log = deployment.platform, deployment.log
     _advance(deployment, JobState.BUILDING)
-    request = BuildRequest(
-        job=job.id,
-        source=source,
-        options=job.push.options,
-        stack=platform.ledger.stack(platform.stack),
-        previous=_previous_layers(deployment),
-        archive=platform.sources.archive(source),
-        root=platform.sources.entries(source),
-        tree=lambda: platform.sources.tree(source),
-    )
+    request = _request(deployment, source)
     with ExitStack() as kept_until_published:
         with _phase(deployment, "build"):
             build = kept_until_published.enter_context(
@@ -115,6 +107,29 @@ def go_live(deployment: Deployment, release: Release) -> Release:
     log.step(f"{release.app} {release.label} is live after {total:.1f} s ({phases})")
     log.detail(platform.target.url(release.app) or "it has no web process, so no address")
     return platform.ledger.go_live(job.id, job.fence, deployment.seconds)
+
+
+def _request(deployment: Deployment, source: Source) -> BuildRequest:
+    """Raises SourceError and DetectError for a choice of buildpacks that cannot be followed."""
+    job, platform = deployment.job, deployment.platform
+
+    def read(path: str, limit: int) -> bytes | None:
+        return platform.sources.read(source, path, limit)
+
+    choice, project = read_choice(read, job.push.options, platform.ledger.app(job.app).buildpacks)
+    return BuildRequest(
+        job=job.id,
+        source=source,
+        options=job.push.options,
+        stack=platform.ledger.stack(platform.stack),
+        previous=_previous_layers(deployment),
+        archive=platform.sources.archive(source),
+        root=platform.sources.entries(source),
+        tree=lambda: platform.sources.tree(source),
+        read=read,
+        choice=choice,
+        project=project,
+    )
 
 
 def _previous_layers(deployment: Deployment) -> Mapping[Digest, Blob]:

@@ -6,7 +6,7 @@ only through the Log they are handed.
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import BinaryIO, Protocol
 
@@ -18,6 +18,7 @@ from gitreceive.model import (
     Build,
     BuildpackRef,
     Check,
+    Choice,
     CommitId,
     Digest,
     Image,
@@ -29,6 +30,7 @@ from gitreceive.model import (
     LogQuery,
     ProcessStatus,
     ProcessType,
+    Project,
     PublicKey,
     Push,
     PushOptions,
@@ -125,7 +127,8 @@ class SourceStore(Protocol):
 @dataclass(frozen=True)
 class BuildRequest:
     """All that a builder is told. ``previous`` maps the diff_ids of layers that the registry is known to hold; ``tree`` may be
-    called more than once, or never.
+    called more than once, or never. ``read`` is a file of the source by its path, at most so many bytes of it; None where
+    there is no such file. ``choice`` and ``project`` are what was read of the whole source: nothing is left out of that yet.
     """
 
     job: JobId
@@ -136,6 +139,9 @@ class BuildRequest:
     archive: AbstractContextManager[BinaryIO]
     root: tuple[SourceEntry, ...]
     tree: Callable[[], Iterator[TreeEntry]]
+    read: Callable[[str, int], bytes | None] = lambda _path, _limit: None
+    choice: Choice = field(default_factory=Choice)
+    project: Project = field(default_factory=Project)
 
 
 @dataclass(frozen=True)

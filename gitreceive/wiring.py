@@ -81,7 +81,7 @@ def builder(settings: config.Settings) -> Builder:
     from gitreceive.engines.dockerfile_builder import DockerfileBuilder
 
     def by_docker(request: BuildRequest) -> bool:
-        return request.options.buildpack is None and takes(request.root)
+        return not request.choice.group and takes(request.root)
 
     return BuilderBySource(
         by_docker, DockerfileBuilder(settings), DockerBuilder(settings.build, settings.data_dir)

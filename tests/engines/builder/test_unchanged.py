@@ -9,6 +9,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from gitreceive.buildpacks.choice import read_choice
 from gitreceive.cancellation import Cancellation
 from gitreceive.config import BuildSettings
 from gitreceive.engines.docker_builder import DockerBuilder
@@ -81,15 +82,24 @@ class Bench:
         builder = DockerBuilder(chosen, self.folder / place)
         self.builders.append(builder)
         store, log = self.repository.store, HeardLog()
+        said = PushOptions.parse(tuple(dict.fromkeys(options)))
+
+        def read(path: str, limit: int) -> bytes | None:
+            return store.read(source, path, limit)
+
+        choice, project = read_choice(read, said, ())
         request = BuildRequest(
             job=JobId(1),
             source=source,
-            options=PushOptions.parse(tuple(dict.fromkeys(options))),
+            options=said,
             stack=self.stack,
             previous=previous,
             archive=store.archive(source),
             root=store.entries(source),
             tree=lambda: store.tree(source),
+            read=read,
+            choice=choice,
+            project=project,
         )
         with builder.build(request, log, Cancellation()) as build:
             for layer in build.layers:
