@@ -209,6 +209,6 @@ def test_what_go_says_is_shown_and_nothing_is_left_for_the_image(bench: Bench) -
     (bench.app / "go.mod").write_text("module example.com/broken\n\ngo 1.24\n")
     built = bench.build("go")
     assert built.status == 1
-    assert "missing go.sum entry" in built.output
-    assert built.output.endswith("error: the app could not be compiled\n")
+    line = "main.go:3:1: missing go.sum entry for module providing package example.com/a"
+    assert built.output.endswith(f"{line}\nerror: the app could not be compiled: {line}\n")
     assert not (bench.layers / "programs.toml").exists()

@@ -1,7 +1,8 @@
 """Find the app's programs and compile them."""
 
+import re
 import shutil
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
@@ -94,10 +95,18 @@ def compile_programs(context: Context, toolchain: Toolchain, source: Source, env
     names = ", ".join(program.name for program in source.programs)
     say(f"Compiling {names}{' with the modules in vendor/' if _is_vendored(context.app) else ''}")
     packages = [program.package for program in source.programs]
-    status, _ = run([str(toolchain.go), "build", "-o", f"{folder}/", *packages], cwd=context.app, env=env)
+    status, lines = run([str(toolchain.go), "build", "-o", f"{folder}/", *packages], cwd=context.app, env=env)
     if status:
-        raise Refusal("the app could not be compiled")
+        raise Refusal(f"the app could not be compiled: {_first_error(lines)}")
     layer.save("launch")
+
+
+def _first_error(lines: Sequence[str]) -> str:
+    """Go's first line that names a place in a file, else its first that is no heading."""
+    said = [line for line in lines if line and not line.startswith("#")]
+    return next(
+        (line for line in said if re.match(r"\S+\.go:\d+", line)), said[0] if said else "no reason was given"
+    )
 
 
 def drop_modules_of_another_build(context: Context) -> None:
