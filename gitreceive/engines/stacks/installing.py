@@ -5,7 +5,7 @@ import io
 import json
 import tarfile
 import threading
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any, cast
@@ -20,6 +20,7 @@ from urllib3.exceptions import HTTPError
 from gitreceive.buildpacks.system_packages import SystemPackage
 from gitreceive.cancellation import Cancellation
 from gitreceive.config import BuildSettings
+from gitreceive.engines.stacks.attached import STDERR, Attached
 from gitreceive.engines.stacks.refusals import refusal
 from gitreceive.engines.stacks.rootfs import EPOCH, Compressed
 from gitreceive.errors import BuildLimitError, ConfigError, UnavailableError, cause
@@ -74,8 +75,12 @@ def install(base: ImageRef, packages: Sequence[SystemPackage], path: Path, site:
         _pull(base, site)
         container = _create(base, packages, site)
         try:
-            output = _Output(_run(container, site), site.log)
-            with _deadline(container, site) as passed, site.cancel.stopping(lambda: _kill(container, site)):
+            with (
+                Attached(site.client, container) as attached,
+                _deadline(lambda: _kill(attached, container, site), site.settings.timeout) as passed,
+                site.cancel.stopping(lambda: _kill(attached, container, site)),
+            ):
+                output = _Output(attached.pieces(), site.log)
                 installed = _take(output, path, site.settings.system_packages_bytes)
                 code = site.client.wait(container)["StatusCode"]
             _explain_end(container, site, passed=passed.is_set(), whole=code == 0 and installed is not None)
@@ -166,17 +171,10 @@ def _one_file(name: str, content: bytes) -> bytes:
     return buffer.getvalue()
 
 
-def _run(container: str, site: Site) -> Iterator[tuple[bytes | None, bytes | None]]:
-    """Attached before it starts, so that not a byte is missed."""
-    pieces = site.client.attach(container, stdout=True, stderr=True, stream=True, demux=True)
-    site.client.start(container)
-    return cast("Iterator[tuple[bytes | None, bytes | None]]", pieces)
-
-
 class _Output:
     """What the container writes: its facts, then a tar to ``read``; what is for people goes to the log as it is met."""
 
-    def __init__(self, pieces: Iterator[tuple[bytes | None, bytes | None]], log: Log) -> None:
+    def __init__(self, pieces: Iterator[tuple[int, bytes]], log: Log) -> None:
         self._pieces = pieces
         self._log = log
         self._held = b""
@@ -204,11 +202,11 @@ class _Output:
         yield from self._from_container()
 
     def _from_container(self) -> Iterator[bytes]:
-        for channel, people in self._pieces:
-            if people:
-                self._log.write(people)
-            if channel:
-                yield channel
+        for kind, piece in self._pieces:
+            if kind == STDERR:
+                self._log.write(piece)
+            elif piece:
+                yield piece
 
 
 def _take(output: _Output, path: Path, limit: int) -> Installed | None:
@@ -257,15 +255,15 @@ class _Tee:
 
 
 @contextlib.contextmanager
-def _deadline(container: str, site: Site) -> Iterator[threading.Event]:
-    """Ends the container when its time is over, and says so."""
+def _deadline(stop: Callable[[], None], seconds: float) -> Iterator[threading.Event]:
+    """Calls ``stop`` when the time is over, and says so."""
     passed = threading.Event()
 
     def end() -> None:
         passed.set()
-        _kill(container, site)
+        stop()
 
-    timer = threading.Timer(site.settings.timeout, end)
+    timer = threading.Timer(seconds, end)
     timer.daemon = True
     timer.start()
     try:
@@ -274,9 +272,10 @@ def _deadline(container: str, site: Site) -> Iterator[threading.Event]:
         timer.cancel()
 
 
-def _kill(container: str, site: Site) -> None:
+def _kill(attached: Attached, container: str, site: Site) -> None:
     with contextlib.suppress(APIError, OSError):
         site.client.kill(container)
+    attached.hang_up()
 
 
 def _explain_end(container: str, site: Site, *, passed: bool, whole: bool) -> None:
