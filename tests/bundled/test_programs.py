@@ -376,6 +376,7 @@ DETECTED = {
     "procfile-worker": "python",
     "ruby": "ruby",
     "static": "static",
+    "system-packages": "python",
     "undetected": None,
     "workspaces": "nodejs",
     "yarn": "nodejs",
