@@ -29,6 +29,7 @@ _GROUPS = {
     "procfile-worker": ("python", "procfile"),
     "ruby": ("ruby",),
     "static": ("static",),
+    "system-packages": ("python", "procfile"),
     "workspaces": ("nodejs",),
     "yarn": ("nodejs",),
 }
