@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 import click
 
 from gitreceive import config
+from gitreceive.cli.buildpack_pack import pack
 from gitreceive.cli.common import Group, as_json, byte_count, open_ledger, print_json
 from gitreceive.errors import BuildError, ConfigError, ConflictError, NotFoundError, UnavailableError
 from gitreceive.model import ZERO_COMMIT, AppName, ImageRef, JobId, PushOptions, Source, Stack
@@ -29,7 +30,10 @@ _FOLDER = click.Path(exists=True, file_okay=False, path_type=Path)
 
 @click.group("buildpack", cls=Group)
 def command() -> None:
-    """For authors of buildpacks: new, lint, test."""
+    """For authors of buildpacks: new, lint, test, pack."""
+
+
+command.add_command(pack)
 
 
 @command.command("new")
@@ -137,7 +141,7 @@ def test(
     from gitreceive.buildpacks.outcome import outcome_of
 
     for one in (folder, *others):
-        _refuse_unsound(one)
+        refuse_unsound(one)
     sample = _sample(folder, app)
     with tempfile.TemporaryDirectory(prefix="buildpack-") as name:
         group = _gather(Path(name), (folder, *others))
@@ -172,7 +176,8 @@ class _TimedVoice(Voice):
         return {name: round(end - begin, 3) for (name, begin), (_, end) in pairs}
 
 
-def _refuse_unsound(folder: Path) -> None:
+def refuse_unsound(folder: Path) -> None:
+    """Tell what lint finds and exit with 1 where there is an error among it."""
     from gitreceive.buildpacks.finding import ERROR
     from gitreceive.buildpacks.lint import lint as find
 

@@ -21,6 +21,7 @@ _GROUPS = {
     "dockerfile": ("dockerfile",),
     "express": ("nodejs",),
     "flask": ("python", "procfile"),
+    "go": ("go",),
     "php": ("php",),
     "pnpm": ("nodejs",),
     "poetry": ("python",),
