@@ -227,7 +227,10 @@ class KeyLedger(Protocol):
     def add_key(
         self, user: UserName, algorithm: str, blob: str, comment: str, fingerprint: str, *, admin: bool
     ) -> PublicKey:
-        """The user is made where new, and made administrator where ``admin``. Raises ConflictError where the key is known."""
+        """The user is made where new, and made administrator where ``admin``, by a key of their own that is known too.
+
+        Raises ConflictError where the key is known otherwise.
+        """
 
     def keys(self, user: UserName | None = None) -> tuple[PublicKey, ...]: ...
 

@@ -105,6 +105,16 @@ def test_a_user_once_administrator_stays_it(empty: Ledger) -> None:
     assert [key.fingerprint for key in empty.keys(ANN)] == ["SHA256:one", "SHA256:two", "SHA256:three"]
 
 
+def test_a_known_key_makes_its_own_user_administrator_once(empty: Ledger) -> None:
+    key = empty.add_key(ANN, "ssh-ed25519", "A1", "laptop", "SHA256:one", admin=False)
+    assert empty.add_key(ANN, "ssh-ed25519", "A1", "other", "SHA256:one", admin=True) == key
+    assert empty.user(ANN).admin
+    assert empty.keys() == (key,)
+    for user, admin in ((ANN, True), (ANN, False), (BOB, True)):
+        with pytest.raises(ConflictError, match="SHA256:one"):
+            empty.add_key(user, "ssh-ed25519", "A1", "", "SHA256:one", admin=admin)
+
+
 def test_a_removed_key_opens_nothing(empty: Ledger) -> None:
     key = empty.add_key(ANN, "ssh-ed25519", "A1", "", "SHA256:one", admin=False)
     other = empty.add_key(BOB, "ssh-ed25519", "B1", "", "SHA256:two", admin=False)

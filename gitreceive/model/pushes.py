@@ -1,0 +1,93 @@
+"""A push, and the job that brings it to a release."""
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from enum import StrEnum
+from typing import NewType, Self
+
+from gitreceive.errors import UsageError
+from gitreceive.model.builds import Image
+from gitreceive.model.names import AppName, CommitId, UserName
+
+JobId = NewType("JobId", int)
+
+_BUILDPACK_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._/-]{0,127}", re.ASCII)
+
+
+@dataclass(frozen=True)
+class PushOptions:
+    """What ``git push -o`` can say."""
+
+    nocache: bool = False
+    buildpack: str | None = None
+
+    @classmethod
+    def parse(cls, options: tuple[str, ...]) -> Self:
+        """Raise UsageError, listing the known options, on one that is unknown, malformed or given twice."""
+        seen: dict[str, str] = {}
+        for option in options:
+            name, _, value = option.partition("=")
+            if name not in {"nocache", "buildpack"} or name in seen or (name == "nocache" and "=" in option):
+                raise UsageError(f"push option {option[:60]!r} is not understood", hint=_KNOWN_OPTIONS)
+            if name == "buildpack" and not _BUILDPACK_ID.fullmatch(value):
+                raise UsageError(f"push option {option[:60]!r} names no buildpack", hint=_KNOWN_OPTIONS)
+            seen[name] = value
+        return cls(nocache="nocache" in seen, buildpack=seen.get("buildpack"))
+
+
+_KNOWN_OPTIONS = "known options: -o nocache (build without caches), -o buildpack=ID (use this buildpack)"
+
+
+@dataclass(frozen=True)
+class Push:
+    """One ref update that a client sent."""
+
+    app: AppName
+    user: UserName
+    ref: str
+    old: CommitId
+    new: CommitId
+    options: PushOptions
+
+
+class JobState(StrEnum):
+    QUEUED = "queued"
+    BUILDING = "building"
+    PUBLISHING = "publishing"
+    RELEASING = "releasing"
+    ROLLING_OUT = "rolling_out"
+    LIVE = "live"
+    FAILED = "failed"
+    CANCELED = "canceled"
+
+    @property
+    def ended(self) -> bool:
+        return self in {JobState.LIVE, JobState.FAILED, JobState.CANCELED}
+
+
+@dataclass(frozen=True)
+class Job:
+    """The durable record of one push on its way to a release.
+
+    ``fence`` grows each time the job is claimed; a holder with an older number can no longer record anything.
+    ``image`` is set once it is published, ``release`` once its number is intended.
+    """
+
+    id: JobId
+    push: Push
+    state: JobState
+    created_at: datetime
+    started_at: datetime | None = None
+    ended_at: datetime | None = None
+    fence: int = 0
+    cancel_requested_by: str | None = None
+    image: Image | None = None
+    release: int | None = None
+    reason: str = ""  # one line: why it failed or was canceled
+    seconds: Mapping[str, float] = field(default_factory=dict)  # by phase
+
+    @property
+    def app(self) -> AppName:
+        return self.push.app
