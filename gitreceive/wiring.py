@@ -89,12 +89,17 @@ def builder(settings: config.Settings) -> Builder:
 
 
 @contextmanager
-def buildpack_bench(settings: config.Settings, buildpacks: Path) -> Iterator[Builder]:
-    """A builder over a folder of buildpacks, apart from the server's: its caches and images are its own."""
+def buildpack_bench(
+    settings: config.Settings, buildpacks: Path, observe: Callable[[Mapping[str, Any]], object]
+) -> Iterator[Builder]:
+    """A builder over a folder of buildpacks, apart from the server's: its caches and images are its own.
+
+    ``observe`` is given what each build read of its source.
+    """
     from gitreceive.engines.docker_builder import DockerBuilder
 
     build = replace(settings.build, buildpacks=str(buildpacks))
-    with closing(DockerBuilder(build, config.cache_dir() / "buildpack-test")) as builder:
+    with closing(DockerBuilder(build, config.cache_dir() / "buildpack-test", observe)) as builder:
         yield builder
 
 
