@@ -98,7 +98,7 @@ def _run(
         "tried": [f"{v.id}@{v.version}" for v in detection.verdicts],
         "inputs": _inputs(outcome, place, source),
         "seconds": clock.seconds,
-        "observed": {**observed.as_json(), "inputs": outcome.inputs} if request.get("observe") else {},
+        "observed": _observed(observed, outcome, place, source) if request.get("observe") else {},
     }
 
 
@@ -114,6 +114,12 @@ def _inputs(outcome: Outcome, place: Place, source: str) -> dict[str, tuple[str,
     ):
         return None
     return declared if record.fingerprint(place.app) == source else None
+
+
+def _observed(observed: Observation, outcome: Outcome, place: Place, source: str) -> dict[str, Any]:
+    """With what the buildpacks declare in this build, by id, and whether the source is another than it was."""
+    changed = record.fingerprint(place.app) != source
+    return {**observed.as_json(), "inputs": outcome.inputs, "source_changed": changed}
 
 
 def _detect(request: Mapping[str, Any], place: Place, env: Variables, talk: Talk) -> Detection:
