@@ -7,6 +7,7 @@ only through the Log they are handed.
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
+from pathlib import Path
 from typing import BinaryIO, Protocol
 
 from gitreceive.cancellation import Cancellation
@@ -15,6 +16,7 @@ from gitreceive.model import (
     AppName,
     Blob,
     Build,
+    BuildpackRef,
     Check,
     CommitId,
     Digest,
@@ -134,6 +136,35 @@ class BuildRequest:
     archive: AbstractContextManager[BinaryIO]
     root: tuple[SourceEntry, ...]
     tree: Callable[[], Iterator[TreeEntry]]
+
+
+@dataclass(frozen=True)
+class FetchedBuildpack:
+    """A buildpack from elsewhere, on the server's disk. ``folder`` is laid like a folder of buildpacks that has no ``order.toml``:
+    a Cloud Native Buildpack is ``ID/VERSION`` in it, with each slash in the id written _, and a composite one's parts lie beside
+    it; a classic one is ``NAME``, and its id ``classic/NAME``. It stays as it is.
+    """
+
+    id: str
+    version: str
+    folder: Path
+
+
+class BuildpackSource(Protocol):
+    """Where buildpacks that the server does not have come from: images in registries, and archives."""
+
+    def pin(self, ref: BuildpackRef, cancel: Cancellation) -> BuildpackRef:
+        """The same with its digest, asked for where it has none; a pinned one comes back as it is, and nobody is asked.
+
+        Raises ForbiddenError where ``build.buildpack_sources`` does not have it, UsageError for what is no image or archive,
+        RegistryError, UnavailableError, CanceledError.
+        """
+
+    def fetch(self, ref: BuildpackRef, log: Log, cancel: Cancellation) -> FetchedBuildpack:
+        """A pinned one, checked and unpacked; one that was fetched before is taken as it was kept, and nobody is asked.
+
+        Raises as ``pin``, UsageError for one that is not pinned, and DetectError for what is no buildpack.
+        """
 
 
 class Builder(Protocol):

@@ -9,9 +9,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from gitreceive import config
+from gitreceive.buildpacks.package import Package
 from gitreceive.cancellation import Cancellation
-from gitreceive.errors import ConflictError, UnavailableError
-from gitreceive.model import Check, Stack
+from gitreceive.errors import ConflictError, UnavailableError, UsageError
+from gitreceive.model import Build, Check, Digest, ImageRef, Stack
 from gitreceive.ports import (
     Builder,
     BuildRequest,
@@ -101,6 +102,35 @@ def buildpack_bench(
     build = replace(settings.build, buildpacks=str(buildpacks))
     with closing(DockerBuilder(build, config.cache_dir() / "buildpack-test", observe)) as builder:
         yield builder
+
+
+def pack(package: Package, spool: Path) -> Build:
+    """The package as an image whose layers are files in ``spool``. Raises UsageError, UnavailableError."""
+    from gitreceive.engines.buildpackages import pack as make
+
+    return make(package, spool)
+
+
+def save_package(build: Build, path: Path) -> Digest:
+    """Write the package to a file; the digest of its image. Raises UnavailableError."""
+    from gitreceive.engines.oci_registry import save
+
+    return save(build, path)
+
+
+def publish_package(settings: config.Settings, build: Build, reference: str, log: Log) -> ImageRef:
+    """Send the package to any registry, as HOST[:PORT]/NAME[:TAG]. Raises RegistryError, UsageError."""
+    from gitreceive.engines.oci_registry import OciRegistry, parse_reference
+
+    place, tag = parse_reference(reference)
+    if tag.startswith("sha256:"):
+        raise UsageError("the digest of a package is not chosen", hint="write HOST[:PORT]/NAME[:TAG]")
+    insecure = settings.registry_insecure and settings.registry.partition("/")[0] == place.host
+    registry = OciRegistry(place.host, insecure=insecure, environment=config.process_environment())
+    with closing(registry):
+        image = registry.publish(build, place.name, log, Cancellation())
+        registry.tag(image, tag, Cancellation())
+    return image
 
 
 def create_stack(

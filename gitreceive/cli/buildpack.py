@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from gitreceive import config
+from gitreceive.cli.buildpack_pack import pack
 from gitreceive.cli.common import Group, as_json, open_ledger, print_json
 from gitreceive.errors import BuildError, ConfigError, ConflictError, NotFoundError, UnavailableError
 from gitreceive.model import ZERO_COMMIT, AppName, ImageRef, JobId, PushOptions, Source, Stack
@@ -28,7 +29,10 @@ _FOLDER = click.Path(exists=True, file_okay=False, path_type=Path)
 
 @click.group("buildpack", cls=Group)
 def command() -> None:
-    """For authors of buildpacks: new, lint, test."""
+    """For authors of buildpacks: new, lint, test, pack."""
+
+
+command.add_command(pack)
 
 
 @command.command("new")
@@ -143,7 +147,7 @@ def test(
     from gitreceive.cli.bench import Bench, show
 
     for one in (folder, *others):
-        _refuse_unsound(one, strict=strict)
+        refuse_unsound(one, strict=strict)
     sample = _sample(folder, app)
     with tempfile.TemporaryDirectory(prefix="buildpack-") as name:
         order, every = _gather(Path(name), (folder, *others))
@@ -192,7 +196,8 @@ class _TimedVoice(Voice):
         return {name: round(end - begin, 3) for (name, begin), (_, end) in pairs}
 
 
-def _refuse_unsound(folder: Path, *, strict: bool) -> None:
+def refuse_unsound(folder: Path, *, strict: bool = False) -> None:
+    """Tell what lint finds and exit with 1 where there is an error among it, or with ``strict`` anything."""
     from gitreceive.buildpacks.finding import ERROR
     from gitreceive.buildpacks.lint import lint as find
 

@@ -12,6 +12,7 @@ from gitreceive.model.builds import (
     Stack,
     TreeEntry,
 )
+from gitreceive.model.choices import MOST_BUILDPACKS, Choice, InlineBuildpack, Project, Wanted
 from gitreceive.model.names import (
     ZERO_COMMIT,
     AppName,
@@ -32,6 +33,7 @@ from gitreceive.model.pushes import (
     Push,
     PushOptions,
 )
+from gitreceive.model.references import BuildpackRef, RefKind
 from gitreceive.model.releases import (
     RELEASE_PROCESS,
     WEB_PROCESS,
@@ -43,6 +45,7 @@ from gitreceive.model.releases import (
 )
 
 __all__ = [
+    "MOST_BUILDPACKS",
     "RELEASE_PROCESS",
     "WEB_PROCESS",
     "ZERO_COMMIT",
@@ -50,11 +53,14 @@ __all__ = [
     "AppName",
     "Blob",
     "Build",
+    "BuildpackRef",
     "Check",
+    "Choice",
     "CommitId",
     "Digest",
     "Image",
     "ImageRef",
+    "InlineBuildpack",
     "Job",
     "JobId",
     "JobState",
@@ -63,9 +69,11 @@ __all__ = [
     "LogQuery",
     "ProcessStatus",
     "ProcessType",
+    "Project",
     "PublicKey",
     "Push",
     "PushOptions",
+    "RefKind",
     "Release",
     "Secret",
     "Source",
@@ -74,4 +82,5 @@ __all__ = [
     "TreeEntry",
     "User",
     "UserName",
+    "Wanted",
 ]

@@ -9,6 +9,8 @@ from functools import partial
 from pathlib import Path
 from typing import TypeVar
 
+import httpx
+
 from gitreceive.cancellation import Cancellation
 from gitreceive.engines.oci_registry import blobs
 from gitreceive.engines.oci_registry.auth import Login, docker_login, login_hint
@@ -48,14 +50,17 @@ class OciRegistry:
         environment: Mapping[str, str],
         login: Callable[[str], Login | None] = docker_login,
         patience: Patience = Patience(),  # noqa: B008 - frozen
+        way: httpx.BaseTransport | None = None,
     ) -> None:
-        """``address`` is HOST[:PORT][/PREFIX]; ``environment`` names the certificate authorities. Raises ConfigError."""
+        """``address`` is HOST[:PORT][/PREFIX]; ``environment`` names the certificate authorities; ``way`` is what requests go
+        through, if not straight to the registry. Raises ConfigError.
+        """
         host, _, prefix = address.strip("/").partition("/")
         self._host = host
         self._prefix = f"{prefix}/" if prefix else ""
         self._login = login
         self._place("check")
-        self._transport = Transport(frozenset({host} if insecure else ()), environment, login, patience)
+        self._transport = Transport(frozenset({host} if insecure else ()), environment, login, patience, way)
         self._workers = ThreadPoolExecutor(_AT_ONCE, "registry")
         self._lock = threading.Lock()
         self._documents: OrderedDict[Digest, bytes] = OrderedDict()
@@ -155,6 +160,41 @@ class OciRegistry:
         digest = self._together([put], cancel, log)[0]
         log.detail(f"digest {digest}")
         return ImageRef(str(place), digest)
+
+    def resolve(self, reference: str, cancel: Cancellation) -> ImageRef:
+        """The digest that HOST[:PORT]/NAME[:TAG] has now, in any registry. Raises RegistryError, CanceledError, UsageError."""
+        origin, name = parse_reference(reference)
+        if name.startswith("sha256:"):
+            return ImageRef(str(origin), Digest(name))
+        find = partial(blobs.read_manifest, self._transport, origin, name)
+        found = self._together([find], cancel)[0]
+        if found is None:
+            raise RegistryError(
+                f"there is no image {origin}:{name}", hint="see that its name and tag are right"
+            )
+        return ImageRef(str(origin), digest_of(self._remember(found[0])))
+
+    def tag(self, image: ImageRef, tag: str, cancel: Cancellation) -> None:
+        """Let ``tag`` name the image from now on. Raises RegistryError, CanceledError, UsageError."""
+        place, tag = parse_reference(f"{image.repository}:{tag}")
+        read = partial(blobs.read_manifest, self._transport, place, image.digest)
+        found = self._together([read], cancel)[0]
+        if found is None:
+            raise RegistryError(f"the registry no longer has {image}", hint="publish it again")
+
+        def put(errand: Errand) -> Digest:
+            return blobs.put_manifest(self._transport, place, found[0], found[1], errand, tag)
+
+        self._together([put], cancel)
+
+    def labels(self, image: ImageRef, cancel: Cancellation) -> Mapping[str, str]:
+        """What the image says of itself. Raises RegistryError, CanceledError."""
+        place = Repository.parse(image.repository)
+        manifest = self._together([partial(self._must_have, image)], cancel)[0]
+        read = partial(self._document, place, manifest.config.digest)
+        runtime = parse(self._together([read], cancel)[0], str(image)).get("config")
+        found = runtime.get("Labels") if isinstance(runtime, dict) else None
+        return {str(k): str(v) for k, v in found.items()} if isinstance(found, dict) else {}
 
     def blobs(self, image: ImageRef) -> tuple[Blob, ...]:
         """The layers of an image as they are stored, bottom first. Raises RegistryError."""
