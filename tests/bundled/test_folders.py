@@ -57,6 +57,7 @@ def test_a_procfile_is_optional_in_every_group_and_python_comes_first() -> None:
         "gitreceive/python",
         "gitreceive/php",
         "gitreceive/ruby",
+        "gitreceive/java",
         "gitreceive/nodejs",
         "gitreceive/static",
     ]

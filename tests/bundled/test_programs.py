@@ -425,7 +425,7 @@ def test_a_procfile_becomes_process_types(bench: Bench) -> None:
     assert bench.inputs() == ["Procfile"]
 
 
-@pytest.mark.parametrize("name", ["python", "php", "ruby", "nodejs", "static", "procfile"])
+@pytest.mark.parametrize("name", ["python", "php", "ruby", "java", "nodejs", "static", "procfile"])
 def test_an_empty_folder_is_nobodys(bench: Bench, name: str) -> None:
     outcome = bench.detect(name)
     assert outcome.status == 100
@@ -453,6 +453,7 @@ DETECTED = {
     "express": "nodejs",
     "fastapi-uv": "python",
     "flask": "python",
+    "maven": "java",
     "pipenv": "python",
     "poetry": "python",
     "php": "php",
@@ -472,7 +473,9 @@ def test_each_sample_is_detected_by_its_language_alone(bench: Bench, sample: Pat
     bench.app.rmdir()
     bench.app.symlink_to(sample)
     passed = [
-        name for name in ("python", "php", "ruby", "nodejs", "static") if at_sample.detect(name).status == 0
+        name
+        for name in ("python", "php", "ruby", "java", "nodejs", "static")
+        if at_sample.detect(name).status == 0
     ]
     wanted = DETECTED[sample.name]
     assert passed == ([wanted] if wanted else [])

@@ -20,6 +20,7 @@ _GROUPS = {
     "dockerfile": ("dockerfile",),
     "express": ("nodejs",),
     "flask": ("python", "procfile"),
+    "maven": ("java",),
     "php": ("php",),
     "pnpm": ("nodejs",),
     "poetry": ("python",),
