@@ -13,13 +13,14 @@ from typing import TYPE_CHECKING
 import click
 
 from gitreceive import config
+from gitreceive.cli.buildpack_pack import pack
 from gitreceive.cli.common import Group, as_json, byte_count, open_ledger, print_json
 from gitreceive.errors import BuildError, ConfigError, ConflictError, NotFoundError, UnavailableError
 from gitreceive.model import ZERO_COMMIT, AppName, ImageRef, JobId, PushOptions, Source, Stack
 from gitreceive.voice import Voice
 
 if TYPE_CHECKING:
-    from gitreceive.buildpacks.lint import Finding
+    from gitreceive.buildpacks.finding import Finding
     from gitreceive.buildpacks.outcome import Outcome, Variable
     from gitreceive.lifecycle.folder import Buildpack
     from gitreceive.model import Build
@@ -29,7 +30,10 @@ _FOLDER = click.Path(exists=True, file_okay=False, path_type=Path)
 
 @click.group("buildpack", cls=Group)
 def command() -> None:
-    """For authors of buildpacks: new, lint, test."""
+    """For authors of buildpacks: new, lint, test, pack."""
+
+
+command.add_command(pack)
 
 
 @command.command("new")
@@ -75,7 +79,8 @@ def lint(folder: Path, strict: bool, as_json: bool) -> None:
     """What is wrong with the buildpack in DIR, as far as that shows without running it.
 
     It reads buildpack.toml, the programs' modes and first lines, where links lead, and which files shell programs look for
-    that detects and inputs do not name. Exit 0: nothing is wrong; 1: something is.
+    that detects and inputs do not name. DIR may be a composite, and a classic buildpack of Heroku's. Exit 0: nothing is wrong;
+    1: something is.
 
     \b
     Examples:
@@ -83,7 +88,7 @@ def lint(folder: Path, strict: bool, as_json: bool) -> None:
       gitreceive buildpack lint ./perl --strict
       gitreceive buildpack lint ./perl --json | jq -r '.[].message'
     """
-    from gitreceive.buildpacks.lint import ERROR
+    from gitreceive.buildpacks.finding import ERROR
     from gitreceive.buildpacks.lint import lint as find
 
     found = find(folder)
@@ -104,7 +109,7 @@ def lint(folder: Path, strict: bool, as_json: bool) -> None:
     type=_FOLDER,
     metavar="DIR",
     multiple=True,
-    help="A further buildpack, after it in the group.",
+    help="A further buildpack, after it in the group; of a composite, one that its order names.",
 )
 @click.option(
     "--process", "wanted", metavar="TYPE", multiple=True, help="Fail unless the image has this process type."
@@ -136,7 +141,7 @@ def test(
     from gitreceive.buildpacks.outcome import outcome_of
 
     for one in (folder, *others):
-        _refuse_unsound(one)
+        refuse_unsound(one)
     sample = _sample(folder, app)
     with tempfile.TemporaryDirectory(prefix="buildpack-") as name:
         group = _gather(Path(name), (folder, *others))
@@ -171,8 +176,9 @@ class _TimedVoice(Voice):
         return {name: round(end - begin, 3) for (name, begin), (_, end) in pairs}
 
 
-def _refuse_unsound(folder: Path) -> None:
-    from gitreceive.buildpacks.lint import ERROR
+def refuse_unsound(folder: Path) -> None:
+    """Tell what lint finds and exit with 1 where there is an error among it."""
+    from gitreceive.buildpacks.finding import ERROR
     from gitreceive.buildpacks.lint import lint as find
 
     found = [one for one in find(folder) if one.level == ERROR]
@@ -197,17 +203,27 @@ def _sample(folder: Path, app: Path | None) -> Path:
 def _gather(place: Path, folders: Sequence[Path]) -> tuple["Buildpack", ...]:
     """Copy the buildpacks into ``place`` with an order of one group of them."""
     from gitreceive.lifecycle import toml
-    from gitreceive.lifecycle.folder import DESCRIPTION, read_buildpack
+    from gitreceive.lifecycle.folder import FolderError, load, read_place
 
-    found = [read_buildpack(folder / DESCRIPTION) for folder in folders]
+    root = place / "buildpacks"
+    places: list[Path] = []
     for at, folder in enumerate(folders):
-        shutil.copytree(
-            folder, place / "buildpacks" / str(at), symlinks=True, ignore=shutil.ignore_patterns(".git")
-        )
-    members = [{"id": b.id, "version": b.version} for b in found]
-    order = toml.dumps({"order": [{"group": members}]})
-    (place / "buildpacks" / "order.toml").write_text(order, encoding="utf-8")
-    return tuple(found)
+        name = folder.resolve().name  # which a classic buildpack is called after
+        copy = root / name if root / name not in places else root / str(at) / name
+        shutil.copytree(folder, copy, symlinks=True, ignore=shutil.ignore_patterns(".git"))
+        places.append(copy)
+    try:
+        found = [read_place(copy, root) for copy in places]
+        # a composite brings its own order, in which the others are
+        group = found[:1] if found[0].order else found
+        members = [{"id": b.id, "version": b.version} for b in group]
+        order = toml.dumps({"order": [{"group": members}]})
+        (root / "order.toml").write_text(order, encoding="utf-8")
+        load(root)
+    except FolderError as error:
+        message = str(error).replace(f"{root}/", "")
+        raise ConfigError(message, hint="name each buildpack that is needed: --with DIR") from error
+    return tuple(group)
 
 
 @contextmanager

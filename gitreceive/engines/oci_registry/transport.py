@@ -121,8 +121,11 @@ class Transport:
         environment: Mapping[str, str],
         login: Callable[[str], Login | None],
         patience: Patience,
+        way: httpx.BaseTransport | None = None,
     ) -> None:
+        """``way`` is what all requests go through, in place of a direct connection or the environment's proxy."""
         self.patience = patience
+        self._way = way
         self._insecure = insecure
         self._environment = environment
         self._authorizer = Authorizer(self._ask, login, self.is_plain)
@@ -219,11 +222,14 @@ class Transport:
         near = is_loopback(urlsplit(url).netloc)
         with self._lock:
             if near not in self._clients:
-                verify = ssl.create_default_context(cafile=self._ca_file())
-                self._clients[near] = httpx.Client(
-                    verify=verify, trust_env=not near, timeout=_TIMEOUT, limits=_LIMITS
-                )
+                self._clients[near] = self._new_client(near=near)
             return self._clients[near]
+
+    def _new_client(self, *, near: bool) -> httpx.Client:
+        if self._way:
+            return httpx.Client(transport=self._way, trust_env=False, timeout=_TIMEOUT)
+        verify = ssl.create_default_context(cafile=self._ca_file())
+        return httpx.Client(verify=verify, trust_env=not near, timeout=_TIMEOUT, limits=_LIMITS)
 
     def _ca_file(self) -> str | None:
         named = (self._environment.get(name) for name in _CA_VARIABLES)

@@ -1,0 +1,5 @@
+"""Buildpacks from elsewhere, and packages of them for elsewhere (CNB Distribution spec)."""
+
+from gitreceive.engines.buildpackages.pack import pack
+
+__all__ = ["pack"]

@@ -1,0 +1,188 @@
+"""The build containers of one server: started one a build, and seen to their end."""
+
+import threading
+from collections.abc import Mapping
+from typing import Any, Self
+
+import docker
+import docker.utils
+from docker.errors import APIError, ImageNotFound, NotFound
+
+from gitreceive import config
+from gitreceive.config import BuildSettings
+from gitreceive.engines.docker_builder.builder_image import BuilderImages
+from gitreceive.engines.docker_builder.container import BuildContainer, Spec
+from gitreceive.engines.docker_builder.feed import Feed
+from gitreceive.engines.docker_builder.run import Outcome, Run, memory_error, take
+from gitreceive.engines.docker_builder.speaking import docker_speaks
+from gitreceive.errors import BuildLimitError, GitreceiveError, UnavailableError
+from gitreceive.lifecycle import frames
+from gitreceive.model import AppName, Check
+
+_GONE_OR_GOING = (404, 409)
+
+
+class BuildContainers:
+    """``owner`` tells this server's containers and caches from others' on the same Docker engine.
+
+    After a build that went well, nobody waits for its container's removal but who calls ``wait_for_removals``.
+    """
+
+    def __init__(self, settings: BuildSettings, owner: str) -> None:
+        self._settings = settings
+        self._owner = owner
+        self._ended: dict[AppName, list[BuildContainer]] = {}
+        self._ended_lock = threading.Lock()
+        self._client_lock = threading.Lock()
+        self._client: docker.APIClient | None = None
+        self._images: BuilderImages | None = None
+
+    def run(self, run: Run, given: Mapping[str, Any], mark: str) -> Outcome:
+        """Give a new container its work and take what it makes. Raises the error that says why there is nothing to take."""
+        message = {
+            **given,
+            "mark": mark,
+            "known": list(run.request.previous),
+            "nocache": run.request.options.nocache,
+        }
+        self.wait_for_removals(run.request.source.app)
+        with docker_speaks():
+            container = self._create(run)
+            with (
+                container,
+                _Deadline(container, self._settings.timeout) as deadline,
+                run.cancel.stopping(container.kill),
+                Feed(container, message, run.request.archive) as feed,
+            ):
+                try:
+                    return take(container, run, self._settings)
+                except (frames.ChannelError, OSError) as error:
+                    self._explain_end(container, deadline, feed, run)
+                    raise UnavailableError(
+                        f"the build container ended without a word: {error}",
+                        hint="see the Docker engine's own log",
+                    ) from error
+
+    def wait_for_removals(self, app: AppName | None = None) -> None:
+        """Of the app's ended containers, or of all."""
+        with self._ended_lock:
+            apps = list(self._ended) if app is None else [app]
+            containers = [container for name in apps for container in self._ended.pop(name, [])]
+        for container in containers:
+            container.gone()
+
+    def forget(self, app: AppName) -> None:
+        """Remove the app's cache volume; no error where there is none. Raises UnavailableError."""
+        self.wait_for_removals(app)
+        with docker_speaks():
+            try:
+                self._connect().remove_volume(self._cache(app), force=True)
+            except NotFound:
+                return
+
+    def sweep(self) -> None:
+        """Remove what a killed server left. Raises UnavailableError."""
+        self.wait_for_removals()
+        with docker_speaks():
+            client = self._connect()
+            for container in client.containers(
+                all=True, filters={"label": [f"gitreceive.data={self._owner}", "gitreceive.job"]}
+            ):
+                _remove(client, container["Id"])
+
+    def close(self) -> None:
+        """Let go of the connections to Docker, once ended containers are removed."""
+        self.wait_for_removals()
+        with self._client_lock:
+            if self._client is not None:
+                self._client.close()
+                self._client = None
+
+    def check(self) -> Check:
+        """Whether Docker answers."""
+        try:
+            with docker_speaks():
+                version = self._connect().version()
+        except UnavailableError as error:
+            return Check("docker", ok=False, seen=error.message, fix=error.hint)
+        return Check("docker", ok=True, seen=f"{version['Version']}, API {version['ApiVersion']}")
+
+    def _create(self, run: Run) -> BuildContainer:
+        client = self._connect()
+        assert self._images is not None
+        app, job = run.request.source.app, run.request.job
+        labels = {"gitreceive.job": str(job), "gitreceive.app": str(app), "gitreceive.data": self._owner}
+        spec = Spec(run.image.tag, f"gitreceive-build-{app}-{job}", labels, self._cache(app))
+        for attempt in (1, 2, 3):
+            self._images.ensure(run.image, run.log, look=attempt > 1)
+            try:
+                container = BuildContainer(client, self._settings, spec, run.transcript.feed)
+            except ImageNotFound:
+                if attempt == 3:  # removed between the two steps, twice
+                    raise
+            else:
+                with self._ended_lock:
+                    self._ended.setdefault(app, []).append(container)
+                return container
+        raise AssertionError
+
+    def _explain_end(
+        self,
+        container: BuildContainer,
+        deadline: "_Deadline",
+        feed: Feed,
+        run: Run,
+    ) -> None:
+        """Raise the error that says why the channel ended, where one is known."""
+        run.transcript.end()
+        run.cancel.raise_if_requested()
+        if deadline.passed:
+            raise BuildLimitError(
+                f"the build took longer than {self._settings.timeout} seconds",
+                hint="make it faster, or ask the operator to raise build.timeout",
+            )
+        if isinstance(feed.error, GitreceiveError):
+            raise feed.error
+        if container.out_of_memory():
+            raise memory_error(self._settings)
+
+    def _cache(self, app: AppName) -> str:
+        return f"gitreceive-cache-{app}-{self._owner}"
+
+    def _connect(self) -> docker.APIClient:
+        with self._client_lock:
+            if self._client is None:
+                options = docker.utils.kwargs_from_env(environment=config.process_environment())
+                self._client = docker.APIClient(version="auto", timeout=60, **options)
+                self._images = BuilderImages(self._client, self._owner)
+            return self._client
+
+
+class _Deadline:
+    """Kills the container when its time is over."""
+
+    def __init__(self, container: BuildContainer, seconds: float) -> None:
+        self.passed = False
+        self._container = container
+        self._timer = threading.Timer(seconds, self._end)
+
+    def __enter__(self) -> Self:
+        self._timer.daemon = True
+        self._timer.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._timer.cancel()
+
+    def _end(self) -> None:
+        self.passed = True
+        self._container.kill()
+
+
+def _remove(client: docker.APIClient, container: str) -> None:
+    """One that Docker is removing already, as a killed server asked it to, is as good as gone."""
+    try:
+        client.remove_container(container, force=True, v=True)
+    except APIError as error:
+        if error.status_code not in _GONE_OR_GOING:
+            raise

@@ -1,0 +1,48 @@
+"""What goes wrong around a build, in words: of the data folder, of Docker, and never with a secret among them."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from docker.errors import APIError, DockerException
+from requests.exceptions import RequestException
+from urllib3.exceptions import HTTPError
+
+from gitreceive.engines.docker_builder.inputs import Inputs
+from gitreceive.errors import GitreceiveError, UnavailableError, cause
+
+
+@contextmanager
+def masked(inputs: Inputs) -> Iterator[None]:
+    """A build chooses words of its errors, a file's name for one: no secret is among them."""
+    try:
+        yield
+    except GitreceiveError as error:
+        error.message, error.hint = inputs.mask(error.message), inputs.mask(error.hint)
+        error.args = (error.message,)
+        raise
+
+
+@contextmanager
+def disk_speaks() -> Iterator[None]:
+    """Errors of the data folder become UnavailableError."""
+    try:
+        yield
+    except OSError as error:
+        raise UnavailableError(
+            f"what is kept of builds cannot be written: {error}", hint="see to the disk of the data folder"
+        ) from error
+
+
+@contextmanager
+def docker_speaks() -> Iterator[None]:
+    """Docker's and the connection's errors become UnavailableError."""
+    try:
+        yield
+    except APIError as error:
+        raise UnavailableError(
+            f"Docker refused: {error.explanation or error}", hint="gitreceive doctor looks at Docker"
+        ) from error
+    except (DockerException, RequestException, HTTPError) as error:
+        raise UnavailableError(
+            f"Docker does not answer: {cause(error)}", hint="start it, or set DOCKER_HOST to where it is"
+        ) from error

@@ -1,0 +1,81 @@
+"""A release, and what its instances say of themselves."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+
+from gitreceive.model.builds import Image, ProcessType
+from gitreceive.model.names import AppName, CommitId, Secret, UserName
+
+
+@dataclass(frozen=True)
+class Release:
+    """vN of an app. Immutable, numbered without gaps."""
+
+    app: AppName
+    number: int
+    image: Image
+    commit: CommitId
+    config: Mapping[str, Secret]
+    user: UserName
+    description: str
+    created_at: datetime
+    scale: Mapping[str, int] = field(
+        default_factory=dict
+    )  # by process type; web runs 1, others 1 where silent
+
+    @property
+    def label(self) -> str:
+        return f"v{self.number}"
+
+    def replicas(self, process: str) -> int:
+        return self.scale.get(process, 1)
+
+    @property
+    def services(self) -> tuple[ProcessType, ...]:
+        """The process types that keep running: all but ``release``, which runs once before the roll-out."""
+        return tuple(process for process in self.image.processes if process.name != RELEASE_PROCESS)
+
+
+RELEASE_PROCESS = "release"
+WEB_PROCESS = "web"
+
+
+@dataclass(frozen=True)
+class ProcessStatus:
+    """One running (or failing) instance, in words."""
+
+    process: str
+    instance: str
+    release: int
+    state: str  # starting, up, crashed, stopping, waiting
+    ready: bool
+    restarts: int
+    age_seconds: float
+    reason: str = ""
+
+
+@dataclass(frozen=True)
+class LogQuery:
+    process: str | None = None
+    lines: int | None = 100  # the last so many; None: all
+    since_seconds: float | None = None
+    follow: bool = False
+
+
+@dataclass(frozen=True)
+class LogLine:
+    time: datetime
+    instance: str
+    process: str
+    text: str
+
+
+@dataclass(frozen=True)
+class Check:
+    """One finding of ``doctor``: what was looked at, what was seen, and the remedy where it failed."""
+
+    name: str
+    ok: bool
+    seen: str
+    fix: str = ""
