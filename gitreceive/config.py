@@ -66,6 +66,9 @@ class BuildSettings:
         "Build-only secrets: name to a file of the server's. In the build it is the file `/platform/secrets/NAME`, on tmpfs; a value "
         "that is found in a layer or the log fails the build.",
     )
+    system_packages_bytes: int = _setting(
+        2 << 30, "The most that an app's system packages (`Aptfile`) and what they need may take on disk."
+    )
     buildpacks: str = _setting(
         "", "A folder of buildpacks with an `order.toml`, in place of the bundled ones."
     )

@@ -17,10 +17,12 @@ from gitreceive.model import (
     Blob,
     Build,
     BuildpackRef,
+    Cause,
     Check,
     CommitId,
     Digest,
     Image,
+    ImageFacts,
     ImageRef,
     Job,
     JobId,
@@ -30,7 +32,6 @@ from gitreceive.model import (
     ProcessStatus,
     ProcessType,
     PublicKey,
-    Push,
     PushOptions,
     Release,
     Source,
@@ -196,6 +197,17 @@ class Registry(Protocol):
     def size(self, image: ImageRef) -> int:
         """Compressed bytes of all layers. Raises RegistryError."""
 
+    def facts(self, image: ImageRef) -> ImageFacts:
+        """What the image says of itself. Raises RegistryError, also where the registry no longer has it."""
+
+    def rebase(
+        self, image: ImageRef, run_image: ImageRef, repository: str, log: Log, cancel: Cancellation
+    ) -> ImageRef:
+        """Publish what ``image`` would have been on ``run_image``: its own layers, untouched, on that one's. Nothing is checked but
+        that this can be done: whether it should be is the caller's to know. May be called twice. Raises RegistryError,
+        CanceledError.
+        """
+
     def check(self) -> Iterable[Check]: ...
 
 
@@ -258,7 +270,10 @@ class KeyLedger(Protocol):
     def add_key(
         self, user: UserName, algorithm: str, blob: str, comment: str, fingerprint: str, *, admin: bool
     ) -> PublicKey:
-        """The user is made where new, and made administrator where ``admin``. Raises ConflictError where the key is known."""
+        """The user is made where new, and made administrator where ``admin``, by a key of their own that is known too.
+
+        Raises ConflictError where the key is known otherwise.
+        """
 
     def keys(self, user: UserName | None = None) -> tuple[PublicKey, ...]: ...
 
@@ -275,7 +290,8 @@ class KeyLedger(Protocol):
 class JobLedger(Protocol):
     """Jobs and their leases. Order is by id; times are the database's."""
 
-    def enqueue(self, push: Push) -> Job: ...
+    def enqueue(self, cause: Cause) -> Job:
+        """A job for it, at the end of the app's queue. Raises NotFoundError where the app is gone."""
 
     def job(self, job: JobId) -> Job:
         """Raises NotFoundError."""
@@ -305,9 +321,11 @@ class JobLedger(Protocol):
 
 
 class ReleaseLedger(Protocol):
-    def intend_release(self, job: JobId, fence: int, image: Image) -> Release:
+    def intend_release(
+        self, job: JobId, fence: int, image: Image, commit: CommitId, description: str
+    ) -> Release:
         """The app's next release, for this job: one more than the last live one. The same again when called twice. Its config is
-        the app's as it is now, its scale the last release's. Raises LeaseLostError.
+        the app's as it is now, its scale the last release's, its user the job's. Raises LeaseLostError.
         """
 
     def go_live(self, job: JobId, fence: int, seconds: Mapping[str, float]) -> Release:
@@ -321,12 +339,17 @@ class ReleaseLedger(Protocol):
 
 
 class StackLedger(Protocol):
-    def put_stack(self, stack: Stack) -> None:
-        """Record it, in place of one of the same name."""
+    def put_stack(self, stack: Stack) -> Stack:
+        """Record it as the next version of its name, whatever its own ``version`` says; as it is recorded."""
 
-    def stack(self, name: str) -> Stack | None: ...
+    def stack(self, name: str, version: int | None = None) -> Stack | None:
+        """That version of it, else the newest."""
 
-    def stacks(self) -> tuple[Stack, ...]: ...
+    def stacks(self) -> tuple[Stack, ...]:
+        """The newest version of each, by name."""
+
+    def stack_versions(self, name: str | None = None) -> tuple[Stack, ...]:
+        """All versions, of all stacks or of one: by name, newest first."""
 
 
 class Ledger(AppLedger, KeyLedger, JobLedger, ReleaseLedger, StackLedger, Protocol):

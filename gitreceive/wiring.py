@@ -28,6 +28,7 @@ from gitreceive.ports import (
 
 if TYPE_CHECKING:
     from gitreceive.engines.oci_registry import OciRegistry
+    from gitreceive.engines.stacks import DerivedStacks
 
 
 def platform(settings: config.Settings) -> Platform:
@@ -35,7 +36,7 @@ def platform(settings: config.Settings) -> Platform:
     oci = _oci_registry(settings)
     return Platform(
         sources=sources(settings),
-        builder=builder(settings),
+        builder=builder(settings, oci),
         registry=_registry(settings, oci),
         target=target(settings, oci),
         ledger=ledger(settings),
@@ -75,9 +76,10 @@ def target(settings: config.Settings, oci: "OciRegistry | None" = None) -> Targe
     return DockerTarget(settings, credentials)
 
 
-def builder(settings: config.Settings) -> Builder:
-    """A Dockerfile goes to Docker, everything else to buildpacks."""
+def builder(settings: config.Settings, oci: "OciRegistry | None" = None) -> Builder:
+    """A Dockerfile goes to Docker, everything else to buildpacks, on a stack with the system packages that it asks for."""
     from gitreceive.buildpacks.dockerfile import takes
+    from gitreceive.engines.by_packages import BuilderWithPackages
     from gitreceive.engines.by_source import BuilderBySource
     from gitreceive.engines.docker_builder import DockerBuilder
     from gitreceive.engines.dockerfile_builder import DockerfileBuilder
@@ -85,9 +87,23 @@ def builder(settings: config.Settings) -> Builder:
     def by_docker(request: BuildRequest) -> bool:
         return request.options.buildpack is None and takes(request.root)
 
+    buildpacks = DockerBuilder(settings.build, settings.data_dir)
+    derive = derived_stacks(settings, buildpacks.owner, oci).derive
     return BuilderBySource(
-        by_docker, DockerfileBuilder(settings), DockerBuilder(settings.build, settings.data_dir)
+        by_docker,
+        DockerfileBuilder(settings),
+        BuilderWithPackages(buildpacks, sources(settings).read, derive),
     )
+
+
+def derived_stacks(
+    settings: config.Settings, owner: str, oci: "OciRegistry | None" = None
+) -> "DerivedStacks":
+    """Stacks with system packages; ``owner`` is the builder's, which sweeps up what a killed server left."""
+    from gitreceive.engines.stacks import DerivedStacks
+
+    folder = settings.data_dir / "system-packages"
+    return DerivedStacks(settings.build, folder, oci or _oci_registry(settings), owner)
 
 
 @contextmanager

@@ -4,57 +4,36 @@ import difflib
 import os
 import re
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from gitreceive.buildpacks.inputs import matches
-from gitreceive.lifecycle import toml
+from gitreceive.buildpacks import programs
+from gitreceive.buildpacks.finding import ERROR, WARNING, Finding
+from gitreceive.lifecycle import classic, toml
 from gitreceive.lifecycle.folder import DESCRIPTION, Buildpack, FolderError, read_buildpack
+from gitreceive.lifecycle.shape import Misfit, misfits
 
-ERROR, WARNING = "error", "warning"
-PROGRAMS = ("bin/detect", "bin/build")
+_PROGRAMS = ("bin/detect", "bin/build")
+_CLASSIC, _CLASSIC_OTHERS = ("bin/detect", "bin/compile"), ("bin/release", "bin/report")
+_STACKS_ARE_OLD = (0, 10)
 
 _AT_LINE = re.compile(r"\(at line (\d+), column (\d+)\)")
 _VERSION = re.compile(r"(0|[1-9]\d*)\.(0|[1-9]\d*)\.(0|[1-9]\d*)", re.ASCII)
-# the tables of buildpack.toml and their keys (Buildpack API 0.12, "buildpack.toml"); metadata is the buildpack's own
-_KEYS: Mapping[str, tuple[str, ...]] = {
-    "": ("api", "buildpack", "targets", "stacks", "order", "metadata"),
-    "buildpack": (
-        *("id", "version", "name", "homepage", "description", "keywords", "licenses"),
-        *("clear-env", "sbom-formats", "exec-env"),
-    ),
-    "metadata.gitreceive": ("detects", "inputs", "hints"),
-}
-# `[ -f NAME ]` and its kind in a shell script, NAME being a plain path inside the app
-_LOOKS_FOR = re.compile(
-    r"(?:\[\[?|\btest|&&|\|\|)\s+(?:!\s+)?-[defrsx]\s+([\"']?)([A-Za-z0-9_.][\w./-]*)\1(?=[\s\];)]|$)"
-)
-_SHEBANG, _ELF = b"#!", b"\x7fELF"
-_READ = 256 << 10
-
-
-@dataclass(frozen=True)
-class Finding:
-    """``level`` is ``error`` (it cannot work) or ``warning``; ``line`` is 0 where none can be named."""
-
-    level: str
-    file: str
-    line: int
-    message: str
-
-    def __str__(self) -> str:
-        place = f"{self.file}:{self.line}" if self.line else self.file
-        return f"{place}: {self.level}: {self.message}"
 
 
 def lint(folder: Path) -> tuple[Finding, ...]:
-    """Everything that is found, errors first."""
-    found = sorted(_findings(folder), key=lambda one: one.level != ERROR)
-    return tuple(found)
+    """Everything that is found, errors first. The folder is a Cloud Native buildpack, or one of Heroku's classic ones."""
+    findings = _classic(folder) if classic.is_classic(folder) else _cloud_native(folder)
+    return tuple(sorted(findings, key=lambda one: one.level != ERROR))
 
 
-def _findings(folder: Path) -> Iterator[Finding]:
+def _classic(folder: Path) -> Iterator[Finding]:
+    """A ``buildpack.toml`` without an API is the publisher's own affair."""
+    yield from _links(folder)
+    yield from programs.sound(folder, _CLASSIC, _CLASSIC_OTHERS)
+
+
+def _cloud_native(folder: Path) -> Iterator[Finding]:
     try:
         document = toml.read(folder / DESCRIPTION)
     except toml.UnreadableError as error:
@@ -62,10 +41,14 @@ def _findings(folder: Path) -> Iterator[Finding]:
         yield Finding(ERROR, DESCRIPTION, int(at[1]) if at else 0, f"it cannot be read: {error}")
         return
     text = (folder / DESCRIPTION).read_text(encoding="utf-8")
-    yield from _unknown_keys(document, text)
+    wrong = [_misfit(misfit, text) for misfit in misfits(document)]
+    yield from wrong
     yield from _links(folder)
-    if not (isinstance(document.get("order"), list) and document["order"]):
-        yield from _programs(folder)
+    composite = isinstance(document.get("order"), list) and bool(document["order"])
+    if not composite:
+        yield from programs.sound(folder, _PROGRAMS)
+    if any(finding.level == ERROR for finding in wrong):
+        return
     try:
         buildpack = read_buildpack(folder / DESCRIPTION)
     except FolderError as error:
@@ -73,27 +56,20 @@ def _findings(folder: Path) -> Iterator[Finding]:
         if not message.startswith(f"{folder} has no "):  # which is said above
             yield Finding(ERROR, DESCRIPTION, 0, message)
         return
-    yield from _description(buildpack, document, text)
-    if not buildpack.order:
-        yield from _undeclared(folder, buildpack)
+    yield from _head(buildpack, document, text)
+    yield from _targets(buildpack, document, text)
+    yield from _composite(buildpack, document) if composite else _ours(folder, buildpack)
 
 
-def _unknown_keys(document: Mapping[str, Any], text: str) -> Iterator[Finding]:
-    for name, known in _KEYS.items():
-        table: Any = document
-        for part in filter(None, name.split(".")):
-            table = table.get(part, {}) if isinstance(table, Mapping) else {}
-        for key in table if isinstance(table, Mapping) else ():
-            if key not in known:
-                near = difflib.get_close_matches(key, known, n=1)
-                meant = f"; is {near[0]!r} meant?" if near else ""
-                where = f"[{name}]" if name else "the top"
-                yield Finding(
-                    WARNING,
-                    DESCRIPTION,
-                    _line(text, key),
-                    f"{key!r} is no key of {where}, so it does nothing{meant}",
-                )
+def _misfit(misfit: Misfit, text: str) -> Finding:
+    line = _line(text, misfit.key)
+    if misfit.wanted:
+        return Finding(ERROR, DESCRIPTION, line, str(misfit))
+    near = difflib.get_close_matches(misfit.key, misfit.known, n=1)
+    meant = f"; is {near[0]!r} meant?" if near else ""
+    where = f"[{misfit.table}]" if misfit.table else "the top"
+    message = f"{misfit.key!r} is no key of {where}, so it does nothing{meant}"
+    return Finding(WARNING, DESCRIPTION, line, message)
 
 
 def _links(folder: Path) -> Iterator[Finding]:
@@ -111,30 +87,7 @@ def _links(folder: Path) -> Iterator[Finding]:
                 )
 
 
-def _programs(folder: Path) -> Iterator[Finding]:
-    for name in PROGRAMS:
-        path = folder / name
-        if not path.is_file():
-            yield Finding(
-                ERROR, name, 0, "there is no such program: a buildpack has bin/detect and bin/build"
-            )
-            continue
-        if not path.stat().st_mode & 0o100:
-            yield Finding(ERROR, name, 0, f"it is not executable: chmod +x {name}")
-        first = _beginning(path).partition(b"\n")[0]
-        if first.startswith(_SHEBANG) and first.endswith(b"\r"):
-            yield Finding(
-                ERROR,
-                name,
-                1,
-                "its lines end with CR LF, so its interpreter is not found: save it with LF alone",
-            )
-        elif not first.startswith((_SHEBANG, _ELF)):
-            yield Finding(ERROR, name, 1, "it says no interpreter: begin it with such as #!/usr/bin/env bash")
-
-
-def _description(buildpack: Buildpack, document: Mapping[str, Any], text: str) -> Iterator[Finding]:
-    head = document["buildpack"]
+def _head(buildpack: Buildpack, document: Mapping[str, Any], text: str) -> Iterator[Finding]:
     if not _VERSION.fullmatch(buildpack.version):
         yield Finding(
             ERROR,
@@ -142,70 +95,63 @@ def _description(buildpack: Buildpack, document: Mapping[str, Any], text: str) -
             _line(text, "version"),
             f"version {buildpack.version!r} is not of the form X.Y.Z",
         )
-    if not head.get("name"):
+    if not document["buildpack"].get("name"):
         yield Finding(WARNING, DESCRIPTION, 0, "[buildpack] has no name for people")
-    targets = document.get("targets", [])
-    systems = (
-        {entry.get("os") for entry in targets if isinstance(entry, Mapping)}
-        if isinstance(targets, list)
-        else set()
-    )
+
+
+def _targets(buildpack: Buildpack, document: Mapping[str, Any], text: str) -> Iterator[Finding]:
+    systems = {entry.get("os") for entry in document.get("targets", ())}
     if systems and not systems & {"linux", None}:
         yield Finding(
             WARNING, DESCRIPTION, _line(text, "os"), "no [[targets]] is for linux, and builds happen on Linux"
         )
-    if buildpack.order:
-        return
+    if document.get("stacks"):
+        line = _line(text, "stacks")
+        if buildpack.order:
+            yield Finding(ERROR, DESCRIPTION, line, "[[stacks]] cannot be beside [[order]]")
+        elif buildpack.api >= _STACKS_ARE_OLD and not systems:
+            yield Finding(
+                WARNING,
+                DESCRIPTION,
+                line,
+                "[[stacks]] counts no more since Buildpack API 0.10: say [[targets]]",
+            )
+
+
+def _composite(buildpack: Buildpack, document: Mapping[str, Any]) -> Iterator[Finding]:
+    for name in _PROGRAMS:
+        if (buildpack.path / name).is_file():
+            yield Finding(
+                WARNING, name, 0, "it is never run: the buildpack stands for those of its [[order]]"
+            )
+    members = [member for group in buildpack.order for member in group]
+    for member in dict.fromkeys(members):
+        if member.id == buildpack.id:
+            yield Finding(ERROR, DESCRIPTION, 0, f"buildpack {member.id} contains itself")
+        elif not member.version:
+            yield Finding(WARNING, DESCRIPTION, 0, f"{member.id} in [[order.group]] has no version")
+    for key in ("detects", "inputs"):
+        if key in document.get("metadata", {}).get("gitreceive", {}):
+            message = f"metadata.gitreceive.{key} does nothing here: each buildpack of [[order]] says its own"
+            yield Finding(WARNING, DESCRIPTION, 0, message)
+
+
+def _ours(folder: Path, buildpack: Buildpack) -> Iterator[Finding]:
     if not buildpack.detects:
-        yield Finding(
-            WARNING,
-            DESCRIPTION,
-            0,
-            "metadata.gitreceive.detects is missing: misspellings of what it looks for get no hint",
-        )
+        message = "metadata.gitreceive.detects is missing: misspellings of what it looks for get no hint"
+        yield Finding(WARNING, DESCRIPTION, 0, message)
     if buildpack.inputs is None:
-        yield Finding(
-            WARNING,
-            DESCRIPTION,
-            0,
-            "metadata.gitreceive.inputs is missing: every push builds, even where nothing has changed",
-        )
-
-
-def _undeclared(folder: Path, buildpack: Buildpack) -> Iterator[Finding]:
-    """Files that a shell program looks for and that ``detects`` or ``inputs`` does not name."""
-    declared = {"bin/detect": ("detects", buildpack.detects), "bin/build": ("inputs", buildpack.inputs)}
-    for program, (key, globs) in declared.items():
-        if not globs or "**" in globs or not (folder / program).is_file():
-            continue
-        watched = matches(globs)
-        for number, name in _looked_for(_beginning(folder / program)):
-            if not watched(name):
-                yield Finding(
-                    WARNING,
-                    program,
-                    number,
-                    f"it looks for {name}, which metadata.gitreceive.{key} does not name",
+        message = "metadata.gitreceive.inputs is missing: every push builds, even where nothing has changed"
+        yield Finding(WARNING, DESCRIPTION, 0, message)
+    for key, globs in (("detects", buildpack.detects), ("inputs", buildpack.inputs or ())):
+        for glob in globs:
+            if ".." in glob.split("/"):
+                message = (
+                    f"metadata.gitreceive.{key}: {glob!r} leads out of the app's folder, so nothing fits it"
                 )
-
-
-def _looked_for(content: bytes) -> Iterator[tuple[int, str]]:
-    if not content.startswith(_SHEBANG) or b"sh" not in content.partition(b"\n")[0]:
-        return
-    seen: set[str] = set()
-    for number, line in enumerate(content.decode("utf-8", "replace").splitlines(), 1):
-        if line.lstrip().startswith("#"):
-            continue
-        for _, name in _LOOKS_FOR.findall(line):
-            plain = name.removeprefix("./").rstrip("/")
-            if plain not in seen:
-                seen.add(plain)
-                yield number, plain
-
-
-def _beginning(path: Path) -> bytes:
-    with path.open("rb") as file:
-        return file.read(_READ)
+                yield Finding(WARNING, DESCRIPTION, 0, message)
+    yield from programs.undeclared(folder, "bin/detect", "detects", buildpack.detects)
+    yield from programs.undeclared(folder, "bin/build", "inputs", buildpack.inputs)
 
 
 def _line(text: str, key: str) -> int:

@@ -1,6 +1,7 @@
 """What is said when no buildpack takes a source. Pure."""
 
 import difflib
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -9,6 +10,7 @@ from gitreceive.lifecycle.folder import Folder
 
 _MOST_NAMES = 40
 _CLOSE = 0.8
+_NEEDS = re.compile(r" (requires|provides) '")
 
 
 @dataclass(frozen=True)
@@ -38,14 +40,13 @@ def explain(
     lines.append(f"files at the root: {_listing(names)}")
     if misspelt:
         lines.append(f"{misspelt[0]} looks like {misspelt[1]}, which {looked_for[misspelt[1]]} looks for")
-    return Explanation(
-        f"no buildpack matched: {_why(verdicts, names, misspelt)}", tuple(lines), _hint(misspelt, looked_for)
-    )
+    why, hint = _why(verdicts, names, misspelt) or _unfit(reasons) or _tried(verdicts, folder)
+    return Explanation(f"no buildpack matched: {why}", tuple(lines), hint)
 
 
 def nearest_misspelling(names: Iterable[str], looked_for: Iterable[str]) -> tuple[str, str] | None:
     """The name at the root that is most like, but not equal to, a file that some buildpack looks for."""
-    wanted = [name for name in looked_for if not set("*?[/") & set(name)]
+    wanted = [name for name in looked_for if _is_plain(name)]
     present = set(names)
     pairs = [
         (difflib.SequenceMatcher(None, name.lower(), want.lower()).ratio(), name, want)
@@ -74,19 +75,36 @@ def _listing(names: Sequence[str]) -> str:
 
 def _why(
     verdicts: Sequence[Mapping[str, Any]], names: Sequence[str], misspelt: tuple[str, str] | None
-) -> str:
-    broken = [str(verdict["id"]) for verdict in verdicts if verdict["verdict"] == "error"]
+) -> tuple[str, str] | None:
+    """What is wrong and what to do, as far as one buildpack or the source alone shows it."""
+    broken = [verdict for verdict in verdicts if verdict["verdict"] == "error"]
     if broken:
-        return f"{broken[0]} is broken"
+        return f"{broken[0]['id']} is broken", "its author has to mend it: what bin/detect said is in the log"
     if not names:
-        return "the source is empty"
+        return "the source is empty", "commit the app's files: git add . && git commit"
     if misspelt:
-        return f"is {misspelt[0]} meant to be {misspelt[1]}?"
-    return "tried " + ", ".join(str(verdict["id"]) for verdict in verdicts)
+        return f"is {misspelt[0]} meant to be {misspelt[1]}?", f"git mv {misspelt[0]} {misspelt[1]}"
+    return None
 
 
-def _hint(misspelt: tuple[str, str] | None, looked_for: Iterable[str]) -> str:
-    if misspelt:
-        return f"git mv {misspelt[0]} {misspelt[1]}"
-    files = ", ".join(name for name in looked_for if not set("*?[/") & set(name))
-    return f"add one of the files that buildpacks look for: {files}" if files else "add a Dockerfile"
+def _unfit(reasons: Sequence[str]) -> tuple[str, str] | None:
+    """Where all that a group needs took the source, and their build plans do not fit one another."""
+    outcomes = [reason.partition(": ")[2] for reason in reasons]
+    plans = [outcome for outcome in outcomes if _NEEDS.search(outcome)]
+    return (plans[0], "each needs what another provides: add what that one looks for") if plans else None
+
+
+def _tried(verdicts: Sequence[Mapping[str, Any]], folder: Folder) -> tuple[str, str]:
+    tried = [str(verdict["id"]) for verdict in verdicts]
+    first = {
+        b.id: next((name for name in b.detects if _is_plain(name)), "")
+        for there in folder.buildpacks.values()
+        for b in there
+    }
+    known = [f"{first[name]} ({name})" for name in tried if first.get(name)]
+    hint = f"add what a buildpack knows its apps by: {', '.join(known)}" if known else "add a Dockerfile"
+    return f"tried {', '.join(tried)}", hint
+
+
+def _is_plain(glob: str) -> bool:
+    return not set("*?[/") & set(glob)

@@ -20,7 +20,7 @@ from gitreceive.model import ZERO_COMMIT, AppName, ImageRef, JobId, PushOptions,
 from gitreceive.voice import Voice
 
 if TYPE_CHECKING:
-    from gitreceive.buildpacks.lint import Finding
+    from gitreceive.buildpacks.finding import Finding
     from gitreceive.buildpacks.outcome import Outcome, Variable
     from gitreceive.lifecycle.folder import Buildpack
     from gitreceive.model import Build
@@ -79,7 +79,8 @@ def lint(folder: Path, strict: bool, as_json: bool) -> None:
     """What is wrong with the buildpack in DIR, as far as that shows without running it.
 
     It reads buildpack.toml, the programs' modes and first lines, where links lead, and which files shell programs look for
-    that detects and inputs do not name. Exit 0: nothing is wrong; 1: something is.
+    that detects and inputs do not name. DIR may be a composite, and a classic buildpack of Heroku's. Exit 0: nothing is wrong;
+    1: something is.
 
     \b
     Examples:
@@ -87,7 +88,7 @@ def lint(folder: Path, strict: bool, as_json: bool) -> None:
       gitreceive buildpack lint ./perl --strict
       gitreceive buildpack lint ./perl --json | jq -r '.[].message'
     """
-    from gitreceive.buildpacks.lint import ERROR
+    from gitreceive.buildpacks.finding import ERROR
     from gitreceive.buildpacks.lint import lint as find
 
     found = find(folder)
@@ -108,7 +109,7 @@ def lint(folder: Path, strict: bool, as_json: bool) -> None:
     type=_FOLDER,
     metavar="DIR",
     multiple=True,
-    help="A further buildpack, after it in the group.",
+    help="A further buildpack, after it in the group; of a composite, one that its order names.",
 )
 @click.option(
     "--process", "wanted", metavar="TYPE", multiple=True, help="Fail unless the image has this process type."
@@ -177,7 +178,7 @@ class _TimedVoice(Voice):
 
 def refuse_unsound(folder: Path) -> None:
     """Tell what lint finds and exit with 1 where there is an error among it."""
-    from gitreceive.buildpacks.lint import ERROR
+    from gitreceive.buildpacks.finding import ERROR
     from gitreceive.buildpacks.lint import lint as find
 
     found = [one for one in find(folder) if one.level == ERROR]
@@ -202,17 +203,27 @@ def _sample(folder: Path, app: Path | None) -> Path:
 def _gather(place: Path, folders: Sequence[Path]) -> tuple["Buildpack", ...]:
     """Copy the buildpacks into ``place`` with an order of one group of them."""
     from gitreceive.lifecycle import toml
-    from gitreceive.lifecycle.folder import DESCRIPTION, read_buildpack
+    from gitreceive.lifecycle.folder import FolderError, load, read_place
 
-    found = [read_buildpack(folder / DESCRIPTION) for folder in folders]
+    root = place / "buildpacks"
+    places: list[Path] = []
     for at, folder in enumerate(folders):
-        shutil.copytree(
-            folder, place / "buildpacks" / str(at), symlinks=True, ignore=shutil.ignore_patterns(".git")
-        )
-    members = [{"id": b.id, "version": b.version} for b in found]
-    order = toml.dumps({"order": [{"group": members}]})
-    (place / "buildpacks" / "order.toml").write_text(order, encoding="utf-8")
-    return tuple(found)
+        name = folder.resolve().name  # which a classic buildpack is called after
+        copy = root / name if root / name not in places else root / str(at) / name
+        shutil.copytree(folder, copy, symlinks=True, ignore=shutil.ignore_patterns(".git"))
+        places.append(copy)
+    try:
+        found = [read_place(copy, root) for copy in places]
+        # a composite brings its own order, in which the others are
+        group = found[:1] if found[0].order else found
+        members = [{"id": b.id, "version": b.version} for b in group]
+        order = toml.dumps({"order": [{"group": members}]})
+        (root / "order.toml").write_text(order, encoding="utf-8")
+        load(root)
+    except FolderError as error:
+        message = str(error).replace(f"{root}/", "")
+        raise ConfigError(message, hint="name each buildpack that is needed: --with DIR") from error
+    return tuple(group)
 
 
 @contextmanager

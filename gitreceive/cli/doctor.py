@@ -39,15 +39,15 @@ def command(as_json: bool) -> None:
 def _checks(settings: config.Settings) -> Iterator[Check]:
     """Every part, each on its own: one that cannot even be asked is a finding, not the end.
 
-    Several parts stand on Docker and on the ledger: what fails for the same reason is told once.
+    Several parts stand on Docker and on the ledger: what they find alike, or fail by for the same reason, is told once.
     """
     told: set[str] = set()
     for name, ask in wiring.checks(settings):
         for check in _answers(name, ask):
-            if check.ok or check.seen not in told:
+            word = f"{check.name}: {check.seen}" if check.ok else check.seen
+            if word not in told:
                 yield check
-            if not check.ok:
-                told.add(check.seen)
+            told.add(word)
 
 
 def _answers(name: str, ask: Callable[[], Iterable[Check]]) -> Iterator[Check]:

@@ -25,6 +25,8 @@ def command() -> None:
 def add(user: str | None, file: Path | None, admin: bool, as_json: bool) -> None:
     """Add the public key on standard input, or in FILE, to USER; over SSH, to yourself.
 
+    With --admin a key that USER has already makes them an administrator too.
+
     \b
     Examples:
       gitreceive keys add alice --admin < ~/.ssh/id_ed25519.pub
@@ -43,6 +45,8 @@ def add(user: str | None, file: Path | None, admin: bool, as_json: bool) -> None
         print_json(_facts(key))
     else:
         click.echo(f"-----> {key.user} may use {key.algorithm} {key.fingerprint}", err=True)
+        if admin:
+            click.echo(f"       {key.user} is an administrator", err=True)
 
 
 @command.command("list")

@@ -41,13 +41,16 @@ _TEXT_LIMIT = 1 << 20
 
 @dataclass(frozen=True)
 class Plan:
-    """``buildpacks`` is the group, or ``dockerfile``; ``verdicts`` as the detect phase reports them, empty for a Dockerfile."""
+    """``buildpacks`` is the group, or ``dockerfile``; ``verdicts`` as the detect phase reports them, and in words, ``why``: both are
+    empty for a Dockerfile.
+    """
 
     buildpacks: tuple[str, ...]
     verdicts: Sequence[dict[str, Any]]
     processes: tuple[ProcessType, ...]
     commands: dict[str, str]  # for people: what each process type runs
     port: int | None = None
+    why: tuple[str, ...] = ()
 
 
 @click.command("plan")
@@ -113,6 +116,7 @@ def _of_buildpacks(
     folder: Path, root: Sequence[SourceEntry], settings: Settings, buildpack: str | None, log: Voice
 ) -> Plan:
     from gitreceive.buildpacks.order import choose, read_folder
+    from gitreceive.buildpacks.verdicts import told
     from gitreceive.lifecycle.detect import detect_here
     from gitreceive.lifecycle.folder import FolderError
 
@@ -127,7 +131,8 @@ def _of_buildpacks(
     if not found.group:
         raise _undetected(found, root, packs, log)
     commands = {process.name: process.command[-1] for process in _declared(folder, found)}
-    commands = commands or {WEB_PROCESS: f"what {found.group[0].id} finds to start"}
+    starters = [member.id for member in found.group if _PROCFILE not in member.detects]
+    commands = commands or {WEB_PROCESS: f"what {' or '.join(starters)} finds to start"}
     # as a built image has it: each process type is a program there
     processes = tuple(ProcessType(name, (f"/cnb/process/{name}",)) for name in commands)
     return Plan(
@@ -135,6 +140,7 @@ def _of_buildpacks(
         found.as_json()["verdicts"],
         processes,
         commands,
+        why=told(found, packs, order),
     )
 
 
@@ -180,10 +186,8 @@ def _tell(plan: Plan, name: AppName, settings: Settings, log: Voice) -> None:
         log.step("A Dockerfile is at the root: Docker would build it")
     else:
         log.step(f"These buildpacks would build it: {', '.join(plan.buildpacks)}")
-    words = {"pass": "takes it", "fail": "does not take it", "error": "is broken"}
-    for verdict in plan.verdicts:
-        reason = f": {verdict['reason']}" if verdict["reason"] else ""
-        log.detail(f"{verdict['id']} {verdict['version']} {words[verdict['verdict']]}{reason}")
+    for line in plan.why:
+        log.detail(line)
     log.step("Process types")
     for process, text in plan.commands.items():
         once = " (runs once, before each roll-out)" if process == RELEASE_PROCESS else ""
@@ -198,6 +202,7 @@ def _facts(plan: Plan, name: AppName, settings: Settings, applied: str) -> dict[
         "app": name,
         "buildpacks": list(plan.buildpacks),
         "verdicts": list(plan.verdicts),
+        "why": list(plan.why),
         "processes": plan.commands,
         "port": plan.port,
         "target": settings.target,

@@ -39,7 +39,7 @@ class Verdict:
 
 @dataclass(frozen=True)
 class Detection:
-    """``group`` is empty where no group fits; ``reasons`` then says, for each group, why."""
+    """``group`` is empty where no group fits. ``reasons`` says why, for each group of the order before the one that fits."""
 
     group: tuple[Buildpack, ...]
     entries: tuple[Entry, ...]
@@ -74,7 +74,7 @@ def detect(folder: Folder, order: Sequence[Group], app: Path, platform: Path, en
         outcome = _try_group(folder, group, verdicts)
         if not isinstance(outcome, str):
             chosen, entries = outcome
-            return Detection(chosen, entries, tuple(verdicts.values()))
+            return Detection(chosen, entries, tuple(verdicts.values()), tuple(reasons))
         reasons.append(f"{' + '.join(member.id for member in group)}: {outcome}")
     return Detection((), (), tuple(verdicts.values()), tuple(reasons))
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from gitreceive.lifecycle import classic, toml
+from gitreceive.lifecycle import classic, shape, toml
 from gitreceive.lifecycle.place import EXEC_ENV
 from gitreceive.lifecycle.target import Target, read_targets
 
@@ -186,11 +186,15 @@ _MARKS = ("*/buildpack.toml", "*/*/buildpack.toml", "*/bin/compile", "*/*/bin/co
 def _buildpacks(path: Path) -> Iterator[Buildpack]:
     places = sorted({f.parents[f.name == "compile"] for glob in _MARKS for f in path.glob(glob)})
     for place in places:
-        if classic.is_classic(place):
-            if place.parent not in places:  # what lies in a buildpack is its own affair
-                yield _classic(place, path)
-        elif not classic.is_classic(place.parent):
-            yield read_buildpack(place / DESCRIPTION)
+        # what lies in a classic buildpack, or is one and lies in another, is that one's own affair
+        inner = place.parent in places if classic.is_classic(place) else classic.is_classic(place.parent)
+        if not inner:
+            yield read_place(place, path)
+
+
+def read_place(place: Path, root: Path) -> Buildpack:
+    """The buildpack, of either kind, in a folder of the folder of buildpacks ``root``. Raises FolderError."""
+    return _classic(place, root) if classic.is_classic(place) else read_buildpack(place / DESCRIPTION)
 
 
 def _classic(place: Path, root: Path) -> Buildpack:
@@ -205,13 +209,13 @@ def _classic(place: Path, root: Path) -> Buildpack:
 def read_buildpack(file: Path) -> Buildpack:
     """The buildpack that ``file``, a ``buildpack.toml``, describes. Raises FolderError."""
     document = _read(file)
-    head = _table(document, "buildpack", file)
-    identity, version = str(head.get("id", "")), str(head.get("version", ""))
+    head = document.get("buildpack", {})
+    identity, version = head.get("id", ""), head.get("version", "")
     if not is_id(identity):
         raise FolderError(f"{file}: {identity!r} cannot be a buildpack's id")
     if not version:
         raise FolderError(f"{file}: [buildpack] has no version")
-    ours = _table(_table(document, "metadata", file), "gitreceive", file)
+    ours = document.get("metadata", {}).get("gitreceive", {})
     buildpack = Buildpack(
         id=identity,
         version=version,
@@ -221,10 +225,10 @@ def read_buildpack(file: Path) -> Buildpack:
         clear_env=head.get("clear-env") is True,
         detects=_globs(ours, "detects", file) or (),
         inputs=_globs(ours, "inputs", file),
-        hints=tuple(_hint(entry, file) for entry in _tables(ours, "hints", file)),
-        homepage=str(head.get("homepage", "")),
+        hints=tuple(_hint(entry, file) for entry in ours.get("hints", ())),
+        homepage=head.get("homepage", ""),
         targets=read_targets(document, file),
-        exec_env=tuple(str(entry.get("name", "")) for entry in head.get("exec-env", ())),
+        exec_env=tuple(entry.get("name", "") for entry in head.get("exec-env", ())),
     )
     if not buildpack.order:
         for program in ("bin/detect", "bin/build"):
@@ -282,35 +286,26 @@ def _dotted(api: tuple[int, int]) -> str:
 
 def _order(document: Mapping[str, Any], file: Path) -> tuple[Group, ...]:
     groups: list[Group] = []
-    for entry in _tables(document, "order", file):
-        members = _tables(entry, "group", file)
-        if not members or not all(isinstance(m.get("id"), str) and m["id"] for m in members):
+    for entry in document.get("order", ()):
+        members = entry.get("group", ())
+        if not members or not all(m.get("id") for m in members):
             raise FolderError(f"{file}: each [[order]] needs [[order.group]] with an id")
         groups.append(tuple(_member(m) for m in members))
     return tuple(groups)
 
 
 def _member(entry: Mapping[str, Any]) -> Member:
-    exec_env = tuple(str(name) for name in entry.get("exec-env", ()))
-    return Member(str(entry["id"]), str(entry.get("version", "")), entry.get("optional") is True, exec_env)
+    exec_env = tuple(entry.get("exec-env", ()))
+    return Member(entry["id"], entry.get("version", ""), entry.get("optional", False), exec_env)
 
 
 def _read(file: Path) -> dict[str, Any]:
+    """The document, whose known keys have values of their types."""
     try:
-        return toml.read(file)
+        document = toml.read(file)
     except toml.UnreadableError as error:
         raise FolderError(f"{file} cannot be read: {error}") from error
-
-
-def _table(document: Mapping[str, Any], name: str, file: Path) -> Mapping[str, Any]:
-    value = document.get(name, {})
-    if not isinstance(value, Mapping):
-        raise FolderError(f"{file}: {name} must be a table: [{name}]")
-    return value
-
-
-def _tables(document: Mapping[str, Any], name: str, file: Path) -> list[Mapping[str, Any]]:
-    try:
-        return toml.tables(document, name)
-    except ValueError as error:
-        raise FolderError(f"{file}: {error}") from error
+    for misfit in shape.misfits(document):
+        if misfit.wanted:
+            raise FolderError(f"{file}: {misfit}")
+    return document

@@ -4,7 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from gitreceive.buildpacks.lint import Finding, lint
+from gitreceive.buildpacks.finding import Finding
+from gitreceive.buildpacks.lint import lint
 from gitreceive.buildpacks.skeleton import skeleton
 
 BUNDLED = Path(__file__).parents[2] / "buildpacks"
@@ -31,7 +32,7 @@ def _only(found: tuple[Finding, ...]) -> str:
     return str(found[0])
 
 
-@pytest.mark.parametrize("name", ["python", "nodejs", "static", "procfile"])
+@pytest.mark.parametrize("name", sorted(path.parent.name for path in BUNDLED.glob("*/buildpack.toml")))
 def test_nothing_is_wrong_with_the_bundled_buildpacks(name: str) -> None:
     assert lint(BUNDLED / name) == ()
 
@@ -81,6 +82,10 @@ def test_programs_must_be_there_executable_and_name_an_interpreter(pack: Path) -
         "bin/detect: error: it is not executable: chmod +x bin/detect",
         "bin/build:1: error: its lines end with CR LF, so its interpreter is not found: save it with LF alone",
     ]
+    (pack / "bin/build").write_text("#!/usr/bin/env bash -e\ntrue\n")
+    assert "say #!/usr/bin/env -S bash -e" in str(lint(pack)[1])
+    (pack / "bin/build").write_text("#!/usr/bin/env -S bash -e\ntrue\n")
+    assert len(lint(pack)) == 1
     (pack / "bin/build").write_text("true\n")
     (pack / "bin/detect").unlink()
     assert [one.file for one in lint(pack)] == ["bin/detect", "bin/build"]
@@ -88,11 +93,73 @@ def test_programs_must_be_there_executable_and_name_an_interpreter(pack: Path) -
     assert "says no interpreter" in str(lint(pack)[1])
 
 
-def test_a_composite_buildpack_needs_no_programs(pack: Path) -> None:
-    (pack / "bin/detect").unlink()
-    text = 'api = "0.10"\n[buildpack]\nid = "a/all"\nversion = "1.0.0"\nname = "All"\n'
-    (pack / "buildpack.toml").write_text(text + '[[order]]\n[[order.group]]\nid = "a/b"\n')
+_COMPOSITE = """api = "0.10"
+[buildpack]
+id = "a/all"
+version = "1.0.0"
+name = "All"
+[[order]]
+[[order.group]]
+id = "a/b"
+version = "1.0.0"
+"""
+
+
+def test_a_composite_buildpack_needs_no_programs(tmp_path: Path) -> None:
+    (tmp_path / "buildpack.toml").write_text(_COMPOSITE)
+    assert lint(tmp_path) == ()
+
+
+def test_what_does_nothing_or_cannot_be_in_a_composite_is_told(pack: Path) -> None:
+    more = '[[order.group]]\nid = "a/c"\nopt = true\n[[order]]\n[[order.group]]\nid = "a/all"\n'
+    ours = '[[stacks]]\nid = "*"\n[metadata.gitreceive]\ninputs = ["**"]\n'
+    (pack / "buildpack.toml").write_text(_COMPOSITE + more + ours)
+    assert [str(one) for one in lint(pack)] == [
+        "buildpack.toml:16: error: [[stacks]] cannot be beside [[order]]",
+        "buildpack.toml: error: buildpack a/all contains itself",
+        "buildpack.toml:12: warning: 'opt' is no key of [order.group], so it does nothing",
+        "bin/detect: warning: it is never run: the buildpack stands for those of its [[order]]",
+        "bin/build: warning: it is never run: the buildpack stands for those of its [[order]]",
+        "buildpack.toml: warning: a/c in [[order.group]] has no version",
+        "buildpack.toml: warning: metadata.gitreceive.inputs does nothing here: each buildpack of [[order]] says its own",
+    ]
+
+
+def test_every_value_of_the_wrong_type_is_told(pack: Path) -> None:
+    _change(pack / "buildpack.toml", 'os = "linux"', 'os = ["linux"]\narchs = "amd64"')
+    _change(pack / "buildpack.toml", 'name = "lua"', 'name = 3\nclear-env = "yes"\nkeywords = "lua"')
+    assert [str(one) for one in lint(pack)] == [
+        "buildpack.toml:6: error: buildpack.name must be a string",
+        "buildpack.toml:7: error: buildpack.clear-env must be true or false",
+        "buildpack.toml:8: error: buildpack.keywords must be an array of strings",
+        "buildpack.toml:12: error: targets.os must be a string",
+        "buildpack.toml:13: warning: 'archs' is no key of [targets], so it does nothing; is 'arch' meant?",
+    ]
+
+
+def test_a_target_by_stacks_alone_is_told_to_count_no_more(pack: Path) -> None:
+    _change(pack / "buildpack.toml", '[[targets]]\nos = "linux"', '[[stacks]]\nid = "*"')
+    assert "[[stacks]] counts no more since Buildpack API 0.10" in _only(lint(pack))
+    _change(pack / "buildpack.toml", 'api = "0.10"', 'api = "0.9"')
     assert lint(pack) == ()
+
+
+def test_a_glob_that_leads_out_of_the_app_is_told(pack: Path) -> None:
+    _change(pack / "buildpack.toml", 'inputs = ["', 'inputs = ["../x", "')
+    assert "metadata.gitreceive.inputs: '../x' leads out of the app's folder" in _only(lint(pack))
+
+
+def test_a_classic_buildpack_is_known_by_its_compile(pack: Path) -> None:
+    (pack / "bin/build").rename(pack / "bin/compile")
+    (pack / "buildpack.toml").write_text('[buildpack]\nname = "Lua"\n[publish.Ignore]\nfiles = ["etc/"]\n')
+    (pack / "bin/release").write_text("#!/bin/sh\necho {}\n")
+    assert _only(lint(pack)) == "bin/release: error: it is not executable: chmod +x bin/release"
+    (pack / "bin/release").chmod(0o755)
+    assert lint(pack) == ()
+    (pack / "bin/detect").unlink()
+    assert _only(lint(pack)) == (
+        "bin/detect: error: there is no such program: such a buildpack has bin/detect and bin/compile"
+    )
 
 
 def test_files_that_a_shell_program_looks_for_are_to_be_declared(pack: Path) -> None:

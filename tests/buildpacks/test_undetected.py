@@ -47,7 +47,7 @@ def test_each_verdict_is_told_with_its_reason() -> None:
         "    b",
         "files at the root: main.go",
     )
-    assert said.hint.endswith("requirements.txt, pyproject.toml, package.json")
+    assert said.hint.endswith(": requirements.txt (g/python), package.json (g/nodejs)")
 
 
 def test_a_misspelling_is_the_message_and_its_cure_the_hint() -> None:
@@ -61,6 +61,7 @@ def test_a_broken_buildpack_comes_before_a_misspelling() -> None:
     said = explain([_verdict("g/python", "error", 1, "oops")], [], ["requirments.txt"], FOLDER)
     assert said.message == "no buildpack matched: g/python is broken"
     assert said.lines[0] == "g/python 1 is broken (bin/detect ended with exit code 1): oops"
+    assert said.hint.startswith("its author has to mend it")
 
 
 def test_groups_are_explained_where_a_buildpack_took_it_and_its_group_did_not_fit() -> None:
@@ -68,10 +69,20 @@ def test_groups_are_explained_where_a_buildpack_took_it_and_its_group_did_not_fi
     assert "group g/python: provides x" in said.lines
 
 
+def test_build_plans_that_do_not_fit_are_the_message() -> None:
+    reasons = [
+        "g/nodejs: g/nodejs 1 does not take it",
+        "g/python: g/python 1 requires 'x', which no buildpack",
+    ]
+    said = explain([_verdict("g/nodejs"), _verdict("g/python", "pass", 0)], reasons, ["a"], FOLDER)
+    assert said.message == "no buildpack matched: g/python 1 requires 'x', which no buildpack"
+    assert said.hint.startswith("each needs what another provides")
+
+
 def test_an_empty_source_says_so() -> None:
-    assert (
-        explain([_verdict("g/python")], [], [], FOLDER).message == "no buildpack matched: the source is empty"
-    )
+    said = explain([_verdict("g/python")], [], [], FOLDER)
+    assert said.message == "no buildpack matched: the source is empty"
+    assert said.hint == "commit the app's files: git add . && git commit"
 
 
 def test_a_long_listing_is_cut() -> None:

@@ -112,6 +112,30 @@ def test_how_a_test_ends_is_its_exit_code(docker_cli: Cli) -> None:
 
 
 @pytest.mark.docker
+def test_a_classic_buildpack_and_a_composite_are_tested_as_they_are(docker_cli: Cli) -> None:
+    docker_cli("buildpack", "new", "acme/lua").ok()
+    _write("old/bin/detect", "#!/bin/sh\n[ -f main.lua ] && echo Lua\n")
+    _write("old/bin/compile", "#!/bin/sh\necho compiling $(ls)\n")
+    _write("old/bin/release", "#!/bin/sh\nprintf 'default_process_types:\\n  web: lua main.lua\\n'\n")
+    said = docker_cli("buildpack", "test", "old", "--app", "lua/test/app", "--json").ok()
+    assert "compiling main.lua" in said.err
+    assert said.json()["group"] == ["classic/old@0"]
+    assert said.json()["processes"][0]["command"] == ["bash", "-c", "lua main.lua"]
+
+    order = '[[order]]\n[[order.group]]\nid = "acme/lua"\nversion = "0.1.0"\n'
+    _write("all/buildpack.toml", 'api = "0.10"\n[buildpack]\nid = "a/all"\nversion = "1.0.0"\n' + order)
+    words = ("buildpack", "test", "all", "--app", "lua/test/app")
+    docker_cli(*words).failed(6, "buildpack acme/lua 0.1.0 is in the order", "--with DIR")
+    assert "  acme/lua@0.1.0\n" in docker_cli(*words, "--with", "lua").ok().out
+
+
+def _write(path: str, text: str) -> None:
+    Path(path).parent.mkdir(parents=True, exist_ok=True)
+    Path(path).write_text(text)
+    Path(path).chmod(0o755)
+
+
+@pytest.mark.docker
 def test_without_docker_it_says_so(docker_cli: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
     docker_cli("buildpack", "new", "acme/lua").ok()
     with monkeypatch.context() as patch:

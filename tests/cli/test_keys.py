@@ -1,6 +1,7 @@
 import pytest
 
 from gitreceive.engines.sql_ledger import SqlLedger
+from gitreceive.model import UserName
 from tests.cli.conftest import Cli
 from tests.cli.people import ED25519, has_key, new_key
 
@@ -55,6 +56,18 @@ def test_options_before_a_key_are_refused(cli: Cli, ledger: SqlLedger) -> None:
 def test_a_key_opens_one_users_door_only(cli: Cli, ledger: SqlLedger) -> None:
     cli("keys", "add", "alice", stdin=ED25519).ok()
     cli("keys", "add", "bob", stdin=ED25519).failed(4)
+
+
+def test_a_user_whose_key_is_known_is_made_an_administrator(cli: Cli, ledger: SqlLedger) -> None:
+    plain = cli("keys", "add", "alice", stdin=ED25519).ok()
+    assert "administrator" not in plain.err
+    cli("keys", "add", "alice", stdin=ED25519).failed(4, "alice has the key SHA256:", "nothing to do")
+    cli("keys", "add", "--admin", stdin=ED25519, acting="alice").failed(5, "make administrators")
+    said = cli("keys", "add", "alice", "--admin", stdin=ED25519).ok()
+    assert "-----> alice may use ssh-ed25519 SHA256:" in said.err
+    assert "alice is an administrator" in said.err
+    assert ledger.user(UserName.parse("alice")).admin
+    cli("keys", "add", "bob", "--admin", stdin=ED25519).failed(4, "alice has the key", "keys remove SHA256:")
 
 
 def test_over_ssh_ones_own_keys_are_ones_own_business(cli: Cli, ledger: SqlLedger) -> None:

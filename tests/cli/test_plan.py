@@ -10,6 +10,7 @@ import yaml
 
 from gitreceive.buildpacks.dockerfile import exposed_port
 from tests.cli.conftest import Cli
+from tests.engines.builder.case import write_buildpack, write_order
 
 SAMPLES = Path(__file__).resolve().parent.parent / "apps"
 
@@ -20,6 +21,7 @@ _GROUPS = {
     "dockerfile": ("dockerfile",),
     "express": ("nodejs",),
     "flask": ("python", "procfile"),
+    "go": ("go",),
     "php": ("php",),
     "pnpm": ("nodejs",),
     "poetry": ("python",),
@@ -66,8 +68,7 @@ def test_what_would_be_applied_is_on_stdout_and_all_else_is_talk(cli: Cli) -> No
     deployments = [o["metadata"]["name"] for o in objects if o["kind"] == "Deployment"]
     assert deployments == ["web", "worker"]
     for text in (
-        "gitreceive/python",
-        "takes it",
+        "gitreceive/python 0.1.0 builds it: .python-version",
         "release: python prepare_release.py (runs once",
         "no package.json",
     ):
@@ -78,6 +79,42 @@ def test_an_undetected_folder_is_explained_as_in_a_push(cli: Cli) -> None:
     said = cli("plan", str(SAMPLES / "undetected")).failed(20, "no buildpack matched", "requirments.txt")
     for text in ("gitreceive/nodejs", "files at the root", "git mv requirments.txt requirements.txt"):
         assert text in said.err
+
+
+def test_who_would_take_it_too_is_told_with_what_speaks_against_it(
+    cli: Cli, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def writes(text: str) -> str:
+        return f"echo {text!r}; echo '{text}' > $2"
+
+    packs = tmp_path / "packs"
+    packs.mkdir()
+    write_buildpack(packs, "rails", build="", detect=writes('requires = [{ name = "ruby" }]'))
+    write_buildpack(packs, "bad", build="", detect="echo oops; exit 3")
+    write_buildpack(packs, "node", build="", detect=writes('provides = [{ name = "node" }]'))
+    write_buildpack(packs, "lua", build="", detect="echo main.lua")
+    write_buildpack(packs, "perl", build="", detect="echo app.pl")
+    write_buildpack(packs, "none", build="", detect="echo no none; exit 100")
+    write_order(packs, ("rails", "lua"), ("bad",), ("node?", "lua", "none?"), ("perl",), ("node",))
+    monkeypatch.setenv("GITRECEIVE_BUILD_BUILDPACKS", str(packs))
+    folder = tmp_path / "shop"
+    folder.mkdir()
+    why = cli("plan", str(folder), "--json").ok().json()["why"]
+    assert why[0] == "test/lua 1.0 builds it: main.lua"
+    assert {line.split()[0]: line.partition(" 1.0 ")[2] for line in why[1:]} == {
+        "test/rails": 'would take it: requires = [{ name = "ruby" }]; its group does not fit: '
+        "test/rails 1.0 requires 'ruby', which no buildpack before it provides",
+        "test/bad": "is broken (bin/detect ended with exit code 3): oops",
+        "test/node": 'would take it: provides = [{ name = "node" }]; it is optional, and its build plan does not fit the others\'',
+        "test/none": "does not take it: no none",
+        "test/perl": "would take it: app.pl; test/lua comes first in the order, -o buildpack=test/perl chooses it",
+    }
+    cli("plan", str(folder), "--buildpack", "perl").ok()
+    refused = cli("plan", str(folder), "--buildpack", "rails")
+    refused.failed(20, "no buildpack matched: the source is empty")
+    (folder / "app.pl").touch()
+    refused = cli("plan", str(folder), "--buildpack", "rails")
+    refused.failed(20, "no buildpack matched: test/rails 1.0 requires 'ruby'")
 
 
 def test_a_buildpack_by_option_is_the_one_that_must_take_it(cli: Cli) -> None:

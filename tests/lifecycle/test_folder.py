@@ -1,7 +1,9 @@
+import contextlib
 from pathlib import Path
 
 import pytest
 
+from gitreceive.buildpacks.lint import lint
 from gitreceive.lifecycle.folder import FolderError, Member, load
 
 
@@ -112,7 +114,13 @@ def test_an_order_that_explodes_is_refused(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("more", "said"),
     [
-        ("[metadata]\ngitreceive = 1\n", "gitreceive must be a table"),
+        ("[metadata]\ngitreceive = 1\n", "metadata.gitreceive must be a table"),
+        ("[[targets]]\nos = 3\n", "targets.os must be a string"),
+        ("[[targets]]\ndistros = ['debian']\n", r"targets.distros must be an array of tables"),
+        ("[[stacks]]\nid = true\n", "stacks.id must be a string"),
+        ("[[buildpack.exec-env]]\nname = ['x']\n", "buildpack.exec-env.name must be a string"),
+        ("[[order]]\n[[order.group]]\nid = 3\n", "order.group.id must be a string"),
+        ("[[order]]\n[[order.group]]\nid = 'b'\nexec-env = 'x'\n", "exec-env must be an array of strings"),
         ("[metadata.gitreceive]\ndetects = 1\n", "metadata.gitreceive.detects must be an array of globs"),
         ("[[order]]\ngroup = 1\n", "group must be an array of tables"),
         ("[[metadata.gitreceive.hints]]\nmatch = 'x'\n", "needs match and hint, both strings"),
@@ -134,3 +142,26 @@ def test_a_hint_speaks_of_what_its_pattern_found(tmp_path: Path) -> None:
     (hint,) = load(_write(tmp_path, _group("a"), a=_head("a", more=more))).find(Member("a", "")).hints
     assert hint.of("first\nno libpq\n") == "add libpq: {x}"
     assert hint.of("there is no libpq") == ""
+
+
+@pytest.mark.parametrize(
+    "value", ["3", "'x'", "[]", "[3]", "{}", "[{}]", "true", "1979-05-27", "inf", "[[{}]]"]
+)
+@pytest.mark.parametrize(
+    "key",
+    [
+        *("api", "targets", "stacks", "order", "metadata", "buildpack", "buildpack.id", "buildpack.version"),
+        *("buildpack.clear-env", "buildpack.exec-env", "buildpack.licenses", "metadata.gitreceive.detects"),
+        *("metadata.gitreceive.inputs", "metadata.gitreceive.hints"),
+    ],
+)
+def test_no_value_of_any_type_is_more_than_refused(key: str, value: str, tmp_path: Path) -> None:
+    _write(tmp_path, _group("a"), a=_head("a"))
+    given = {"api": '"0.10"', "buildpack.id": '"a"', "buildpack.version": '"1"', key: value}
+    if key == "buildpack":
+        given = {"api": '"0.10"', key: value}
+    (tmp_path / "a" / "buildpack.toml").write_text("".join(f"{k} = {v}\n" for k, v in given.items()))
+    with contextlib.suppress(FolderError):
+        load(tmp_path)
+    for found in lint(tmp_path / "a"):
+        assert found.message

@@ -105,7 +105,7 @@ class BuildContainers:
                 version = self._connect().version()
         except UnavailableError as error:
             return Check("docker", ok=False, seen=error.message, fix=error.hint)
-        return Check("docker", ok=True, seen=f"Docker {version['Version']}, API {version['ApiVersion']}")
+        return Check("docker", ok=True, seen=f"{version['Version']}, API {version['ApiVersion']}")
 
     def _create(self, run: Run) -> BuildContainer:
         client = self._connect()

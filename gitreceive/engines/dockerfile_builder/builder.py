@@ -44,15 +44,15 @@ class DockerfileBuilder:
 
     def check(self) -> Iterable[Check]:
         try:
-            seen, free = self._engine.seen()
+            seen, storage, free = self._engine.seen()
         except GitreceiveError as error:
-            yield Check("docker build", False, error.message, error.hint)
+            yield Check("docker", False, error.message, error.hint)
             return
-        yield Check("docker build", True, seen)
+        yield Check("docker", True, seen)
         if free is not None:
             enough = free >= _FREE_BYTES
             fix = "" if enough else "free at least 2 GB, for example with `docker system prune`"
-            yield Check("docker disk", enough, f"{free / 1e9:.1f} GB free", fix)
+            yield Check("docker disk", enough, f"{free / 1e9:.1f} GB free, {storage}", fix)
 
     @contextmanager
     def _build(self, request: BuildRequest, log: Log, cancel: Cancellation) -> Iterator[Build]:

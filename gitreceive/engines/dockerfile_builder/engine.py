@@ -112,17 +112,17 @@ class BuildEngine:
                     if tag.startswith(f"{self._prefix}/") and ":job-" in tag:
                         self._drop(tag)
 
-    def seen(self) -> tuple[str, int | None]:
+    def seen(self) -> tuple[str, str, int | None]:
         """Version and storage in words, and the bytes free where images are kept; None where that is on another host."""
         with _translated("ask Docker about itself"):
             client = self._api()
-            info = client.info()
-            words = f"{info['ServerVersion']}, API {client.api_version}, {info['Driver']}"
+            version, info = client.version(), client.info()
+        words, storage = f"{version['Version']}, API {version['ApiVersion']}", str(info["Driver"])
         root = Path(info.get("DockerRootDir") or "/nowhere")
         try:
-            return words, shutil.disk_usage(root).free
+            return words, storage, shutil.disk_usage(root).free
         except OSError:
-            return words, None
+            return words, storage, None
 
     def _drop(self, name: str) -> None:
         try:

@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 from gitreceive import manifests
 from gitreceive.cancellation import Cancellation
 from gitreceive.config import Settings
-from gitreceive.engines.kubernetes_target import logs, once, permissions, rollout
+from gitreceive.engines.kubernetes_target import logs, once, permissions, reach, rollout
 from gitreceive.engines.kubernetes_target.api import Api
 from gitreceive.engines.kubernetes_target.statuses import release_of, statuses
 from gitreceive.engines.kubernetes_target.watching import NamespaceWatch
@@ -51,10 +51,13 @@ class KubernetesTarget:
         namespace = self._namespace(release.app)
         rollout.claim_namespace(self._api, objects[0])
         cancel.raise_if_requested()
+        unreached = self._settings.kubernetes.expose == "nodeport" and self.url(release.app) is None
         with NamespaceWatch(self._api, namespace) as watch:
             applied = rollout.apply_release(self._api, objects, watch)
             deadline = self._settings.kubernetes.deadline
             rollout.await_healthy(self._api, watch, applied, log, cancel=cancel, deadline=deadline)
+        if unreached and WEB_PROCESS in applied:
+            self._await_answer(release.app, log, cancel)
         try:
             rollout.remove_surplus(self._api, namespace, objects)
         except GitreceiveError as error:  # it is live; what is left over goes with the next release
@@ -147,6 +150,12 @@ class KubernetesTarget:
 
     def stop(self) -> None:
         """Nothing lives on in the server: the cluster runs what it was told to."""
+
+    def _await_answer(self, app: AppName, log: Log, cancel: Cancellation) -> None:
+        """A node port that was just opened. That it cannot be reached from here does not make the release a failure."""
+        url = self.url(app)
+        if url and not reach.await_answer(url, cancel):
+            log.warn(f"{url} does not answer this server yet; see kubernetes.node_address if it stays so")
 
     def _warm_up(self) -> None:
         with suppress(GitreceiveError):

@@ -5,9 +5,10 @@ import threading
 from collections import OrderedDict
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import httpx
 
@@ -27,10 +28,11 @@ from gitreceive.engines.oci_registry.manifest import (
     parse,
     read_manifest,
 )
+from gitreceive.engines.oci_registry.recover import build_of, facts_of
 from gitreceive.engines.oci_registry.reference import Repository, parse_reference
 from gitreceive.engines.oci_registry.transport import Call, Errand, Patience, Transport
 from gitreceive.errors import ConfigError, GitreceiveError, RegistryError, UsageError
-from gitreceive.model import Blob, Build, Check, Digest, ImageRef, Layer
+from gitreceive.model import Blob, Build, Check, Digest, ImageFacts, ImageRef, Layer
 from gitreceive.ports import Log
 
 T = TypeVar("T")
@@ -116,6 +118,18 @@ class OciRegistry:
 
     def size(self, image: ImageRef) -> int:
         return self._must_have(image, Errand()).size
+
+    def facts(self, image: ImageRef) -> ImageFacts:
+        return facts_of(self._standing(image, Errand()).config)
+
+    def rebase(
+        self, image: ImageRef, run_image: ImageRef, repository: str, log: Log, cancel: Cancellation
+    ) -> ImageRef:
+        """The image's own layers are in the registry, and are neither read nor sent."""
+        errand = Errand()
+        published = self._standing(image, errand)
+        below = self._config_below(published, errand)
+        return self.publish(replace(build_of(published, below), run_image=run_image), repository, log, cancel)
 
     def check(self) -> Iterator[Check]:
         """That the registry answers, and that it takes uploads."""
@@ -220,12 +234,21 @@ class OciRegistry:
         return place
 
     def _base(self, build: Build, errand: Errand) -> Base:
-        if build.run_image is None:
-            return EMPTY_BASE
-        place = Repository.parse(build.run_image.repository)
-        manifest = self._must_have(build.run_image, errand)
-        config = parse(self._document(place, manifest.config.digest, errand), str(build.run_image))
-        return Base(build.run_image, manifest.layers, config)
+        return self._standing(build.run_image, errand) if build.run_image else EMPTY_BASE
+
+    def _standing(self, image: ImageRef, errand: Errand) -> Base:
+        """The image as something to stand on, or to take apart. Raises RegistryError where the registry no longer has it."""
+        manifest = self._must_have(image, errand)
+        place = Repository.parse(image.repository)
+        config = parse(self._document(place, manifest.config.digest, errand), str(image))
+        return Base(image, manifest.layers, config)
+
+    def _config_below(self, image: Base, errand: Errand) -> Mapping[str, Any]:
+        """The config of the run image that the image names; {} where it names none, or the registry no longer has it."""
+        below = facts_of(image.config).run_image
+        if below is None or self._manifest(Repository.parse(below.repository), below.digest, errand) is None:
+            return {}
+        return self._standing(below, errand).config
 
     def _must_have(self, image: ImageRef, errand: Errand) -> Manifest:
         manifest = self._manifest(Repository.parse(image.repository), image.digest, errand)

@@ -18,13 +18,13 @@ class Keys(Part):
     def add_key(
         self, user: UserName, algorithm: str, blob: str, comment: str, fingerprint: str, *, admin: bool
     ) -> PublicKey:
-        known = select(keys.c.user).where(or_(keys.c.fingerprint == fingerprint, keys.c.blob == blob))
+        known = select(keys).where(or_(keys.c.fingerprint == fingerprint, keys.c.blob == blob))
         with self._database.writing() as connection:
-            if owner := connection.execute(known).scalar():
-                raise ConflictError(
-                    f"{owner} has the key {fingerprint} already",
-                    hint=f"remove it first: keys remove {fingerprint}",
-                )
+            if row := connection.execute(known).first():
+                promotion = update(users).where(users.c.name == user, users.c.admin.is_(False))
+                if row.user == user and admin and connection.execute(promotion.values(admin=True)).rowcount:
+                    return _key(row)
+                raise _taken(row, user)
             if not connection.execute(select(users.c.name).where(users.c.name == user)).first():
                 connection.execute(insert(users).values(name=user, admin=admin))
             elif admin:
@@ -74,6 +74,15 @@ class Keys(Part):
         with self._database.reading() as connection:
             row = connection.execute(query).first()
         return User(UserName(row.name), row.admin) if row else None
+
+
+def _taken(row: Row[Any], user: UserName) -> ConflictError:
+    if row.user == user:
+        return ConflictError(f"{user} has the key {row.fingerprint} already", hint="there is nothing to do")
+    return ConflictError(
+        f"{row.user} has the key {row.fingerprint} already, and a key opens one user's door",
+        hint=f"remove it first: keys remove {row.fingerprint}",
+    )
 
 
 def _key(row: Row[Any]) -> PublicKey:
