@@ -7,6 +7,7 @@ import tarfile
 import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
@@ -62,24 +63,23 @@ def registry(request: pytest.FixtureRequest) -> Iterator[str]:
 
 @pytest.fixture
 def make(tmp_path: Path) -> Iterator[Make]:
-    closing = []
+    with ExitStack() as closing:
 
-    def sources(*listed: str, bounds: Bounds = Bounds()) -> BuildpackSources:  # noqa: B008 - frozen
-        allowed = Allowed.parse(listed)
-        downloads = Downloads(PublicWay({}, "", allowed.lists))
-        own = OciRegistry("own.example", insecure=False, environment={}, login=lambda _: None)
-        way = PublicWay({}, "", lambda _: False)
-        strange = OciRegistry(
-            "strange.example", insecure=False, environment={}, login=lambda _: None, way=way
-        )
-        closing.extend([downloads, own, strange])
-        return BuildpackSources(
-            tmp_path / "kept", allowed, downloads, own=own, strange=strange, bounds=bounds
-        )
+        def sources(*listed: str, bounds: Bounds = Bounds()) -> BuildpackSources:  # noqa: B008 - frozen
+            allowed = Allowed.parse(listed)
+            downloads = Downloads(PublicWay({}, "", allowed.lists))
+            own = OciRegistry("own.example", insecure=False, environment={}, login=lambda _: None)
+            way = PublicWay({}, "", lambda _: False)
+            strange = OciRegistry(
+                "strange.example", insecure=False, environment={}, login=lambda _: None, way=way
+            )
+            for close in (downloads.close, own.close, strange.close):
+                closing.callback(close)
+            return BuildpackSources(
+                tmp_path / "kept", allowed, downloads, own=own, strange=strange, bounds=bounds
+            )
 
-    yield sources
-    for one in closing:
-        one.close()
+        yield sources
 
 
 def buildpack(folder: Path, identity: str = "acme/lua", *, order: str = "", version: str = "0.1.0") -> Path:
