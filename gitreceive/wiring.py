@@ -15,6 +15,7 @@ from gitreceive.errors import ConflictError, UnavailableError, UsageError
 from gitreceive.model import Build, Check, Digest, ImageRef, Stack
 from gitreceive.ports import (
     Builder,
+    BuildpackSource,
     BuildRequest,
     Ledger,
     Log,
@@ -118,6 +119,29 @@ def buildpack_bench(
     build = replace(settings.build, buildpacks=str(buildpacks))
     with closing(DockerBuilder(build, config.cache_dir() / "buildpack-test", observe)) as builder:
         yield builder
+
+
+def buildpack_source(settings: config.Settings) -> BuildpackSource:
+    """Buildpacks that are named by an image or an archive. Nothing is asked of anybody yet. Raises ConfigError."""
+    from gitreceive.buildpacks.allowed import Allowed
+    from gitreceive.engines.buildpackages import BuildpackSources, Downloads, PublicWay
+    from gitreceive.engines.oci_registry import OciRegistry
+
+    environment = config.process_environment()
+    own = f"docker://{settings.registry.strip('/')}/buildpacks"
+    allowed = Allowed.parse((own, *settings.build.buildpack_sources))
+    way = PublicWay(environment, settings.build.ca_bundle, allowed.lists)
+    guarded = PublicWay(environment, settings.build.ca_bundle, lambda _: False)
+    return BuildpackSources(
+        settings.data_dir / "buildpacks",
+        allowed,
+        Downloads(way),
+        own=_oci_registry(settings),
+        # registries that nobody has vouched for are not told any login
+        strange=OciRegistry(
+            "docker.io", insecure=False, environment=environment, login=lambda _: None, way=guarded
+        ),
+    )
 
 
 def pack(package: Package, spool: Path) -> Build:
