@@ -2,11 +2,11 @@
 
 import fcntl
 import os
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from gitreceive import config
 from gitreceive.buildpacks.package import Package
@@ -107,12 +107,17 @@ def derived_stacks(
 
 
 @contextmanager
-def buildpack_bench(settings: config.Settings, buildpacks: Path) -> Iterator[Builder]:
-    """A builder over a folder of buildpacks, apart from the server's: its caches and images are its own."""
+def buildpack_bench(
+    settings: config.Settings, buildpacks: Path, observe: Callable[[Mapping[str, Any]], object]
+) -> Iterator[Builder]:
+    """A builder over a folder of buildpacks, apart from the server's: its caches and images are its own.
+
+    ``observe`` is given what each build read of its source.
+    """
     from gitreceive.engines.docker_builder import DockerBuilder
 
     build = replace(settings.build, buildpacks=str(buildpacks))
-    with closing(DockerBuilder(build, config.cache_dir() / "buildpack-test")) as builder:
+    with closing(DockerBuilder(build, config.cache_dir() / "buildpack-test", observe)) as builder:
         yield builder
 
 
