@@ -4,7 +4,7 @@ import hashlib
 import secrets
 import shutil
 import tempfile
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -38,14 +38,21 @@ from gitreceive.ports import BuildpackSource, BuildRequest, FetchedBuildpack, Lo
 class DockerBuilder:
     """A Builder. Raises ConfigError at once for settings that no build could use.
 
+    ``observe`` is given what each build read of its source, as ``lifecycle.observation`` has it; without it nothing is watched.
     ``elsewhere`` fetches the buildpacks that a choice names by an image or an archive; without it there are none.
     ``data_dir`` holds the spool; ``owner``, made of it, tells this server's containers and caches from others' on the same Docker engine.
     """
 
     def __init__(
-        self, settings: BuildSettings, data_dir: Path, *, elsewhere: BuildpackSource | None = None
+        self,
+        settings: BuildSettings,
+        data_dir: Path,
+        observe: Callable[[Mapping[str, Any]], object] | None = None,
+        *,
+        elsewhere: BuildpackSource | None = None,
     ) -> None:
         self._elsewhere = elsewhere
+        self._observe = observe
         self._settings = settings
         self._spool = data_dir / "tmp" / "builds"
         self._last_builds = LastBuilds(data_dir / "builds")
@@ -129,7 +136,10 @@ class DockerBuilder:
             project = {"include": request.project.include, "exclude": request.project.exclude}
             settings = self._last_builds.seal({**told, "image": run.image.tag, **project})
         left_out = self._leave_out(run, settings)
-        outcome = left_out or self._containers.run(run, told, run.transcript.mark)
+        observed = {**told, "observe": bool(self._observe)}
+        outcome = left_out or self._containers.run(run, observed, run.transcript.mark)
+        if self._observe:
+            self._observe(outcome.done["observed"])
         build = make_build(request, stack, outcome.done, outcome.layers)
         if left_out is None:
             self._remember(run, settings, outcome)
@@ -161,6 +171,7 @@ class DockerBuilder:
         depend = "depends" if len(names) == 1 else "depend"
         run.log.step(f"No build needed: nothing that {' and '.join(names)} {depend} on has changed")
         app = unchanged.app_layer(request, run.spool / "app.tar.gz", run.inputs.patterns, run.cancel)
+        request.finished(app)
         return Outcome((*layers, app), last.done)
 
     def _remember(self, run: Run, settings: str, outcome: Outcome) -> None:
