@@ -5,10 +5,11 @@ import os
 
 import pytest
 
-from gitreceive.buildpacks.order import choose
+from gitreceive.buildpacks.order import arrange, find
 from gitreceive.lifecycle.detect import detect
 from gitreceive.lifecycle.folder import load
 from gitreceive.lifecycle.place import Variables
+from gitreceive.model import BuildpackRef, Choice
 from tests.bundled.bench import BUILDPACKS, Bench
 
 _BUILDS = {"package.json": json.dumps({"scripts": {"build": "node build.js"}})}
@@ -23,7 +24,9 @@ def _group(bench: Bench, files: dict[str, str], wanted: str | None = None) -> li
         (bench.app / name).write_text(text)
     folder = load(BUILDPACKS)
     env = Variables({"PATH": os.defpath, "CNB_TARGET_OS": "linux", "CNB_TARGET_ARCH": "amd64"})
-    found = detect(folder, choose(folder, wanted), bench.app, bench.folder / "platform", env)
+    refs = (BuildpackRef.parse(wanted),) if wanted else ()
+    order = arrange(folder, Choice("the test", refs), {ref: find(folder, ref, "the test") for ref in refs})
+    found = detect(folder, order, bench.app, bench.folder / "platform", env)
     return [buildpack.id.removeprefix("gitreceive/") for buildpack in found.group]
 
 

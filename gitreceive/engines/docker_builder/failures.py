@@ -3,10 +3,11 @@
 from collections.abc import Mapping
 from typing import Any
 
-from gitreceive.buildpacks.undetected import explain
+from gitreceive.buildpacks.undetected import explain, explain_choice
 from gitreceive.engines.docker_builder.transcript import Transcript
 from gitreceive.errors import BuildError, DetectError, GitreceiveError, UnavailableError
 from gitreceive.lifecycle.folder import Folder
+from gitreceive.model import Choice
 from gitreceive.ports import BuildRequest, Log
 
 _MOST_HINTS = 3
@@ -37,8 +38,18 @@ def failure(
 
 def _undetected(event: Mapping[str, Any], request: BuildRequest, folder: Folder, log: Log) -> DetectError:
     names = [f"{entry.name}/" if entry.kind == "directory" else entry.name for entry in request.root]
+    if request.choice.group:
+        return _misfit(event, request.choice, log)
     explanation = explain(event["verdicts"], event["reasons"], names, folder)
     log.step("No buildpack takes this source")
+    for line in explanation.lines:
+        log.detail(line)
+    return DetectError(explanation.message, hint=explanation.hint)
+
+
+def _misfit(event: Mapping[str, Any], choice: Choice, log: Log) -> DetectError:
+    explanation = explain_choice(event["verdicts"], event["reasons"], choice)
+    log.step(f"The buildpacks of {choice.by} do not take this source")
     for line in explanation.lines:
         log.detail(line)
     return DetectError(explanation.message, hint=explanation.hint)

@@ -13,10 +13,11 @@ _ERROR = re.compile(r"error|fatal|failed|not found|cannot|could not|no such", re
 
 
 class Transcript:
-    """Takes the stream in any pieces. ``ended`` once the lifecycle has said its last word."""
+    """Takes the stream in any pieces. ``ended`` once the lifecycle has said its last word, which ``mark`` tells from programs' output."""
 
     def __init__(self, log: Log, mark: str, wanted: tuple[bytes, ...]) -> None:
         self.ended = False
+        self.mark = mark
         self._log = log
         self._opening = opening(mark.encode())
         self._redactor = secrets.Redactor(wanted)

@@ -181,7 +181,7 @@ def test_an_unknown_buildpack_in_a_push_option_lists_those_that_are_known(
 ) -> None:
     write_buildpack(packs, "one", build=WEB)
     write_order(packs, ("one",))
-    with pytest.raises(DetectError, match="buildpack=cobol is not a buildpack here") as caught:
+    with pytest.raises(DetectError, match="cobol is not a buildpack here") as caught:
         fails(make(), request({"hello": b""}, stack, options=("buildpack=cobol",)))
     assert caught.value.hint == "known: test/one"
 
