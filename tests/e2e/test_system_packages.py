@@ -21,7 +21,7 @@ def test_an_app_runs_what_its_aptfile_names_and_only_a_change_of_it_asks_for_a_b
     shop.replace("app.py", 'VERSION = "1"', 'VERSION = "2"')
     with containers_started({"gitreceive.app": shop.app, "gitreceive.job": None}) as second:
         shop.push().ok().says(
-            "System packages: figlet, libsodium23 (installed before)", "No build needed", "v2 is live after"
+            "System packages: figlet, libsodium23 (installed before, ", "No build needed", "v2 is live after"
         )
     assert second == []
     assert "version 2" in shop.get()
