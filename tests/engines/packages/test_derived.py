@@ -32,8 +32,6 @@ from tests.engines.packages.settings import SETTINGS
 
 pytestmark = [pytest.mark.docker, pytest.mark.registry]
 
-PACKAGES = of_aptfile(b"figlet\nlibsodium23\n")
-
 
 @pytest.fixture(scope="module")
 def registry(stack: Stack) -> Iterator[OciRegistry]:
