@@ -33,6 +33,18 @@ def test_an_app_runs_what_its_aptfile_names_and_only_a_change_of_it_asks_for_a_b
     push.does_not_say("No build needed")
 
 
+def test_an_app_that_crashes_for_want_of_a_library_is_pointed_to_the_aptfile(
+    new_app: Callable[[str], Clone],
+) -> None:
+    shop = new_app("system-packages")
+    shop.commit("Forget the packages", {"Aptfile": "# libsodium23\n"})
+
+    push = shop.push().failed()
+
+    push.says("cannot open shared object file", "libsodium.so.23 is a system library", "into an Aptfile")
+    push.does_not_say("ystem packages:")
+
+
 def test_a_package_that_there_is_not_is_refused_with_its_line(docker_server: Server) -> None:
     shop = docker_server.developer("alice").creates(f"shop-{secrets.token_hex(3)}", "system-packages")
     shop.commit("A slip", {"Aptfile": "# one\nfiglet\nlibpqq5\n"})

@@ -43,6 +43,7 @@ class DerivedStacks:
     def __init__(self, settings: BuildSettings, data_dir: Path, registry: Registry) -> None:
         self._settings = settings
         self._folder = data_dir / "system-packages"
+        self._spools = data_dir / "tmp" / "builds"  # a builder removes what a killed server left there
         self._registry = registry
         self.owner = hashlib.sha256(str(data_dir.resolve()).encode()).hexdigest()[:12]
         self._labels = {"gitreceive.data": self.owner, "gitreceive.job": ""}
@@ -173,7 +174,8 @@ class DerivedStacks:
     @contextlib.contextmanager
     def _spool(self) -> Iterator[Path]:
         with _disk_speaks():
-            place = tempfile.TemporaryDirectory(prefix="spool-", dir=self._folder)
+            self._spools.mkdir(parents=True, exist_ok=True)
+            place = tempfile.TemporaryDirectory(prefix="packages-", dir=self._spools)
         with place as name:
             yield Path(name)
 
