@@ -179,6 +179,9 @@ class Registry(Protocol):
 
     def check(self) -> Iterable[Check]: ...
 
+    def close(self) -> None:
+        """Let go of the connections."""
+
 
 class Target(Protocol):
     """What runs releases."""

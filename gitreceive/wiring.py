@@ -1,8 +1,9 @@
 """Settings → engines. The only place that names them; each is imported when it is first wanted."""
 
+import contextlib
 import fcntl
 import os
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import closing, contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -11,7 +12,7 @@ from typing import TYPE_CHECKING
 from gitreceive import config
 from gitreceive.cancellation import Cancellation
 from gitreceive.errors import ConflictError, UnavailableError
-from gitreceive.model import Check, Stack
+from gitreceive.model import Check, Stack, StackRecipe
 from gitreceive.ports import (
     Builder,
     BuildRequest,
@@ -99,20 +100,14 @@ def buildpack_bench(settings: config.Settings, buildpacks: Path) -> Iterator[Bui
 
 
 def create_stack(
-    settings: config.Settings,
-    name: str,
-    *,
-    suite: str,
-    packages: Sequence[str],
-    images: tuple[str | None, str | None],
-    log: Log,
+    settings: config.Settings, name: str, recipe: StackRecipe, log: Log, known: Stack | None = None
 ) -> Stack:
-    """Make a stack and keep its images in the registry. Raises as ``engines.stacks.create`` does."""
+    """Make a stack, or make ``known`` again, and keep its images in the registry. Raises as ``engines.stacks.create`` does."""
     from gitreceive.engines.stacks import StackRequest, create
 
-    build_image, run_image = images
-    request = StackRequest(name, suite, build_image, run_image, tuple(packages))
-    return create(request, _oci_registry(settings), config.process_environment(), log, Cancellation())
+    request, environment = StackRequest(name, recipe), config.process_environment()
+    with closing(_oci_registry(settings)) as registry:
+        return create(request, registry, environment, log, Cancellation(), known=known)
 
 
 def checks(settings: config.Settings) -> Iterator[tuple[str, Callable[[], Iterable[Check]]]]:
@@ -155,6 +150,18 @@ def only_server(settings: config.Settings) -> Iterator[None]:
         lock.write(f"{os.getpid()}\n")
         lock.flush()
         yield
+
+
+def require_server(settings: config.Settings) -> None:
+    """Raise UnavailableError unless a server works on the data folder: what is enqueued would wait for one."""
+    with contextlib.suppress(OSError), (settings.data_dir / "server.lock").open("rb") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return
+    raise UnavailableError(
+        f"no server works on {settings.data_dir}, so nobody would do it", hint="start it: gitreceive server"
+    )
 
 
 def make_data_dir(settings: config.Settings) -> None:
