@@ -7,6 +7,7 @@ only through the Log they are handed.
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
+from pathlib import Path
 from typing import BinaryIO, Protocol
 
 from gitreceive.cancellation import Cancellation
@@ -15,6 +16,7 @@ from gitreceive.model import (
     AppName,
     Blob,
     Build,
+    BuildpackRef,
     Cause,
     Check,
     CommitId,
@@ -25,6 +27,7 @@ from gitreceive.model import (
     Job,
     JobId,
     JobState,
+    Layer,
     LogLine,
     LogQuery,
     ProcessStatus,
@@ -124,7 +127,7 @@ class SourceStore(Protocol):
 @dataclass(frozen=True)
 class BuildRequest:
     """All that a builder is told. ``previous`` maps the diff_ids of layers that the registry is known to hold; ``tree`` may be
-    called more than once, or never.
+    called more than once, or never. ``finished`` may be told of each layer whose file is whole, while others are made.
     """
 
     job: JobId
@@ -135,6 +138,36 @@ class BuildRequest:
     archive: AbstractContextManager[BinaryIO]
     root: tuple[SourceEntry, ...]
     tree: Callable[[], Iterator[TreeEntry]]
+    finished: Callable[[Layer], None] = lambda _layer: None
+
+
+@dataclass(frozen=True)
+class FetchedBuildpack:
+    """A buildpack from elsewhere, on the server's disk. ``folder`` is laid like a folder of buildpacks that has no ``order.toml``:
+    a Cloud Native Buildpack is ``ID/VERSION`` in it, with each slash in the id written _, and a composite one's parts lie beside
+    it; a classic one is ``NAME``, and its id ``classic/NAME``. It stays as it is.
+    """
+
+    id: str
+    version: str
+    folder: Path
+
+
+class BuildpackSource(Protocol):
+    """Where buildpacks that the server does not have come from: images in registries, and archives."""
+
+    def pin(self, ref: BuildpackRef, cancel: Cancellation) -> BuildpackRef:
+        """The same with its digest, asked for where it has none; a pinned one comes back as it is, and nobody is asked.
+
+        Raises ForbiddenError where ``build.buildpack_sources`` does not have it, UsageError for what is no image or archive,
+        RegistryError, UnavailableError, CanceledError.
+        """
+
+    def fetch(self, ref: BuildpackRef, log: Log, cancel: Cancellation) -> FetchedBuildpack:
+        """A pinned one, checked and unpacked; one that was fetched before is taken as it was kept, and nobody is asked.
+
+        Raises as ``pin``, UsageError for one that is not pinned, and DetectError for what is no buildpack.
+        """
 
 
 class Builder(Protocol):
@@ -155,6 +188,13 @@ class Builder(Protocol):
 
 
 class Registry(Protocol):
+    def sending(
+        self, repository: str, log: Log, cancel: Cancellation
+    ) -> AbstractContextManager[Callable[[Layer], None]]:
+        """While inside, what is called with a layer sends it in the background, so that it is there when ``publish`` wants it. It does
+        not wait and does not fail: ``publish`` does both. Raises CanceledError.
+        """
+
     def publish(self, build: Build, repository: str, log: Log, cancel: Cancellation) -> ImageRef:
         """Send what is missing; the digest is the one that the registry confirmed. ``repository`` is without the registry's
         address, e.g. ``shop``. May be called twice. Raises RegistryError, CanceledError.
@@ -233,6 +273,9 @@ class AppLedger(Protocol):
 
     def apps(self) -> tuple[App, ...]:
         """By name."""
+
+    def set_buildpacks(self, name: AppName, before: tuple[str, ...], after: tuple[str, ...]) -> App:
+        """Compare and swap: ``after`` in place of ``before``. Raises NotFoundError; ConflictError where they are others by now."""
 
     def delete_app(self, name: AppName) -> None:
         """With its jobs and releases. Raises NotFoundError; ConflictError while a job of it has not ended."""

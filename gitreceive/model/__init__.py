@@ -14,6 +14,7 @@ from gitreceive.model.builds import (
     StackRecipe,
     TreeEntry,
 )
+from gitreceive.model.choices import MOST_BUILDPACKS, Choice, InlineBuildpack, Project, Wanted
 from gitreceive.model.names import (
     ZERO_COMMIT,
     AppName,
@@ -36,6 +37,7 @@ from gitreceive.model.pushes import (
     PushOptions,
     Rebase,
 )
+from gitreceive.model.references import BuildpackRef, RefKind
 from gitreceive.model.releases import (
     RELEASE_PROCESS,
     WEB_PROCESS,
@@ -47,6 +49,7 @@ from gitreceive.model.releases import (
 )
 
 __all__ = [
+    "MOST_BUILDPACKS",
     "RELEASE_PROCESS",
     "WEB_PROCESS",
     "ZERO_COMMIT",
@@ -54,13 +57,16 @@ __all__ = [
     "AppName",
     "Blob",
     "Build",
+    "BuildpackRef",
     "Cause",
     "Check",
+    "Choice",
     "CommitId",
     "Digest",
     "Image",
     "ImageFacts",
     "ImageRef",
+    "InlineBuildpack",
     "Job",
     "JobId",
     "JobState",
@@ -69,10 +75,12 @@ __all__ = [
     "LogQuery",
     "ProcessStatus",
     "ProcessType",
+    "Project",
     "PublicKey",
     "Push",
     "PushOptions",
     "Rebase",
+    "RefKind",
     "Release",
     "Secret",
     "Source",
@@ -82,4 +90,5 @@ __all__ = [
     "TreeEntry",
     "User",
     "UserName",
+    "Wanted",
 ]

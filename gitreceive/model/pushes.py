@@ -1,6 +1,5 @@
 """A push or a rebase, and the job that brings it to a release."""
 
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -10,10 +9,9 @@ from typing import ClassVar, NewType, Self
 from gitreceive.errors import UsageError
 from gitreceive.model.builds import Image
 from gitreceive.model.names import AppName, CommitId, UserName
+from gitreceive.model.references import BuildpackRef
 
 JobId = NewType("JobId", int)
-
-_BUILDPACK_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._/-]{0,127}", re.ASCII)
 
 
 @dataclass(frozen=True)
@@ -31,13 +29,24 @@ class PushOptions:
             name, _, value = option.partition("=")
             if name not in {"nocache", "buildpack"} or name in seen or (name == "nocache" and "=" in option):
                 raise UsageError(f"push option {option[:60]!r} is not understood", hint=_KNOWN_OPTIONS)
-            if name == "buildpack" and not _BUILDPACK_ID.fullmatch(value):
-                raise UsageError(f"push option {option[:60]!r} names no buildpack", hint=_KNOWN_OPTIONS)
+            if name == "buildpack":
+                _check_buildpack(option, value)
             seen[name] = value
         return cls(nocache="nocache" in seen, buildpack=seen.get("buildpack"))
 
 
-_KNOWN_OPTIONS = "known options: -o nocache (build without caches), -o buildpack=ID (use this buildpack)"
+_KNOWN_OPTIONS = (
+    "known options: -o nocache (build without caches), -o buildpack=REFERENCE (use this buildpack)"
+)
+
+
+def _check_buildpack(option: str, value: str) -> None:
+    try:
+        BuildpackRef.parse(value)
+    except UsageError as error:
+        raise UsageError(
+            f"push option {option[:60]!r} names no buildpack", hint=f"{_KNOWN_OPTIONS}; {error.hint}"
+        ) from error
 
 
 @dataclass(frozen=True)

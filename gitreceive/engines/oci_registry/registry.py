@@ -5,14 +5,18 @@ import threading
 from collections import OrderedDict
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
+from contextlib import AbstractContextManager
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 
+import httpx
+
 from gitreceive.cancellation import Cancellation
 from gitreceive.engines.oci_registry import blobs
 from gitreceive.engines.oci_registry.auth import Login, docker_login, login_hint
+from gitreceive.engines.oci_registry.courier import Courier, human
 from gitreceive.engines.oci_registry.manifest import (
     CONFIG,
     EMPTY_BASE,
@@ -50,15 +54,19 @@ class OciRegistry:
         environment: Mapping[str, str],
         login: Callable[[str], Login | None] = docker_login,
         patience: Patience = Patience(),  # noqa: B008 - frozen
+        way: httpx.BaseTransport | None = None,
     ) -> None:
-        """``address`` is HOST[:PORT][/PREFIX]; ``environment`` names the certificate authorities. Raises ConfigError."""
+        """``address`` is HOST[:PORT][/PREFIX]; ``environment`` names the certificate authorities; ``way`` is what requests go
+        through, if not straight to the registry. Raises ConfigError.
+        """
         host, _, prefix = address.strip("/").partition("/")
         self._host = host
         self._prefix = f"{prefix}/" if prefix else ""
         self._login = login
         self._place("check")
-        self._transport = Transport(frozenset({host} if insecure else ()), environment, login, patience)
+        self._transport = Transport(frozenset({host} if insecure else ()), environment, login, patience, way)
         self._workers = ThreadPoolExecutor(_AT_ONCE, "registry")
+        self._courier = Courier(self._transport, self._workers)
         self._lock = threading.Lock()
         self._documents: OrderedDict[Digest, bytes] = OrderedDict()
 
@@ -79,7 +87,7 @@ class OciRegistry:
         image = assemble(base, build)
         origin = Repository.parse(base.ref.repository) if base.ref else None
         tasks = [partial(self._bring, place, origin, log, blob) for blob in base.layers]
-        tasks += [partial(self._deliver, place, log, layer) for layer in build.layers]
+        tasks += [partial(self._courier.deliver, place, log, layer) for layer in build.layers]
         tasks.append(partial(self._offer, place, image.config))
         outcome = self._together(tasks, cancel, log)
         _tell(log, (*base.layers, *(layer.blob for layer in build.layers)), outcome)
@@ -109,7 +117,13 @@ class OciRegistry:
                 f"the config and the manifest of {image} disagree",
                 hint="push again with: git push -o nocache",
             )
+        self._courier.saw(place, (blob.digest for blob in found.layers))
         return dict(zip(plain, found.layers, strict=True))
+
+    def sending(
+        self, repository: str, log: Log, cancel: Cancellation
+    ) -> AbstractContextManager[Callable[[Layer], None]]:
+        return self._courier.sending(self._place(repository), log, cancel)
 
     def size(self, image: ImageRef) -> int:
         return self._must_have(image, Errand()).size
@@ -169,6 +183,41 @@ class OciRegistry:
         digest = self._together([put], cancel, log)[0]
         log.detail(f"digest {digest}")
         return ImageRef(str(place), digest)
+
+    def resolve(self, reference: str, cancel: Cancellation) -> ImageRef:
+        """The digest that HOST[:PORT]/NAME[:TAG] has now, in any registry. Raises RegistryError, CanceledError, UsageError."""
+        origin, name = parse_reference(reference)
+        if name.startswith("sha256:"):
+            return ImageRef(str(origin), Digest(name))
+        find = partial(blobs.read_manifest, self._transport, origin, name)
+        found = self._together([find], cancel)[0]
+        if found is None:
+            raise RegistryError(
+                f"there is no image {origin}:{name}", hint="see that its name and tag are right"
+            )
+        return ImageRef(str(origin), digest_of(self._remember(found[0])))
+
+    def tag(self, image: ImageRef, tag: str, cancel: Cancellation) -> None:
+        """Let ``tag`` name the image from now on. Raises RegistryError, CanceledError, UsageError."""
+        place, tag = parse_reference(f"{image.repository}:{tag}")
+        read = partial(blobs.read_manifest, self._transport, place, image.digest)
+        found = self._together([read], cancel)[0]
+        if found is None:
+            raise RegistryError(f"the registry no longer has {image}", hint="publish it again")
+
+        def put(errand: Errand) -> Digest:
+            return blobs.put_manifest(self._transport, place, found[0], found[1], errand, tag)
+
+        self._together([put], cancel)
+
+    def labels(self, image: ImageRef, cancel: Cancellation) -> Mapping[str, str]:
+        """What the image says of itself. Raises RegistryError, CanceledError."""
+        place = Repository.parse(image.repository)
+        manifest = self._together([partial(self._must_have, image)], cancel)[0]
+        read = partial(self._document, place, manifest.config.digest)
+        runtime = parse(self._together([read], cancel)[0], str(image)).get("config")
+        found = runtime.get("Labels") if isinstance(runtime, dict) else None
+        return {str(k): str(v) for k, v in found.items()} if isinstance(found, dict) else {}
 
     def blobs(self, image: ImageRef) -> tuple[Blob, ...]:
         """The layers of an image as they are stored, bottom first. Raises RegistryError."""
@@ -252,18 +301,6 @@ class OciRegistry:
                 self._documents.popitem(last=False)
         return content
 
-    def _deliver(self, place: Repository, log: Log, layer: Layer, errand: Errand) -> str:
-        if blobs.exists(self._transport, place, layer.blob.digest, errand):
-            return "held"
-        if layer.path is None:
-            raise RegistryError(
-                f"the registry no longer has the layer {layer.title} ({layer.blob.digest.short})",
-                hint="build it anew: git push -o nocache",
-            )
-        log.detail(f"sending {layer.title} ({human(layer.blob.size)})")
-        blobs.send_file(self._transport, place, layer.blob, layer.path, errand)
-        return "sent"
-
     def _offer(self, place: Repository, config: bytes, errand: Errand) -> str:
         if not blobs.exists(self._transport, place, digest_of(config), errand):
             blobs.send_bytes(self._transport, place, config, errand)
@@ -310,16 +347,6 @@ class OciRegistry:
                 stop.request("another part of the same work failed")
                 raise
         return [future.result() for future in futures]
-
-
-def human(size: int) -> str:
-    """Bytes for people, in powers of ten as registries count them."""
-    if size < 1000:
-        return f"{size} bytes"
-    units = ("kB", "MB", "GB")
-    power = next((n for n in range(len(units)) if size < 999.5 * 1000 ** (n + 1)), len(units) - 1)
-    value, unit = size / 1000 ** (power + 1), units[power]
-    return f"{value:.1f} {unit}" if value < 9.95 else f"{value:.0f} {unit}"
 
 
 def _tell(log: Log, layers: Sequence[Blob], outcome: Sequence[str]) -> None:
