@@ -42,6 +42,7 @@ class Move:
     release: Release
     origin: Stack | None
     to: Stack
+    packages: tuple[str, ...] = ()  # the system packages that go with it
 
     @property
     def needed(self) -> bool:
@@ -64,7 +65,7 @@ def plan_move(app: AppName, wish: Wish, ledger: Records, registry: Registry) -> 
             hint="build it again: git commit --allow-empty -m 'Newer base image' && git push -o nocache",
         )
     facts = registry.facts(release.image.ref)
-    base = facts.run_image
+    base = facts.stack_image if facts.run_image else None
     if base is None:
         raise RebaseError(
             f"the image of {app} {release.label} does not say which layers are its run image's",
@@ -72,7 +73,7 @@ def plan_move(app: AppName, wish: Wish, ledger: Records, registry: Registry) -> 
         )
     origin = next((known for known in ledger.stack_versions() if known.run == base), None)
     to = _destination(app, base, origin, wish, ledger)
-    move = Move(release, origin, to)
+    move = Move(release, origin, to, facts.packages)
     if move.needed and not wish.force:
         _require_safe(app, facts, to, registry)
     return move

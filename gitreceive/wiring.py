@@ -35,14 +35,16 @@ if TYPE_CHECKING:
 def platform(settings: config.Settings) -> Platform:
     """All engines. Nothing is asked of Docker, the registry or the cluster yet."""
     oci = _oci_registry(settings)
+    stacks = derived_stacks(settings, oci)
     return Platform(
         sources=sources(settings),
-        builder=builder(settings, oci),
+        builder=builder(settings, stacks),
         registry=_registry(settings, oci),
         target=target(settings, oci),
         ledger=ledger(settings),
         logbook=logbook(settings),
         stack=settings.stack,
+        run_images=stacks,
     )
 
 
@@ -77,7 +79,7 @@ def target(settings: config.Settings, oci: "OciRegistry | None" = None) -> Targe
     return DockerTarget(settings, credentials)
 
 
-def builder(settings: config.Settings, oci: "OciRegistry | None" = None) -> Builder:
+def builder(settings: config.Settings, stacks: "DerivedStacks | None" = None) -> Builder:
     """A Dockerfile goes to Docker, everything else to buildpacks, on a stack with the system packages that it asks for."""
     from gitreceive.buildpacks.dockerfile import takes
     from gitreceive.engines.by_packages import BuilderWithPackages
@@ -89,7 +91,7 @@ def builder(settings: config.Settings, oci: "OciRegistry | None" = None) -> Buil
         return request.options.buildpack is None and takes(request.root)
 
     buildpacks = DockerBuilder(settings.build, settings.data_dir)
-    derive = derived_stacks(settings, buildpacks.owner, oci).derive
+    derive = (stacks or derived_stacks(settings)).derive
     return BuilderBySource(
         by_docker,
         DockerfileBuilder(settings),
@@ -97,14 +99,11 @@ def builder(settings: config.Settings, oci: "OciRegistry | None" = None) -> Buil
     )
 
 
-def derived_stacks(
-    settings: config.Settings, owner: str, oci: "OciRegistry | None" = None
-) -> "DerivedStacks":
-    """Stacks with system packages; ``owner`` is the builder's, which sweeps up what a killed server left."""
+def derived_stacks(settings: config.Settings, oci: "OciRegistry | None" = None) -> "DerivedStacks":
+    """Stacks with system packages."""
     from gitreceive.engines.stacks import DerivedStacks
 
-    folder = settings.data_dir / "system-packages"
-    return DerivedStacks(settings.build, folder, oci or _oci_registry(settings), owner)
+    return DerivedStacks(settings.build, settings.data_dir, oci or _oci_registry(settings))
 
 
 @contextmanager

@@ -77,9 +77,9 @@ def of_project(document: Mapping[str, Any]) -> tuple[SystemPackage, ...]:
     return together(parse(name, f"{place}: packages") for name in packages)
 
 
-def of_label(text: str) -> tuple[SystemPackage, ...]:
-    """The set that an image's label names, with blanks between. Raises SourceError."""
-    return together(parse(name, "the image's label") for name in text.split())
+def of_names(names: Iterable[str]) -> tuple[SystemPackage, ...]:
+    """The set that an app was built with, by NAME or NAME=VERSION. Raises SourceError."""
+    return together(parse(name, "the app's system packages") for name in names)
 
 
 def parse(text: str, where: str) -> SystemPackage:

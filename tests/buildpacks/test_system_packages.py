@@ -6,7 +6,7 @@ from gitreceive.buildpacks.system_packages import (
     MOST_PACKAGES,
     SystemPackage,
     of_aptfile,
-    of_label,
+    of_names,
     of_project,
     of_project_file,
     together,
@@ -144,8 +144,10 @@ def test_both_files_are_taken_together() -> None:
     )
 
 
-def test_a_set_is_read_back_from_an_images_label() -> None:
+def test_a_set_is_read_back_from_its_names() -> None:
     packages = of_aptfile(b"tree=2.1.0-1\nfiglet\n")
 
-    assert of_label(" ".join(map(str, packages))) == packages
-    assert of_label("") == ()
+    assert of_names(map(str, packages)) == packages
+    assert of_names(()) == ()
+    with pytest.raises(SourceError, match="the app's system packages: '-y'"):
+        of_names(["-y"])
