@@ -21,8 +21,9 @@ from tests.cli.conftest import Cli
 from tests.cli.people import has_key, owns, pushed
 from tests.engines.oci_images import Notes, build, layer, tar
 from tests.engines.scripted_registry import ScriptedRegistry, serving
+from tests.fake_registry import FakeRegistry
 from tests.fake_source_store import FakeSourceStore
-from tests.fakes import FakeBuilder, FakeTarget
+from tests.fakes import FakeBuilder, FakeRunImages, FakeTarget
 
 _FIT: dict[str, bytes | str] = {
     "usr/bin/python3": "python3.11",
@@ -99,6 +100,7 @@ def runner(place: Place) -> Iterator[JobRunner]:
         place.ledger,
         place.logbook,
         "bookworm",
+        FakeRunImages(FakeRegistry()),
     )
     with wiring.only_server(config.load()):
         runner = JobRunner(platform, 2, "runner")
