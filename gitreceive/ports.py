@@ -219,6 +219,9 @@ class Registry(Protocol):
 
     def check(self) -> Iterable[Check]: ...
 
+    def close(self) -> None:
+        """Let go of the connections."""
+
 
 class RunImages(Protocol):
     """Run images of stacks with the system packages that apps ask for."""

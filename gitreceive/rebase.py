@@ -59,7 +59,7 @@ def plan_move(app: AppName, wish: Wish, ledger: Records, registry: Registry) -> 
     release = ledger.current_release(app)
     if release is None:
         raise NotFoundError(f"nothing of {app} is live", hint="push it: it is built on the newest stack")
-    if release.image.buildpacks == ("dockerfile",):
+    if not is_of_buildpacks(release):
         raise RebaseError(
             f"{app} was built by its Dockerfile, which names its own base image",
             hint="build it again: git commit --allow-empty -m 'Newer base image' && git push -o nocache",
@@ -77,6 +77,11 @@ def plan_move(app: AppName, wish: Wish, ledger: Records, registry: Registry) -> 
     if move.needed and not wish.force:
         _require_safe(app, facts, to, registry)
     return move
+
+
+def is_of_buildpacks(release: Release | None) -> bool:
+    """Whether there is anything that could be rebased: a Dockerfile's image says nothing of what lies below it."""
+    return release is not None and release.image.buildpacks != ("dockerfile",)
 
 
 def _destination(

@@ -1,8 +1,9 @@
 """Settings → engines. The only place that names them; each is imported when it is first wanted."""
 
+import contextlib
 import fcntl
 import os
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import closing, contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -12,7 +13,7 @@ from gitreceive import config
 from gitreceive.buildpacks.package import Package
 from gitreceive.cancellation import Cancellation
 from gitreceive.errors import ConflictError, UnavailableError, UsageError
-from gitreceive.model import Build, Check, Digest, ImageRef, Stack
+from gitreceive.model import Build, Check, Digest, ImageRef, Stack, StackRecipe
 from gitreceive.ports import (
     Builder,
     BuildpackSource,
@@ -173,20 +174,14 @@ def publish_package(settings: config.Settings, build: Build, reference: str, log
 
 
 def create_stack(
-    settings: config.Settings,
-    name: str,
-    *,
-    suite: str,
-    packages: Sequence[str],
-    images: tuple[str | None, str | None],
-    log: Log,
+    settings: config.Settings, name: str, recipe: StackRecipe, log: Log, known: Stack | None = None
 ) -> Stack:
-    """Make a stack and keep its images in the registry. Raises as ``engines.stacks.create`` does."""
+    """Make a stack, or make ``known`` again, and keep its images in the registry. Raises as ``engines.stacks.create`` does."""
     from gitreceive.engines.stacks import StackRequest, create
 
-    build_image, run_image = images
-    request = StackRequest(name, suite, build_image, run_image, tuple(packages))
-    return create(request, _oci_registry(settings), config.process_environment(), log, Cancellation())
+    request, environment = StackRequest(name, recipe), config.process_environment()
+    with closing(_oci_registry(settings)) as registry:
+        return create(request, registry, environment, log, Cancellation(), known=known)
 
 
 def checks(settings: config.Settings) -> Iterator[tuple[str, Callable[[], Iterable[Check]]]]:
@@ -229,6 +224,18 @@ def only_server(settings: config.Settings) -> Iterator[None]:
         lock.write(f"{os.getpid()}\n")
         lock.flush()
         yield
+
+
+def require_server(settings: config.Settings) -> None:
+    """Raise UnavailableError unless a server works on the data folder: what is enqueued would wait for one."""
+    with contextlib.suppress(OSError), (settings.data_dir / "server.lock").open("rb") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return
+    raise UnavailableError(
+        f"no server works on {settings.data_dir}, so nobody would do it", hint="start it: gitreceive server"
+    )
 
 
 def make_data_dir(settings: config.Settings) -> None:
