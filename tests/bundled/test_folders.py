@@ -50,6 +50,10 @@ def test_buildpacks_that_ask_the_package_index_do_so_with_the_same_file() -> Non
     assert len(set(copies)) == 1
 
 
+def test_buildpacks_that_count_workers_by_memory_do_so_with_the_same_file() -> None:
+    assert len({copy.read_bytes() for copy in FOLDER.glob("*/lib/*/concurrency.py")}) == 1
+
+
 def test_the_order_names_buildpacks_that_are_there_in_the_version_that_they_have() -> None:
     order = tomllib.loads((FOLDER / "order.toml").read_text(encoding="utf-8"))["order"]
     versions = {d["id"]: d["version"] for d in (_describe(name)["buildpack"] for name in NAMES)}

@@ -70,7 +70,9 @@ def test_a_front_end_is_built_for_a_python_app_and_nodejs_stays_out_of_its_image
     push = shop.push().ok()
     push.says("Detected: gitreceive/nodejs", "gitreceive/python", "Running the script build")
     push.does_not_say("sending gitreceive/nodejs")
-    assert "a front end, version 1" in fetch(shop.web() + "/")
+    page = fetch(shop.web() + "/")
+    assert "a front end, version 1" in page
+    assert "2 workers" in page  # a process has 512 MB where nobody says otherwise
     shop.commit("Colour it", {"front/window.css": "p {\n  color: #135;\n}\n"})
     shop.push().ok().says("Using the modules of the last build")
     assert "p{color:#135}" in fetch(shop.web() + "/static/window.css")
