@@ -69,6 +69,7 @@ def test_a_procfile_is_optional_in_every_group_and_nodejs_before_languages_with_
         ["gitreceive/python"],
         ["gitreceive/php"],
         ["gitreceive/ruby"],
+        ["gitreceive/java"],
         ["gitreceive/nodejs"],
         ["gitreceive/static"],
     ]

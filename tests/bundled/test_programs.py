@@ -339,7 +339,7 @@ def test_a_procfile_becomes_process_types(bench: Bench) -> None:
     assert bench.inputs() == ["Procfile"]
 
 
-@pytest.mark.parametrize("name", ["go", "python", "php", "ruby", "nodejs", "static", "procfile"])
+@pytest.mark.parametrize("name", ["go", "python", "php", "ruby", "java", "nodejs", "static", "procfile"])
 def test_an_empty_folder_is_nobodys(bench: Bench, name: str) -> None:
     outcome = bench.detect(name)
     assert outcome.status == 100
@@ -368,6 +368,7 @@ DETECTED = {
     "fastapi-uv": "python",
     "flask": "python",
     "go": "go",
+    "maven": "java",
     "multi": ("python", "nodejs"),
     "pipenv": "python",
     "poetry": "python",
@@ -390,7 +391,7 @@ def test_each_sample_is_detected_by_its_language_alone(bench: Bench, sample: Pat
     bench.app.symlink_to(sample)
     passed = [
         name
-        for name in ("go", "python", "php", "ruby", "nodejs", "static")
+        for name in ("go", "python", "php", "ruby", "java", "nodejs", "static")
         if at_sample.detect(name).status == 0
     ]
     wanted = DETECTED[sample.name]

@@ -98,6 +98,7 @@ apps = Table(
     Column("owner", String(39), nullable=False),
     Column("branch", Text, nullable=False),
     Column("created_at", Instant, nullable=False),
+    Column("buildpacks", JSON, nullable=False, server_default="[]"),
 )
 
 jobs = Table(
