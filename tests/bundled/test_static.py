@@ -3,6 +3,8 @@ from pathlib import Path
 import pytest
 from staticpack import detection, serving
 
+from tests.bundled.bench import Bench
+
 
 def _site(app: Path, **files: str) -> Path:
     for name, text in files.items():
@@ -82,3 +84,12 @@ def test_a_headers_file_that_is_not_understood_is_refused(tmp_path: Path, text: 
     (app / "_headers").write_text(text)
     with pytest.raises(ValueError, match=words):
         serving.find_site(app)
+
+
+def test_headers_outside_of_the_folder_that_is_served_are_warned_of(bench: Bench) -> None:
+    _site(bench.app, public__index="")
+    (bench.app / "_headers").write_text("/*\n  X-A: b\n")
+    words = "warning: _headers sets nothing where it is: move it to public/"
+    assert words in bench.build("static").output
+    (bench.app / "_headers").rename(bench.app / "public" / "_headers")
+    assert words not in bench.build("static").output

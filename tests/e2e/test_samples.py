@@ -2,12 +2,13 @@
 
 import json
 import re
+import urllib.request
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
-from tests.e2e.world import SAMPLES, Clone, fetch
+from tests.e2e.world import SAMPLES, Clone, Server, fetch
 
 pytestmark = pytest.mark.e2e
 
@@ -76,3 +77,33 @@ def test_a_front_end_is_built_for_a_python_app_and_nodejs_stays_out_of_its_image
     shop.commit("Colour it", {"front/window.css": "p {\n  color: #135;\n}\n"})
     shop.push().ok().says("Using the modules of the last build")
     assert "p{color:#135}" in fetch(shop.web() + "/static/window.css")
+
+
+def test_a_single_page_app_answers_each_path_compressed_and_with_its_headers(
+    docker_server: Server, app_name: str
+) -> None:
+    shop = docker_server.developer("alice").creates(app_name, "static")
+    files = {
+        "Staticfile": "root: dist\npushstate: enabled\n",
+        "dist/_headers": "/admin/*\n  X-Frame-Options: DENY\n",
+        "dist/index.html": "<title>Shelves</title>\n",
+        "dist/assets/app.4f3a9c1d.js": "const shelves = 7;\n" * 60,
+    }
+    shop.commit("Make it a single page", files)
+    shop.push().ok()
+    url = shop.web()
+    for path in ("/", "/shelves/7"):
+        assert "<title>Shelves</title>" in fetch(url + path)
+
+    def ask(path: str) -> tuple[str, dict[str, str]]:
+        request = urllib.request.Request(url + path, headers={"Accept-Encoding": "gzip"})
+        with urllib.request.urlopen(request, timeout=10) as answer:
+            return answer.headers.get_content_type(), dict(answer.headers)
+
+    kind, headers = ask("/assets/app.4f3a9c1d.js")
+    assert (kind, headers["Content-Encoding"]) == ("application/javascript", "gzip")
+    assert "immutable" in headers["Cache-Control"]
+    kind, headers = ask("/admin/users")
+    assert (kind, headers["X-Frame-Options"], headers["Cache-Control"]) == ("text/html", "DENY", "no-cache")
+    # a file of another release is answered with the page, which nobody is to keep under its name
+    assert ask("/assets/app.00000000a1.js")[1]["Cache-Control"] == "no-cache"
