@@ -70,9 +70,9 @@ def test_a_procfile_is_optional_in_every_group_and_nodejs_before_languages_with_
         ["gitreceive/php"],
         ["gitreceive/ruby"],
         ["gitreceive/java"],
-        ["gitreceive/nodejs"],
         ["gitreceive/static"],
+        ["gitreceive/nodejs"],
     ]
-    for group in groups[:2]:
+    for group in (*groups[:3], groups[-2]):
         assert group[0] == {**group[0], "id": "gitreceive/nodejs", "optional": True}
     assert all(group[-1] == {**group[-1], "id": "gitreceive/procfile", "optional": True} for group in groups)

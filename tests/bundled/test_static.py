@@ -51,6 +51,13 @@ def test_detection_tells_what_was_looked_for(tmp_path: Path) -> None:
     assert detection.decide(_site(tmp_path, public__index="")).passed
 
 
+def test_a_page_beside_a_package_json_is_served_only_where_a_staticfile_says_so(tmp_path: Path) -> None:
+    app = _site(tmp_path, index="")
+    (app / "package.json").write_text("{}")
+    assert detection.decide(app).reason.startswith("no Staticfile")
+    assert detection.decide(_site(app, Staticfile="")).requires == "node-assets"
+
+
 def test_headers_are_set_for_the_paths_that_the_file_names_and_the_last_one_counts(tmp_path: Path) -> None:
     app = _site(tmp_path, index="")
     (app / "_headers").write_text(
