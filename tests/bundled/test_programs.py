@@ -376,6 +376,7 @@ DETECTED = {
     "pnpm": "nodejs",
     "procfile-worker": "python",
     "ruby": "ruby",
+    "spa": ("nodejs", "static"),
     "static": "static",
     "system-packages": "python",
     "undetected": None,

@@ -29,6 +29,7 @@ _GROUPS = {
     "poetry": ("python",),
     "procfile-worker": ("python", "procfile"),
     "ruby": ("ruby",),
+    "spa": ("nodejs", "static"),
     "static": ("static",),
     "system-packages": ("python", "procfile"),
     "workspaces": ("nodejs",),
