@@ -5,6 +5,7 @@ import shlex
 import shutil
 import tempfile
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -13,13 +14,20 @@ from javapack.project import GRADLE_FILES, Project
 from javapack.runtime import Java
 from javapack.settings import java_options, render_settings
 
-_KEPT = (
-    90 * 86400
-)  # seconds after which downloads begin anew: versions that are no longer used are among them
+_KEPT = 90 * 86400  # seconds; then downloads begin anew, as versions that are no longer used are among them
 _WRAPPERS = {
     "maven": ("mvnw", ".mvn/wrapper/maven-wrapper.properties", "mvn wrapper:wrapper"),
     "gradle": ("gradlew", "gradle/wrapper/gradle-wrapper.properties", "gradle wrapper"),
 }
+_LONGEST = 160  # characters of a cause: it stands in git's status line
+_CAUSES = (
+    r"^\[ERROR\] (\S+:\[\d+,\d+\] .+)$",
+    r"^(\S+\.\w+:\d+: error: .+)$",
+    r"^e: (?:file:/*)?(\S+\.kt\S* .+)$",
+    r"^\[ERROR\] (?:Failed to execute goal \S+ \(.+?\) on project \S+: |Plugin \S+ or .+? could not be resolved: )*(.+?)(?: -> \[Help \d+\])?$",
+    r"^\* What went wrong:\n(.+)$",
+    r"^Exception in thread \"main\" (.+)$",
+)
 
 
 def run_tool(context: Context, project: Project, java: Java, folder: Path) -> None:
@@ -38,9 +46,25 @@ def run_tool(context: Context, project: Project, java: Java, folder: Path) -> No
             "PATH": f"{java.home / 'bin'}:{context.env.get('PATH', '/usr/bin:/bin')}",
         }
         say(f"Running {Path(call.program[-1]).name} {' '.join(call.asked)}")
-        status, _ = run([*call.program, *call.options, *call.asked], cwd=folder, env=env)
+
+        def show(line: str) -> bool:
+            say(line.replace(f"{folder}/", ""))  # people know their files by their place in the app
+            return True
+
+        status, lines = run([*call.program, *call.options, *call.asked], cwd=folder, env=env, quiet=show)
     if status:
-        raise Refusal(f"{project.tool.capitalize()} could not build the app")
+        cause = find_cause([line.replace(f"{folder}/", "") for line in lines])
+        raise Refusal(f"{project.tool.capitalize()} could not build the app{cause and f': {cause}'}")
+
+
+def find_cause(lines: Sequence[str]) -> str:
+    """The line that says most of why Maven or Gradle failed: the compiler's first, else the tool's own; empty where none is known."""
+    text = "\n".join(lines)
+    for pattern in _CAUSES:
+        match = re.search(pattern, text, re.MULTILINE)
+        if match:
+            return match[1].strip()[:_LONGEST]
+    return ""
 
 
 @dataclass(frozen=True)
