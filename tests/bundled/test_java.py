@@ -396,6 +396,7 @@ def _run(tmp_path: Path, tool: str, files: dict[str, str], **env: str) -> cnb.Co
     _write(context.app, {"mvnw" if tool == "maven" else "gradlew": script, **files})
     java = runtime.Java(context.layer("jre"), None, "17.0.15", 17)
     (context.layers / "jre/usr/lib/jvm/java-17-openjdk-amd64").mkdir(parents=True, exist_ok=True)
+    tools.check_tool(context, project.Project(tool, wrapper=True))
     tools.run_tool(context, project.Project(tool, wrapper=True), java, context.app)
     return context
 
@@ -471,10 +472,8 @@ def test_a_wrapper_that_cannot_work_is_refused(
 
 
 def test_gradle_without_wrapper_is_refused_where_the_stack_has_none(tmp_path: Path) -> None:
-    context = _context(tmp_path, PATH=str(tmp_path))
-    java = runtime.Java(context.layer("jre"), None, "17.0.15", 17)
     with pytest.raises(cnb.Refusal, match="no gradlew") as refused:
-        tools.run_tool(context, project.Project("gradle"), java, context.app)
+        tools.check_tool(_context(tmp_path, PATH=str(tmp_path)), project.Project("gradle"))
     assert "gradle wrapper" in refused.value.hint
 
 

@@ -30,10 +30,19 @@ _CAUSES = (
 )
 
 
+def check_tool(context: Context, project: Project) -> None:
+    """Raises Refusal where the tool cannot be run as the source is."""
+    if project.wrapper:
+        _check_wrapper(context.app, *_WRAPPERS[project.tool])
+    elif project.tool == "gradle" and not shutil.which("gradle", path=context.env.get("PATH")):
+        raise Refusal(
+            "there is no gradlew, and this stack has no Gradle",
+            "run `gradle wrapper` and commit gradlew, gradlew.bat and gradle/wrapper with gradle-wrapper.jar",
+        )
+
+
 def run_tool(context: Context, project: Project, java: Java, folder: Path) -> None:
     """Build what lies in ``folder``. Raises Refusal; what to do about it is in buildpack.toml, by the tool's own words."""
-    if project.wrapper:
-        _check_wrapper(folder, *_WRAPPERS[project.tool])
     downloads = _downloads(context, project.tool)
     with tempfile.TemporaryDirectory(prefix="settings-") as settings:
         call = (_maven if project.tool == "maven" else _gradle)(
@@ -120,11 +129,6 @@ def _find_settings(context: Context, folder: Path) -> Path | None:
 def _gradle(
     context: Context, project: Project, _java: Java, folder: Path, downloads: Path, _settings: Path
 ) -> _Call:
-    if not project.wrapper and not shutil.which("gradle", path=context.env.get("PATH")):
-        raise Refusal(
-            "there is no gradlew, and this stack has no Gradle",
-            "run `gradle wrapper` and commit gradlew, gradlew.bat and gradle/wrapper with gradle-wrapper.jar",
-        )
     secret = context.secret("init.gradle")
     options = ["--no-daemon", "--console=plain", *(["--init-script", str(secret)] if secret else [])]
     asked = shlex.split(context.env.get("GRADLE_TASK") or choose_task(folder))
