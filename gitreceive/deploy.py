@@ -7,7 +7,7 @@ it stood, the previous release serving.
 """
 
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field, replace
 
@@ -22,6 +22,7 @@ from gitreceive.model import (
     Image,
     Job,
     JobState,
+    Layer,
     Push,
     Rebase,
     Release,
@@ -84,17 +85,9 @@ def receive(deployment: Deployment, push: Push) -> Source:
 def build_and_publish(deployment: Deployment, push: Push, source: Source) -> Image:
     job, platform, log = deployment.job, deployment.platform, deployment.log
     _advance(deployment, JobState.BUILDING)
-    request = BuildRequest(
-        job=job.id,
-        source=source,
-        options=push.options,
-        stack=platform.ledger.stack(platform.stack),
-        previous=_previous_layers(deployment, push),
-        archive=platform.sources.archive(source),
-        root=platform.sources.entries(source),
-        tree=lambda: platform.sources.tree(source),
-    )
     with ExitStack() as kept_until_published:
+        sending = platform.registry.sending(job.app, log, deployment.cancel)
+        request = _request(deployment, push, source, kept_until_published.enter_context(sending))
         with _phase(deployment, "build"):
             build = kept_until_published.enter_context(
                 platform.builder.build(request, log, deployment.cancel)
@@ -175,6 +168,23 @@ def go_live(deployment: Deployment, release: Release) -> Release:
     log.step(f"{release.app} {release.label} is live after {total:.1f} s ({phases})")
     log.detail(platform.target.url(release.app) or "it has no web process, so no address")
     return platform.ledger.go_live(job.id, job.fence, deployment.seconds)
+
+
+def _request(
+    deployment: Deployment, push: Push, source: Source, finished: Callable[[Layer], None]
+) -> BuildRequest:
+    job, platform = deployment.job, deployment.platform
+    return BuildRequest(
+        job=job.id,
+        source=source,
+        options=push.options,
+        stack=platform.ledger.stack(platform.stack),
+        previous=_previous_layers(deployment, push),
+        archive=platform.sources.archive(source),
+        root=platform.sources.entries(source),
+        tree=lambda: platform.sources.tree(source),
+        finished=finished,
+    )
 
 
 def _previous_layers(deployment: Deployment, push: Push) -> Mapping[Digest, Blob]:

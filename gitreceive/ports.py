@@ -27,6 +27,7 @@ from gitreceive.model import (
     Job,
     JobId,
     JobState,
+    Layer,
     LogLine,
     LogQuery,
     ProcessStatus,
@@ -126,7 +127,7 @@ class SourceStore(Protocol):
 @dataclass(frozen=True)
 class BuildRequest:
     """All that a builder is told. ``previous`` maps the diff_ids of layers that the registry is known to hold; ``tree`` may be
-    called more than once, or never.
+    called more than once, or never. ``finished`` may be told of each layer whose file is whole, while others are made.
     """
 
     job: JobId
@@ -137,6 +138,7 @@ class BuildRequest:
     archive: AbstractContextManager[BinaryIO]
     root: tuple[SourceEntry, ...]
     tree: Callable[[], Iterator[TreeEntry]]
+    finished: Callable[[Layer], None] = lambda _layer: None
 
 
 @dataclass(frozen=True)
@@ -186,6 +188,13 @@ class Builder(Protocol):
 
 
 class Registry(Protocol):
+    def sending(
+        self, repository: str, log: Log, cancel: Cancellation
+    ) -> AbstractContextManager[Callable[[Layer], None]]:
+        """While inside, what is called with a layer sends it in the background, so that it is there when ``publish`` wants it. It does
+        not wait and does not fail: ``publish`` does both. Raises CanceledError.
+        """
+
     def publish(self, build: Build, repository: str, log: Log, cancel: Cancellation) -> ImageRef:
         """Send what is missing; the digest is the one that the registry confirmed. ``repository`` is without the registry's
         address, e.g. ``shop``. May be called twice. Raises RegistryError, CanceledError.
@@ -261,6 +270,9 @@ class AppLedger(Protocol):
 
     def apps(self) -> tuple[App, ...]:
         """By name."""
+
+    def set_buildpacks(self, name: AppName, before: tuple[str, ...], after: tuple[str, ...]) -> App:
+        """Compare and swap: ``after`` in place of ``before``. Raises NotFoundError; ConflictError where they are others by now."""
 
     def delete_app(self, name: AppName) -> None:
         """With its jobs and releases. Raises NotFoundError; ConflictError while a job of it has not ended."""

@@ -2,11 +2,11 @@
 
 import fcntl
 import os
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from gitreceive import config
 from gitreceive.buildpacks.package import Package
@@ -15,6 +15,7 @@ from gitreceive.errors import ConflictError, UnavailableError, UsageError
 from gitreceive.model import Build, Check, Digest, ImageRef, Stack
 from gitreceive.ports import (
     Builder,
+    BuildpackSource,
     BuildRequest,
     Ledger,
     Log,
@@ -106,13 +107,41 @@ def derived_stacks(
 
 
 @contextmanager
-def buildpack_bench(settings: config.Settings, buildpacks: Path) -> Iterator[Builder]:
-    """A builder over a folder of buildpacks, apart from the server's: its caches and images are its own."""
+def buildpack_bench(
+    settings: config.Settings, buildpacks: Path, observe: Callable[[Mapping[str, Any]], object]
+) -> Iterator[Builder]:
+    """A builder over a folder of buildpacks, apart from the server's: its caches and images are its own.
+
+    ``observe`` is given what each build read of its source.
+    """
     from gitreceive.engines.docker_builder import DockerBuilder
 
     build = replace(settings.build, buildpacks=str(buildpacks))
-    with closing(DockerBuilder(build, config.cache_dir() / "buildpack-test")) as builder:
+    with closing(DockerBuilder(build, config.cache_dir() / "buildpack-test", observe)) as builder:
         yield builder
+
+
+def buildpack_source(settings: config.Settings) -> BuildpackSource:
+    """Buildpacks that are named by an image or an archive. Nothing is asked of anybody yet. Raises ConfigError."""
+    from gitreceive.buildpacks.allowed import Allowed
+    from gitreceive.engines.buildpackages import BuildpackSources, Downloads, PublicWay
+    from gitreceive.engines.oci_registry import OciRegistry
+
+    environment = config.process_environment()
+    own = f"docker://{settings.registry.strip('/')}/buildpacks"
+    allowed = Allowed.parse((own, *settings.build.buildpack_sources))
+    way = PublicWay(environment, settings.build.ca_bundle, allowed.lists)
+    guarded = PublicWay(environment, settings.build.ca_bundle, lambda _: False)
+    return BuildpackSources(
+        settings.data_dir / "buildpacks",
+        allowed,
+        Downloads(way),
+        own=_oci_registry(settings),
+        # registries that nobody has vouched for are not told any login
+        strange=OciRegistry(
+            "docker.io", insecure=False, environment=environment, login=lambda _: None, way=guarded
+        ),
+    )
 
 
 def pack(package: Package, spool: Path) -> Build:

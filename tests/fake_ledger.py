@@ -63,6 +63,14 @@ class FakeLedger:
         with self._lock:
             return tuple(self._apps[name] for name in sorted(self._apps))
 
+    def set_buildpacks(self, name: AppName, before: tuple[str, ...], after: tuple[str, ...]) -> App:
+        with self._lock:
+            app = self.app(name)
+            if app.buildpacks != before:
+                raise ConflictError(f"the buildpacks of {name} were changed just now")
+            self._apps[name] = replace(app, buildpacks=after)
+            return self._apps[name]
+
     def delete_app(self, name: AppName) -> None:
         with self._lock:
             self.app(name)

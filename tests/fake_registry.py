@@ -2,13 +2,14 @@
 
 import hashlib
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from typing import cast
 
 from gitreceive.cancellation import Cancellation
 from gitreceive.errors import RegistryError
-from gitreceive.model import Blob, Build, Check, Digest, ImageFacts, ImageRef
+from gitreceive.model import Blob, Build, Check, Digest, ImageFacts, ImageRef, Layer
 from gitreceive.ports import Log
 
 
@@ -42,6 +43,11 @@ class FakeRegistry:
         self.images[ref] = build
         log.detail(f"digest {ref.digest}")
         return ref
+
+    @contextmanager
+    def sending(self, repository: str, log: Log, cancel: Cancellation) -> Iterator[Callable[[Layer], None]]:
+        cancel.raise_if_requested()
+        yield lambda layer: self.held.setdefault(repository, set()).add(layer.blob.digest)
 
     def layers(self, image: ImageRef) -> Mapping[Digest, Blob]:
         build = self.images.get(image)

@@ -77,6 +77,11 @@ def of_project(document: Mapping[str, Any]) -> tuple[SystemPackage, ...]:
     return together(parse(name, f"{place}: packages") for name in packages)
 
 
+def of_label(text: str) -> tuple[SystemPackage, ...]:
+    """The set that an image's label names, with blanks between. Raises SourceError."""
+    return together(parse(name, "the image's label") for name in text.split())
+
+
 def parse(text: str, where: str) -> SystemPackage:
     """NAME or NAME=VERSION. Raises SourceError that begins with ``where``."""
     name, equals, version = text.partition("=")

@@ -14,13 +14,13 @@ from gitreceive.buildpacks.system_packages import (
 )
 from gitreceive.cancellation import Cancellation
 from gitreceive.errors import SourceError
-from gitreceive.model import AppName, Build, Check, Source, Stack
+from gitreceive.model import AppName, Build, Check, Source, SourceEntry, Stack
 from gitreceive.ports import Builder, BuildRequest, Log
 
 Read = Callable[[Source, str], bytes | None]
 Derive = Callable[[Stack, Sequence[SystemPackage], Log, Cancellation], Stack]
 
-_LARGEST = 1 << 16
+_LARGEST = 1 << 20
 
 
 class BuilderWithPackages:
@@ -57,15 +57,17 @@ class BuilderWithPackages:
         found: list[SystemPackage] = []
         for entry in request.root:
             if entry.name in readers:
-                found += readers[entry.name](self._content(request.source, entry.name, entry.size))
+                found += readers[entry.name](self._content(request.source, entry))
         return together(found)
 
-    def _content(self, source: Source, name: str, size: int) -> bytes:
-        if size > _LARGEST:
-            raise SourceError(f"{name} has {size} bytes; at most {_LARGEST} are read")
-        content = self._read(source, name)
-        if content is None:
+    def _content(self, source: Source, entry: SourceEntry) -> bytes:
+        if entry.size > _LARGEST:
             raise SourceError(
-                f"{name} is not a file", hint="a folder or a link is not read: commit the file itself"
+                f"{entry.name} is larger than {_LARGEST >> 20} MiB", hint="it is to be written by people"
             )
-        return content
+        content = self._read(source, entry.name)
+        if content is None and entry.name == APTFILE:
+            raise SourceError(
+                f"{APTFILE} is not a file", hint="a folder or a link is not read: commit the file itself"
+            )
+        return content or b""

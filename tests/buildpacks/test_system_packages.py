@@ -6,6 +6,7 @@ from gitreceive.buildpacks.system_packages import (
     MOST_PACKAGES,
     SystemPackage,
     of_aptfile,
+    of_label,
     of_project,
     of_project_file,
     together,
@@ -141,3 +142,10 @@ def test_both_files_are_taken_together() -> None:
         SystemPackage("jq"),
         SystemPackage("tree"),
     )
+
+
+def test_a_set_is_read_back_from_an_images_label() -> None:
+    packages = of_aptfile(b"tree=2.1.0-1\nfiglet\n")
+
+    assert of_label(" ".join(map(str, packages))) == packages
+    assert of_label("") == ()

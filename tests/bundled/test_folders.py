@@ -57,15 +57,18 @@ def test_the_order_names_buildpacks_that_are_there_in_the_version_that_they_have
     assert {entry["id"]: entry["version"] for entry in named} == versions
 
 
-def test_a_procfile_is_optional_in_every_group_and_go_comes_first() -> None:
+def test_a_procfile_is_optional_in_every_group_and_nodejs_before_languages_with_front_ends() -> None:
     groups = [group["group"] for group in tomllib.loads((FOLDER / "order.toml").read_text())["order"]]
-    assert [group[0]["id"] for group in groups] == [
-        "gitreceive/go",
-        "gitreceive/python",
-        "gitreceive/php",
-        "gitreceive/ruby",
-        "gitreceive/java",
-        "gitreceive/nodejs",
-        "gitreceive/static",
+    required = [[entry["id"] for entry in group if not entry.get("optional")] for group in groups]
+    assert required == [
+        ["gitreceive/go"],
+        ["gitreceive/python"],
+        ["gitreceive/php"],
+        ["gitreceive/ruby"],
+        ["gitreceive/java"],
+        ["gitreceive/nodejs"],
+        ["gitreceive/static"],
     ]
+    for group in groups[:2]:
+        assert group[0] == {**group[0], "id": "gitreceive/nodejs", "optional": True}
     assert all(group[-1] == {**group[-1], "id": "gitreceive/procfile", "optional": True} for group in groups)

@@ -5,6 +5,7 @@ import threading
 from collections import OrderedDict
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
+from contextlib import AbstractContextManager
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -15,6 +16,7 @@ import httpx
 from gitreceive.cancellation import Cancellation
 from gitreceive.engines.oci_registry import blobs
 from gitreceive.engines.oci_registry.auth import Login, docker_login, login_hint
+from gitreceive.engines.oci_registry.courier import Courier, human
 from gitreceive.engines.oci_registry.manifest import (
     CONFIG,
     EMPTY_BASE,
@@ -64,6 +66,7 @@ class OciRegistry:
         self._place("check")
         self._transport = Transport(frozenset({host} if insecure else ()), environment, login, patience, way)
         self._workers = ThreadPoolExecutor(_AT_ONCE, "registry")
+        self._courier = Courier(self._transport, self._workers)
         self._lock = threading.Lock()
         self._documents: OrderedDict[Digest, bytes] = OrderedDict()
 
@@ -84,7 +87,7 @@ class OciRegistry:
         image = assemble(base, build)
         origin = Repository.parse(base.ref.repository) if base.ref else None
         tasks = [partial(self._bring, place, origin, log, blob) for blob in base.layers]
-        tasks += [partial(self._deliver, place, log, layer) for layer in build.layers]
+        tasks += [partial(self._courier.deliver, place, log, layer) for layer in build.layers]
         tasks.append(partial(self._offer, place, image.config))
         outcome = self._together(tasks, cancel, log)
         _tell(log, (*base.layers, *(layer.blob for layer in build.layers)), outcome)
@@ -114,7 +117,13 @@ class OciRegistry:
                 f"the config and the manifest of {image} disagree",
                 hint="push again with: git push -o nocache",
             )
+        self._courier.saw(place, (blob.digest for blob in found.layers))
         return dict(zip(plain, found.layers, strict=True))
+
+    def sending(
+        self, repository: str, log: Log, cancel: Cancellation
+    ) -> AbstractContextManager[Callable[[Layer], None]]:
+        return self._courier.sending(self._place(repository), log, cancel)
 
     def size(self, image: ImageRef) -> int:
         return self._must_have(image, Errand()).size
@@ -292,18 +301,6 @@ class OciRegistry:
                 self._documents.popitem(last=False)
         return content
 
-    def _deliver(self, place: Repository, log: Log, layer: Layer, errand: Errand) -> str:
-        if blobs.exists(self._transport, place, layer.blob.digest, errand):
-            return "held"
-        if layer.path is None:
-            raise RegistryError(
-                f"the registry no longer has the layer {layer.title} ({layer.blob.digest.short})",
-                hint="build it anew: git push -o nocache",
-            )
-        log.detail(f"sending {layer.title} ({human(layer.blob.size)})")
-        blobs.send_file(self._transport, place, layer.blob, layer.path, errand)
-        return "sent"
-
     def _offer(self, place: Repository, config: bytes, errand: Errand) -> str:
         if not blobs.exists(self._transport, place, digest_of(config), errand):
             blobs.send_bytes(self._transport, place, config, errand)
@@ -350,16 +347,6 @@ class OciRegistry:
                 stop.request("another part of the same work failed")
                 raise
         return [future.result() for future in futures]
-
-
-def human(size: int) -> str:
-    """Bytes for people, in powers of ten as registries count them."""
-    if size < 1000:
-        return f"{size} bytes"
-    units = ("kB", "MB", "GB")
-    power = next((n for n in range(len(units)) if size < 999.5 * 1000 ** (n + 1)), len(units) - 1)
-    value, unit = size / 1000 ** (power + 1), units[power]
-    return f"{value:.1f} {unit}" if value < 9.95 else f"{value:.0f} {unit}"
 
 
 def _tell(log: Log, layers: Sequence[Blob], outcome: Sequence[str]) -> None:

@@ -23,7 +23,7 @@ from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.sql.functions import GenericFunction
 from sqlalchemy.types import TypeDecorator, TypeEngine
 
-REVISION = "0002"  # the newest migration
+REVISION = "0003"  # the newest migration
 
 
 class Instant(TypeDecorator[datetime]):
@@ -98,6 +98,7 @@ apps = Table(
     Column("owner", String(39), nullable=False),
     Column("branch", Text, nullable=False),
     Column("created_at", Instant, nullable=False),
+    Column("buildpacks", JSON, nullable=False, server_default="[]"),
 )
 
 jobs = Table(

@@ -123,7 +123,7 @@ class DerivedStacks:
                 layers=(installed.layer,) if installed.layer else (),
                 config={"Labels": {PACKAGES_LABEL: " ".join(map(str, packages)), BASE_LABEL: str(base)}},
             )
-            image = self._registry.publish(build, f"stacks/{stack.name}-{kind}", log, cancel)
+            image = self._registry.publish(build, f"stacks/{stack.name}-{kind}", _Quiet(log), cancel)
         added = installed.layer.blob.size if installed.layer else 0
         made = Derived(image, installed.packages, added)
         self._write(base, packages, made)
@@ -186,6 +186,19 @@ class DerivedStacks:
 
     def _path(self, base: ImageRef, packages: Sequence[SystemPackage]) -> Path:
         return self._folder / f"{_key(_RECIPE, base, *packages)}.json"
+
+
+class _Quiet:
+    """The log without the small print of a publish, which is the app's own story further down."""
+
+    def __init__(self, log: Log) -> None:
+        self.step = log.step
+        self.warn = log.warn
+        self.error = log.error
+        self.write = log.write
+
+    def detail(self, text: str) -> None:
+        """Not said."""
 
 
 def _key(*parts: object) -> str:

@@ -12,7 +12,7 @@ from gitreceive.model import (
     AppName,
 )
 from gitreceive.ports import Ledger
-from tests.engines.ledger.words import ANN, BOB, SHOP, go_live, push
+from tests.engines.ledger.words import ANN, BLOG, BOB, SHOP, go_live, push
 
 
 def test_an_app_is_read_as_it_was_created(empty: Ledger) -> None:
@@ -43,6 +43,25 @@ def test_an_unknown_app_is_told(empty: Ledger) -> None:
         empty.delete_app(SHOP)
     with pytest.raises(NotFoundError, match="shop"):
         empty.enqueue(push())
+
+
+def test_the_buildpacks_of_an_app_are_kept_in_order(ledger: Ledger) -> None:
+    assert ledger.app(SHOP).buildpacks == ()
+    named = ("gitreceive/nodejs", "./ci/päck", "docker://r:5000/a@sha256:" + "a" * 64)
+    changed = ledger.set_buildpacks(SHOP, (), named)
+    assert changed.buildpacks == named
+    assert ledger.app(SHOP) == changed
+    assert ledger.app(BLOG).buildpacks == ()
+    assert ledger.set_buildpacks(SHOP, named, ()).buildpacks == ()
+
+
+def test_buildpacks_that_somebody_else_has_changed_stay_as_they_are(ledger: Ledger) -> None:
+    ledger.set_buildpacks(SHOP, (), ("a",))
+    with pytest.raises(ConflictError, match="changed just now"):
+        ledger.set_buildpacks(SHOP, (), ("b",))
+    assert ledger.app(SHOP).buildpacks == ("a",)
+    with pytest.raises(NotFoundError, match="none"):
+        ledger.set_buildpacks(AppName("none"), (), ("b",))
 
 
 def test_an_app_with_work_under_way_is_not_deleted(ledger: Ledger) -> None:

@@ -71,7 +71,7 @@ def test_packages_of_project_toml_are_added_to_those_of_the_aptfile() -> None:
     assert bench.asked == [["jq", "tree"]]
 
 
-@pytest.mark.parametrize("content", [b"tree figlet\n", b"x" * (1 << 17)])
+@pytest.mark.parametrize("content", [b"tree figlet\n", b"x" * (2 << 20)])
 def test_an_aptfile_that_is_not_understood_fails_before_anything_is_built(content: bytes) -> None:
     bench = Bench()
 

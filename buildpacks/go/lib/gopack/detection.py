@@ -5,13 +5,16 @@ from pathlib import Path
 
 from gopack.cnb import Verdict
 
+# Node.js may build a front end before this buildpack compiles, which may embed it
+_ASSETS = "node-assets"
+
 
 def decide(app: Path) -> Verdict:
     """Pass on a go.mod at the root, readable or not: the build says what is wrong with it."""
     names = {path.name for path in app.iterdir() if path.is_file()}
     if "go.mod" in names:
         found = [name for name in ("go.mod", "go.sum", "go.work") if name in names]
-        return Verdict(True, ", ".join(found))
+        return Verdict(True, ", ".join(found), requires=_ASSETS)
     return Verdict(False, _why_not(names))
 
 
