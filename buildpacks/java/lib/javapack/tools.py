@@ -19,6 +19,8 @@ _WRAPPERS = {
     "maven": ("mvnw", ".mvn/wrapper/maven-wrapper.properties", "mvn wrapper:wrapper"),
     "gradle": ("gradlew", "gradle/wrapper/gradle-wrapper.properties", "gradle wrapper"),
 }
+# a build is over before Java's second compiler would pay; and Maven writes escape sequences even where nothing is coloured
+_MAVEN_OPTIONS = "-XX:TieredStopAtLevel=1 -Djansi.mode=strip -Djansi.noreset=true"
 _LONGEST = 160  # characters of a cause: it stands in git's status line
 _CAUSES = (
     r"^\[ERROR\] (\S+:\[\d+,\d+\] .+)$",
@@ -105,8 +107,7 @@ def _maven(
     asked += shlex.split(context.env.get("MAVEN_CUSTOM_GOALS", "package"))
     env = {
         "MAVEN_USER_HOME": str(downloads),
-        # it writes escape sequences even where nothing is coloured
-        "MAVEN_OPTS": f"-Djansi.mode=strip -Djansi.noreset=true {context.env.get('MAVEN_OPTS', '')}".strip(),
+        "MAVEN_OPTS": f"{_MAVEN_OPTIONS} {context.env.get('MAVEN_OPTS', '')}".strip(),
     }
     if mirror:
         env["MVNW_REPOURL"] = mirror.rstrip("/")
