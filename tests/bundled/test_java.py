@@ -331,6 +331,12 @@ def test_a_truststore_has_each_certificate_once_and_a_seal() -> None:
         truststore.to_jks(_PEM.replace("MIIB", "M!IB"))
 
 
+def test_a_bundle_that_cannot_be_read_is_the_operators_to_mend(tmp_path: Path) -> None:
+    with pytest.raises(cnb.Refusal, match="the CA bundle cannot be read") as refused:
+        runtime._trust(tmp_path, _PEM.replace("MIIB", "M!IB"))
+    assert "build.ca_bundle" in refused.value.hint
+
+
 @pytest.mark.skipif(not shutil.which("keytool"), reason="no Java on this machine")
 def test_java_reads_the_truststore(tmp_path: Path) -> None:
     bundle = Path("/etc/ssl/certs/ca-certificates.crt")

@@ -177,9 +177,14 @@ def _declare(context: Context, java: Java, metadata: dict[str, object]) -> None:
 
 
 def _trust(home: Path, certificates: str) -> None:
-    """Write the truststore that this Java reads, where it holds anything else."""
+    """Write the truststore that this Java reads, where it holds anything else. Raises Refusal."""
     path = home / "lib/security/cacerts"
-    content = to_jks(certificates)
+    try:
+        content = to_jks(certificates)
+    except ValueError as error:
+        raise Refusal(
+            f"the CA bundle cannot be read: {error}", "the operator sets build.ca_bundle to a file in PEM"
+        ) from error
     if path.is_symlink() or not path.is_file() or path.read_bytes() != content:
         path.unlink(missing_ok=True)
         path.write_bytes(content)
