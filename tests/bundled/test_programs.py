@@ -368,6 +368,7 @@ DETECTED = {
     "fastapi-uv": "python",
     "flask": "python",
     "go": "go",
+    "jar": "java",
     "maven": "java",
     "multi": ("python", "nodejs"),
     "pipenv": "python",

@@ -22,6 +22,7 @@ _GROUPS = {
     "express": ("nodejs",),
     "flask": ("python", "procfile"),
     "go": ("go",),
+    "jar": ("java",),
     "maven": ("java",),
     "multi": ("nodejs", "python"),
     "php": ("php",),
