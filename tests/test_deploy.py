@@ -34,7 +34,9 @@ def test_an_accepted_push_is_live(world: World) -> None:
 
 
 def test_a_layer_is_sent_while_the_build_goes_on(world: World) -> None:
-    layer = Layer("dependencies", Digest(f"sha256:{'a' * 64}"), Blob(Digest(f"sha256:{'b' * 64}"), 1, ""), None)
+    layer = Layer(
+        "dependencies", Digest(f"sha256:{'a' * 64}"), Blob(Digest(f"sha256:{'b' * 64}"), 1, ""), None
+    )
     held: list[bool] = []
 
     def during(request: BuildRequest, _cancel: Cancellation) -> None:
