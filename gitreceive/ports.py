@@ -7,6 +7,7 @@ only through the Log they are handed.
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
+from pathlib import Path
 from typing import BinaryIO, Protocol
 
 from gitreceive.cancellation import Cancellation
@@ -15,10 +16,13 @@ from gitreceive.model import (
     AppName,
     Blob,
     Build,
+    BuildpackRef,
+    Cause,
     Check,
     CommitId,
     Digest,
     Image,
+    ImageFacts,
     ImageRef,
     Job,
     JobId,
@@ -29,7 +33,6 @@ from gitreceive.model import (
     ProcessStatus,
     ProcessType,
     PublicKey,
-    Push,
     PushOptions,
     Release,
     Source,
@@ -138,6 +141,35 @@ class BuildRequest:
     finished: Callable[[Layer], None] = lambda _layer: None
 
 
+@dataclass(frozen=True)
+class FetchedBuildpack:
+    """A buildpack from elsewhere, on the server's disk. ``folder`` is laid like a folder of buildpacks that has no ``order.toml``:
+    a Cloud Native Buildpack is ``ID/VERSION`` in it, with each slash in the id written _, and a composite one's parts lie beside
+    it; a classic one is ``NAME``, and its id ``classic/NAME``. It stays as it is.
+    """
+
+    id: str
+    version: str
+    folder: Path
+
+
+class BuildpackSource(Protocol):
+    """Where buildpacks that the server does not have come from: images in registries, and archives."""
+
+    def pin(self, ref: BuildpackRef, cancel: Cancellation) -> BuildpackRef:
+        """The same with its digest, asked for where it has none; a pinned one comes back as it is, and nobody is asked.
+
+        Raises ForbiddenError where ``build.buildpack_sources`` does not have it, UsageError for what is no image or archive,
+        RegistryError, UnavailableError, CanceledError.
+        """
+
+    def fetch(self, ref: BuildpackRef, log: Log, cancel: Cancellation) -> FetchedBuildpack:
+        """A pinned one, checked and unpacked; one that was fetched before is taken as it was kept, and nobody is asked.
+
+        Raises as ``pin``, UsageError for one that is not pinned, and DetectError for what is no buildpack.
+        """
+
+
 class Builder(Protocol):
     def build(self, request: BuildRequest, log: Log, cancel: Cancellation) -> AbstractContextManager[Build]:
         """Detect and build. Leaving the context removes containers (soon, where it went well) and spooled layers.
@@ -173,6 +205,17 @@ class Registry(Protocol):
 
     def size(self, image: ImageRef) -> int:
         """Compressed bytes of all layers. Raises RegistryError."""
+
+    def facts(self, image: ImageRef) -> ImageFacts:
+        """What the image says of itself. Raises RegistryError, also where the registry no longer has it."""
+
+    def rebase(
+        self, image: ImageRef, run_image: ImageRef, repository: str, log: Log, cancel: Cancellation
+    ) -> ImageRef:
+        """Publish what ``image`` would have been on ``run_image``: its own layers, untouched, on that one's. Nothing is checked but
+        that this can be done: whether it should be is the caller's to know. May be called twice. Raises RegistryError,
+        CanceledError.
+        """
 
     def check(self) -> Iterable[Check]: ...
 
@@ -228,6 +271,9 @@ class AppLedger(Protocol):
     def apps(self) -> tuple[App, ...]:
         """By name."""
 
+    def set_buildpacks(self, name: AppName, before: tuple[str, ...], after: tuple[str, ...]) -> App:
+        """Compare and swap: ``after`` in place of ``before``. Raises NotFoundError; ConflictError where they are others by now."""
+
     def delete_app(self, name: AppName) -> None:
         """With its jobs and releases. Raises NotFoundError; ConflictError while a job of it has not ended."""
 
@@ -256,7 +302,8 @@ class KeyLedger(Protocol):
 class JobLedger(Protocol):
     """Jobs and their leases. Order is by id; times are the database's."""
 
-    def enqueue(self, push: Push) -> Job: ...
+    def enqueue(self, cause: Cause) -> Job:
+        """A job for it, at the end of the app's queue. Raises NotFoundError where the app is gone."""
 
     def job(self, job: JobId) -> Job:
         """Raises NotFoundError."""
@@ -286,9 +333,11 @@ class JobLedger(Protocol):
 
 
 class ReleaseLedger(Protocol):
-    def intend_release(self, job: JobId, fence: int, image: Image) -> Release:
+    def intend_release(
+        self, job: JobId, fence: int, image: Image, commit: CommitId, description: str
+    ) -> Release:
         """The app's next release, for this job: one more than the last live one. The same again when called twice. Its config is
-        the app's as it is now, its scale the last release's. Raises LeaseLostError.
+        the app's as it is now, its scale the last release's, its user the job's. Raises LeaseLostError.
         """
 
     def go_live(self, job: JobId, fence: int, seconds: Mapping[str, float]) -> Release:
@@ -302,12 +351,17 @@ class ReleaseLedger(Protocol):
 
 
 class StackLedger(Protocol):
-    def put_stack(self, stack: Stack) -> None:
-        """Record it, in place of one of the same name."""
+    def put_stack(self, stack: Stack) -> Stack:
+        """Record it as the next version of its name, whatever its own ``version`` says; as it is recorded."""
 
-    def stack(self, name: str) -> Stack | None: ...
+    def stack(self, name: str, version: int | None = None) -> Stack | None:
+        """That version of it, else the newest."""
 
-    def stacks(self) -> tuple[Stack, ...]: ...
+    def stacks(self) -> tuple[Stack, ...]:
+        """The newest version of each, by name."""
+
+    def stack_versions(self, name: str | None = None) -> tuple[Stack, ...]:
+        """All versions, of all stacks or of one: by name, newest first."""
 
 
 class Ledger(AppLedger, KeyLedger, JobLedger, ReleaseLedger, StackLedger, Protocol):

@@ -2,18 +2,20 @@
 
 import fcntl
 import os
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from gitreceive import config
+from gitreceive.buildpacks.package import Package
 from gitreceive.cancellation import Cancellation
-from gitreceive.errors import ConflictError, UnavailableError
-from gitreceive.model import Check, Stack
+from gitreceive.errors import ConflictError, UnavailableError, UsageError
+from gitreceive.model import Build, Check, Digest, ImageRef, Stack
 from gitreceive.ports import (
     Builder,
+    BuildpackSource,
     BuildRequest,
     Ledger,
     Log,
@@ -26,6 +28,7 @@ from gitreceive.ports import (
 
 if TYPE_CHECKING:
     from gitreceive.engines.oci_registry import OciRegistry
+    from gitreceive.engines.stacks import DerivedStacks
 
 
 def platform(settings: config.Settings) -> Platform:
@@ -33,7 +36,7 @@ def platform(settings: config.Settings) -> Platform:
     oci = _oci_registry(settings)
     return Platform(
         sources=sources(settings),
-        builder=builder(settings),
+        builder=builder(settings, oci),
         registry=_registry(settings, oci),
         target=target(settings, oci),
         ledger=ledger(settings),
@@ -73,9 +76,10 @@ def target(settings: config.Settings, oci: "OciRegistry | None" = None) -> Targe
     return DockerTarget(settings, credentials)
 
 
-def builder(settings: config.Settings) -> Builder:
-    """A Dockerfile goes to Docker, everything else to buildpacks."""
+def builder(settings: config.Settings, oci: "OciRegistry | None" = None) -> Builder:
+    """A Dockerfile goes to Docker, everything else to buildpacks, on a stack with the system packages that it asks for."""
     from gitreceive.buildpacks.dockerfile import takes
+    from gitreceive.engines.by_packages import BuilderWithPackages
     from gitreceive.engines.by_source import BuilderBySource
     from gitreceive.engines.docker_builder import DockerBuilder
     from gitreceive.engines.dockerfile_builder import DockerfileBuilder
@@ -83,19 +87,90 @@ def builder(settings: config.Settings) -> Builder:
     def by_docker(request: BuildRequest) -> bool:
         return request.options.buildpack is None and takes(request.root)
 
+    buildpacks = DockerBuilder(settings.build, settings.data_dir)
+    derive = derived_stacks(settings, buildpacks.owner, oci).derive
     return BuilderBySource(
-        by_docker, DockerfileBuilder(settings), DockerBuilder(settings.build, settings.data_dir)
+        by_docker,
+        DockerfileBuilder(settings),
+        BuilderWithPackages(buildpacks, sources(settings).read, derive),
     )
 
 
+def derived_stacks(
+    settings: config.Settings, owner: str, oci: "OciRegistry | None" = None
+) -> "DerivedStacks":
+    """Stacks with system packages; ``owner`` is the builder's, which sweeps up what a killed server left."""
+    from gitreceive.engines.stacks import DerivedStacks
+
+    folder = settings.data_dir / "system-packages"
+    return DerivedStacks(settings.build, folder, oci or _oci_registry(settings), owner)
+
+
 @contextmanager
-def buildpack_bench(settings: config.Settings, buildpacks: Path) -> Iterator[Builder]:
-    """A builder over a folder of buildpacks, apart from the server's: its caches and images are its own."""
+def buildpack_bench(
+    settings: config.Settings, buildpacks: Path, observe: Callable[[Mapping[str, Any]], object]
+) -> Iterator[Builder]:
+    """A builder over a folder of buildpacks, apart from the server's: its caches and images are its own.
+
+    ``observe`` is given what each build read of its source.
+    """
     from gitreceive.engines.docker_builder import DockerBuilder
 
     build = replace(settings.build, buildpacks=str(buildpacks))
-    with closing(DockerBuilder(build, config.cache_dir() / "buildpack-test")) as builder:
+    with closing(DockerBuilder(build, config.cache_dir() / "buildpack-test", observe)) as builder:
         yield builder
+
+
+def buildpack_source(settings: config.Settings) -> BuildpackSource:
+    """Buildpacks that are named by an image or an archive. Nothing is asked of anybody yet. Raises ConfigError."""
+    from gitreceive.buildpacks.allowed import Allowed
+    from gitreceive.engines.buildpackages import BuildpackSources, Downloads, PublicWay
+    from gitreceive.engines.oci_registry import OciRegistry
+
+    environment = config.process_environment()
+    own = f"docker://{settings.registry.strip('/')}/buildpacks"
+    allowed = Allowed.parse((own, *settings.build.buildpack_sources))
+    way = PublicWay(environment, settings.build.ca_bundle, allowed.lists)
+    guarded = PublicWay(environment, settings.build.ca_bundle, lambda _: False)
+    return BuildpackSources(
+        settings.data_dir / "buildpacks",
+        allowed,
+        Downloads(way),
+        own=_oci_registry(settings),
+        # registries that nobody has vouched for are not told any login
+        strange=OciRegistry(
+            "docker.io", insecure=False, environment=environment, login=lambda _: None, way=guarded
+        ),
+    )
+
+
+def pack(package: Package, spool: Path) -> Build:
+    """The package as an image whose layers are files in ``spool``. Raises UsageError, UnavailableError."""
+    from gitreceive.engines.buildpackages import pack as make
+
+    return make(package, spool)
+
+
+def save_package(build: Build, path: Path) -> Digest:
+    """Write the package to a file; the digest of its image. Raises UnavailableError."""
+    from gitreceive.engines.oci_registry import save
+
+    return save(build, path)
+
+
+def publish_package(settings: config.Settings, build: Build, reference: str, log: Log) -> ImageRef:
+    """Send the package to any registry, as HOST[:PORT]/NAME[:TAG]. Raises RegistryError, UsageError."""
+    from gitreceive.engines.oci_registry import OciRegistry, parse_reference
+
+    place, tag = parse_reference(reference)
+    if tag.startswith("sha256:"):
+        raise UsageError("the digest of a package is not chosen", hint="write HOST[:PORT]/NAME[:TAG]")
+    insecure = settings.registry_insecure and settings.registry.partition("/")[0] == place.host
+    registry = OciRegistry(place.host, insecure=insecure, environment=config.process_environment())
+    with closing(registry):
+        image = registry.publish(build, place.name, log, Cancellation())
+        registry.tag(image, tag, Cancellation())
+    return image
 
 
 def create_stack(

@@ -178,7 +178,7 @@ def test_a_job_whose_server_died_after_publishing_is_not_built_again(world: Worl
     job = world.enqueue(world.commit("two", world.head))
     held = world.claim()
     world.ledger.advance(job.id, held.fence, JobState.RELEASING, image=done.image)
-    world.ledger.intend_release(job.id, held.fence, done.image)
+    world.ledger.intend_release(job.id, held.fence, done.image, world.head, "Deploy two")
     world.ledger.advance(job.id, held.fence, state)
     world.let_leases_run_out()
     built = len(world.builder.requests)

@@ -1,7 +1,6 @@
 """What is said when no buildpack takes a source. Pure."""
 
 import difflib
-import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -10,7 +9,6 @@ from gitreceive.lifecycle.folder import Folder
 
 _MOST_NAMES = 40
 _CLOSE = 0.8
-_NEEDS = re.compile(r" (requires|provides) '")
 
 
 @dataclass(frozen=True)
@@ -40,7 +38,7 @@ def explain(
     lines.append(f"files at the root: {_listing(names)}")
     if misspelt:
         lines.append(f"{misspelt[0]} looks like {misspelt[1]}, which {looked_for[misspelt[1]]} looks for")
-    why, hint = _why(verdicts, names, misspelt) or _unfit(reasons) or _tried(verdicts, folder)
+    why, hint = _why(verdicts, names, misspelt) or _unfit(verdicts, reasons) or _tried(verdicts, folder)
     return Explanation(f"no buildpack matched: {why}", tuple(lines), hint)
 
 
@@ -87,11 +85,15 @@ def _why(
     return None
 
 
-def _unfit(reasons: Sequence[str]) -> tuple[str, str] | None:
-    """Where all that a group needs took the source, and their build plans do not fit one another."""
-    outcomes = [reason.partition(": ")[2] for reason in reasons]
-    plans = [outcome for outcome in outcomes if _NEEDS.search(outcome)]
-    return (plans[0], "each needs what another provides: add what that one looks for") if plans else None
+def _unfit(verdicts: Sequence[Mapping[str, Any]], reasons: Sequence[str]) -> tuple[str, str] | None:
+    """Where a buildpack took the source, and its group did not fit: why the first such group did not."""
+    passed = {str(verdict["id"]) for verdict in verdicts if verdict["verdict"] == "pass"}
+    for reason in reasons:
+        group, _, outcome = reason.partition(": ")
+        if passed & set(group.split(" + ")):
+            together = f", and {group} build together" if " + " in group else ""
+            return outcome + together, "add what each of them looks for"
+    return None
 
 
 def _tried(verdicts: Sequence[Mapping[str, Any]], folder: Folder) -> tuple[str, str]:

@@ -2,25 +2,25 @@ import shutil
 import sys
 import tempfile
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
 from secrets import token_hex
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from gitreceive import config
-from gitreceive.cli.common import Group, as_json, byte_count, open_ledger, print_json
+from gitreceive.cli.buildpack_pack import pack
+from gitreceive.cli.common import Group, as_json, open_ledger, print_json
 from gitreceive.errors import BuildError, ConfigError, ConflictError, NotFoundError, UnavailableError
 from gitreceive.model import ZERO_COMMIT, AppName, ImageRef, JobId, PushOptions, Source, Stack
 from gitreceive.voice import Voice
 
 if TYPE_CHECKING:
     from gitreceive.buildpacks.finding import Finding
-    from gitreceive.buildpacks.outcome import Outcome, Variable
     from gitreceive.lifecycle.folder import Buildpack
     from gitreceive.model import Build
 
@@ -29,7 +29,10 @@ _FOLDER = click.Path(exists=True, file_okay=False, path_type=Path)
 
 @click.group("buildpack", cls=Group)
 def command() -> None:
-    """For authors of buildpacks: new, lint, test."""
+    """For authors of buildpacks: new, lint, test, pack."""
+
+
+command.add_command(pack)
 
 
 @command.command("new")
@@ -112,6 +115,7 @@ def lint(folder: Path, strict: bool, as_json: bool) -> None:
 )
 @click.option("--stack", metavar="NAME", help="The stack to build in; else that of the settings.")
 @click.option("--build-image", metavar="REF", help="Build in this image, by digest; no stack need be there.")
+@click.option("--strict", is_flag=True, help="Warnings count as errors.")
 @as_json
 def test(
     folder: Path,
@@ -120,12 +124,16 @@ def test(
     wanted: tuple[str, ...],
     stack: str | None,
     build_image: str | None,
+    strict: bool,
     as_json: bool,
 ) -> None:
     """Build an app with the buildpack in DIR as a push would, in the stack's build image, and show what came out.
 
+    It watches which files of the app detection and build open, and warns of those that the buildpack's inputs do not cover:
+    a push that changes one of them only would not be built.
+
     It needs Docker, but no server, cluster or push to a registry. Nothing is published, and caches are not kept. The build's
-    log is on standard error. Exit 0: it went well; 1: lint finds an error; 20: the buildpack does not take the app; 30: it
+    log is on standard error. Exit 0: it went well; 1: lint finds an error, or with --strict there is a warning; 20: the buildpack does not take the app; 30: it
     fails, or a process type is missing; 31: it ran into a limit; 6 and 7: there is no stack, or no Docker.
 
     \b
@@ -134,24 +142,40 @@ def test(
       gitreceive buildpack test ./perl --app ~/src/shop --process web
       gitreceive buildpack test ./perl --with ./procfile --json | jq .layers
     """
+    from gitreceive.buildpacks.observed import readings, undeclared
     from gitreceive.buildpacks.outcome import outcome_of
+    from gitreceive.cli.bench import Bench, show
 
     for one in (folder, *others):
-        _refuse_unsound(one)
+        refuse_unsound(one, strict=strict)
     sample = _sample(folder, app)
     with tempfile.TemporaryDirectory(prefix="buildpack-") as name:
-        group = _gather(Path(name), (folder, *others))
-        log = _TimedVoice()
-        with _build(Path(name), sample, _stack(stack, build_image), log) as build:
+        order, every = _gather(Path(name), (folder, *others))
+        log, observed = _TimedVoice(), _Observed()
+        with _build(Path(name), sample, _stack(stack, build_image), log, observed) as build:
             log.step("Done")
             outcome = outcome_of(build)
-            _show(group, build, outcome, log.seconds, as_json=as_json)
+            found = undeclared(observed.facts, every)
+            bench = Bench(order, outcome, readings(observed.facts), found, log.seconds)
+            show(bench, build, as_json=as_json)
     missing = sorted(set(wanted) - {process.type for process in outcome.processes})
     if missing:
         raise BuildError(
             f"the image has no process type {', '.join(missing)}",
             hint="bin/build writes process types into $CNB_LAYERS_DIR/launch.toml",
         )
+    if found and strict:
+        sys.exit(1)
+
+
+class _Observed:
+    """Keeps what a build read."""
+
+    def __init__(self) -> None:
+        self.facts: Mapping[str, Any] = {}
+
+    def __call__(self, facts: Mapping[str, Any]) -> None:
+        self.facts = facts
 
 
 class _TimedVoice(Voice):
@@ -172,11 +196,12 @@ class _TimedVoice(Voice):
         return {name: round(end - begin, 3) for (name, begin), (_, end) in pairs}
 
 
-def _refuse_unsound(folder: Path) -> None:
+def refuse_unsound(folder: Path, *, strict: bool = False) -> None:
+    """Tell what lint finds and exit with 1 where there is an error among it, or with ``strict`` anything."""
     from gitreceive.buildpacks.finding import ERROR
     from gitreceive.buildpacks.lint import lint as find
 
-    found = [one for one in find(folder) if one.level == ERROR]
+    found = [one for one in find(folder) if one.level == ERROR or strict]
     if found:
         _tell(found)
         sys.exit(1)
@@ -195,8 +220,8 @@ def _sample(folder: Path, app: Path | None) -> Path:
     return sample
 
 
-def _gather(place: Path, folders: Sequence[Path]) -> tuple["Buildpack", ...]:
-    """Copy the buildpacks into ``place`` with an order of one group of them."""
+def _gather(place: Path, folders: Sequence[Path]) -> tuple[tuple["Buildpack", ...], tuple["Buildpack", ...]]:
+    """Copy the buildpacks into ``place`` with an order of one group of them; that group, and all of them."""
     from gitreceive.lifecycle import toml
     from gitreceive.lifecycle.folder import FolderError, load, read_place
 
@@ -218,11 +243,11 @@ def _gather(place: Path, folders: Sequence[Path]) -> tuple["Buildpack", ...]:
     except FolderError as error:
         message = str(error).replace(f"{root}/", "")
         raise ConfigError(message, hint="name each buildpack that is needed: --with DIR") from error
-    return tuple(group)
+    return tuple(group), tuple(found)
 
 
 @contextmanager
-def _build(place: Path, sample: Path, stack: Stack, log: Voice) -> Iterator["Build"]:
+def _build(place: Path, sample: Path, stack: Stack, log: Voice, observed: _Observed) -> Iterator["Build"]:
     from gitreceive import wiring
     from gitreceive.buildpacks.sample import Sample
     from gitreceive.cancellation import Cancellation
@@ -240,7 +265,7 @@ def _build(place: Path, sample: Path, stack: Stack, log: Voice) -> Iterator["Bui
         root=source.root,
         tree=source.tree,
     )
-    with wiring.buildpack_bench(config.load(), place / "buildpacks") as builder:
+    with wiring.buildpack_bench(config.load(), place / "buildpacks", observed) as builder:
         try:
             with builder.build(request, log, Cancellation()) as build:
                 yield build
@@ -263,56 +288,6 @@ def _stack(name: str | None, build_image: str | None) -> Stack:
     if stack is None:
         raise ConfigError(f"there is no stack {wanted}", hint=hint)
     return stack
-
-
-def _show(
-    group: Sequence["Buildpack"],
-    build: "Build",
-    outcome: "Outcome",
-    seconds: dict[str, float],
-    *,
-    as_json: bool,
-) -> None:
-    if as_json:
-        print_json(
-            {
-                "order": [f"{b.id}@{b.version}" for b in group],
-                "group": list(build.buildpacks),
-                "layers": [asdict(layer) for layer in outcome.layers],
-                "env": [asdict(variable) for variable in outcome.variables],
-                "processes": [asdict(process) for process in outcome.processes],
-                "seconds": seconds,
-            }
-        )
-        return
-    sections = {
-        "group": [(name, "") for name in build.buildpacks],
-        "layers": [
-            (
-                layer.title,
-                f"{byte_count(layer.size)} in {layer.files} files, {byte_count(layer.packed)} packed",
-            )
-            for layer in outcome.layers
-        ],
-        "environment": [
-            (_named(variable), f"{variable.value}  ({variable.layer})") for variable in outcome.variables
-        ],
-        "processes": [
-            (process.type, " ".join(process.command) + ("  (default)" if process.default else ""))
-            for process in outcome.processes
-        ],
-        "seconds": [(name, f"{value:.2f}") for name, value in seconds.items()],
-    }
-    for title, rows in sections.items():
-        click.echo(title)
-        width = max((len(name) for name, _ in rows), default=0)
-        for name, text in rows or [("none", "")]:
-            click.echo(f"  {name.ljust(width)}  {text}".rstrip())
-
-
-def _named(variable: "Variable") -> str:
-    how = "" if variable.how == "override" else f".{variable.how}"
-    return f"{variable.name}{how}" + (f" [{variable.process}]" if variable.process else "")
 
 
 @contextmanager

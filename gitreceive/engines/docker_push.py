@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from gitreceive.cancellation import Cancellation
 from gitreceive.errors import RegistryError, UnavailableError, UsageError, cause
-from gitreceive.model import Blob, Build, Check, Digest, ImageRef, Layer
+from gitreceive.model import Blob, Build, Check, Digest, ImageFacts, ImageRef, Layer
 from gitreceive.ports import Log, Registry
 
 if TYPE_CHECKING:
@@ -66,6 +66,14 @@ class DockerPush:
 
     def size(self, image: ImageRef) -> int:
         return self._registry.size(image)
+
+    def facts(self, image: ImageRef) -> ImageFacts:
+        return self._registry.facts(image)
+
+    def rebase(
+        self, image: ImageRef, run_image: ImageRef, repository: str, log: Log, cancel: Cancellation
+    ) -> ImageRef:
+        return self._registry.rebase(image, run_image, repository, log, cancel)
 
     def check(self) -> Iterable[Check]:
         return self._registry.check()

@@ -2,7 +2,7 @@
 
 import subprocess
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -48,9 +48,16 @@ class Outcome:
 
 
 def build(
-    group: Sequence[Buildpack], entries: Sequence[Entry], place: Place, env: Variables, talk: Talk
+    group: Sequence[Buildpack],
+    entries: Sequence[Entry],
+    place: Place,
+    env: Variables,
+    talk: Talk,
+    ended: Callable[[str], object] = lambda _identity: None,
 ) -> Outcome:
-    """Raises BuildFailedError at the first buildpack that fails; what it left lies in the layers as it is."""
+    """``ended`` is told the id of each buildpack whose program went well. Raises BuildFailedError at the first that fails; what
+    it left lies in the layers as it is.
+    """
     outcome = Outcome()
     current = dict(env.given)
     open_entries = list(entries)
@@ -61,6 +68,7 @@ def build(
         stamp = store_stamp(folder)
         own = [entry for entry in open_entries if buildpack.name in entry.providers]
         _run(buildpack, own, place, env.seen(buildpack.clear_env, current))
+        ended(buildpack.id)
         try:
             layers = _collect(buildpack, folder, place, outcome)
             unmet = read_unmet(folder, [entry.name for entry in own])

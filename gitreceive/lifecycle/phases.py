@@ -15,6 +15,7 @@ from gitreceive.lifecycle.detect import Detection, detect
 from gitreceive.lifecycle.folder import Buildpack, FolderError, Group, Member, load
 from gitreceive.lifecycle.image import Config, config_layer, contents, image_labels
 from gitreceive.lifecycle.layers import ContractError, LayerFolder, declared_layers
+from gitreceive.lifecycle.observation import DETECT, Observation
 from gitreceive.lifecycle.place import Place, Variables, environment, prepare_platform
 from gitreceive.lifecycle.record import Kept
 from gitreceive.lifecycle.slices import split
@@ -69,14 +70,16 @@ def _run(
     unpack(frames.StreamFile(frames.read_stream(channel.read)), place.app)
     source = record.fingerprint(place.app)
     clock.lap("unpack")
-    detection = _detect(request, place, env, talk)
-    clock.lap("detect")
-    kept = record.restore(
-        place.layers, request["stack"], set(request["known"]), talk.detail, fresh=request["nocache"]
-    )
-    clock.lap("restore")
-    packer = _Packer(request, place, channel.send, kept, leaks.Leaks(secrets))
-    outcome = _build(detection, place, env, talk, packer)
+    with Observation(place.app, wanted=bool(request.get("observe"))) as observed:
+        detection = _detect(request, place, env, talk)
+        observed.lap(DETECT)
+        clock.lap("detect")
+        kept = record.restore(
+            place.layers, request["stack"], set(request["known"]), talk.detail, fresh=request["nocache"]
+        )
+        clock.lap("restore")
+        packer = _Packer(request, place, channel.send, kept, leaks.Leaks(secrets))
+        outcome = _build(detection, place, env, talk, packer, observed)
     clock.lap("build")
     packer.pack(outcome)
     config = config_layer(
@@ -95,6 +98,7 @@ def _run(
         "tried": [f"{v.id}@{v.version}" for v in detection.verdicts],
         "inputs": _inputs(outcome, place, source),
         "seconds": clock.seconds,
+        "observed": _observed(observed, outcome, place, source) if request.get("observe") else {},
     }
 
 
@@ -110,6 +114,12 @@ def _inputs(outcome: Outcome, place: Place, source: str) -> dict[str, tuple[str,
     ):
         return None
     return declared if record.fingerprint(place.app) == source else None
+
+
+def _observed(observed: Observation, outcome: Outcome, place: Place, source: str) -> dict[str, Any]:
+    """With what the buildpacks declare in this build, by id, and whether the source is another than it was."""
+    changed = record.fingerprint(place.app) != source
+    return {**observed.as_json(), "inputs": outcome.inputs, "source_changed": changed}
 
 
 def _detect(request: Mapping[str, Any], place: Place, env: Variables, talk: Talk) -> Detection:
@@ -133,10 +143,17 @@ def _member(sent: Mapping[str, Any]) -> Member:
     return Member(sent["id"], sent["version"], sent["optional"], tuple(sent["exec_env"]))
 
 
-def _build(detection: Detection, place: Place, env: Variables, talk: Talk, packer: "_Packer") -> Outcome:
+def _build(
+    detection: Detection,
+    place: Place,
+    env: Variables,
+    talk: Talk,
+    packer: "_Packer",
+    observed: Observation,
+) -> Outcome:
     killed_before = _out_of_memory_kills()
     try:
-        return build(detection.group, detection.entries, place, env, talk)
+        return build(detection.group, detection.entries, place, env, talk, observed.lap)
     except BuildFailedError as error:
         packer.keep_after_failure(detection.group)
         raise EndError(

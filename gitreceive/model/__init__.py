@@ -4,14 +4,17 @@ from gitreceive.model.builds import (
     Blob,
     Build,
     Image,
+    ImageFacts,
     ImageRef,
     Layer,
     ProcessType,
     Source,
     SourceEntry,
     Stack,
+    StackRecipe,
     TreeEntry,
 )
+from gitreceive.model.choices import MOST_BUILDPACKS, Choice, InlineBuildpack, Project, Wanted
 from gitreceive.model.names import (
     ZERO_COMMIT,
     AppName,
@@ -26,12 +29,15 @@ from gitreceive.model.people import (
     User,
 )
 from gitreceive.model.pushes import (
+    Cause,
     Job,
     JobId,
     JobState,
     Push,
     PushOptions,
+    Rebase,
 )
+from gitreceive.model.references import BuildpackRef, RefKind
 from gitreceive.model.releases import (
     RELEASE_PROCESS,
     WEB_PROCESS,
@@ -43,6 +49,7 @@ from gitreceive.model.releases import (
 )
 
 __all__ = [
+    "MOST_BUILDPACKS",
     "RELEASE_PROCESS",
     "WEB_PROCESS",
     "ZERO_COMMIT",
@@ -50,11 +57,16 @@ __all__ = [
     "AppName",
     "Blob",
     "Build",
+    "BuildpackRef",
+    "Cause",
     "Check",
+    "Choice",
     "CommitId",
     "Digest",
     "Image",
+    "ImageFacts",
     "ImageRef",
+    "InlineBuildpack",
     "Job",
     "JobId",
     "JobState",
@@ -63,15 +75,20 @@ __all__ = [
     "LogQuery",
     "ProcessStatus",
     "ProcessType",
+    "Project",
     "PublicKey",
     "Push",
     "PushOptions",
+    "Rebase",
+    "RefKind",
     "Release",
     "Secret",
     "Source",
     "SourceEntry",
     "Stack",
+    "StackRecipe",
     "TreeEntry",
     "User",
     "UserName",
+    "Wanted",
 ]

@@ -1,19 +1,17 @@
-"""A push, and the job that brings it to a release."""
+"""A push or a rebase, and the job that brings it to a release."""
 
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
-from typing import NewType, Self
+from typing import ClassVar, NewType, Self
 
 from gitreceive.errors import UsageError
 from gitreceive.model.builds import Image
 from gitreceive.model.names import AppName, CommitId, UserName
+from gitreceive.model.references import BuildpackRef
 
 JobId = NewType("JobId", int)
-
-_BUILDPACK_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._/-]{0,127}", re.ASCII)
 
 
 @dataclass(frozen=True)
@@ -31,18 +29,31 @@ class PushOptions:
             name, _, value = option.partition("=")
             if name not in {"nocache", "buildpack"} or name in seen or (name == "nocache" and "=" in option):
                 raise UsageError(f"push option {option[:60]!r} is not understood", hint=_KNOWN_OPTIONS)
-            if name == "buildpack" and not _BUILDPACK_ID.fullmatch(value):
-                raise UsageError(f"push option {option[:60]!r} names no buildpack", hint=_KNOWN_OPTIONS)
+            if name == "buildpack":
+                _check_buildpack(option, value)
             seen[name] = value
         return cls(nocache="nocache" in seen, buildpack=seen.get("buildpack"))
 
 
-_KNOWN_OPTIONS = "known options: -o nocache (build without caches), -o buildpack=ID (use this buildpack)"
+_KNOWN_OPTIONS = (
+    "known options: -o nocache (build without caches), -o buildpack=REFERENCE (use this buildpack)"
+)
+
+
+def _check_buildpack(option: str, value: str) -> None:
+    try:
+        BuildpackRef.parse(value)
+    except UsageError as error:
+        raise UsageError(
+            f"push option {option[:60]!r} names no buildpack", hint=f"{_KNOWN_OPTIONS}; {error.hint}"
+        ) from error
 
 
 @dataclass(frozen=True)
 class Push:
     """One ref update that a client sent."""
+
+    kind: ClassVar[str] = "push"
 
     app: AppName
     user: UserName
@@ -50,6 +61,22 @@ class Push:
     old: CommitId
     new: CommitId
     options: PushOptions
+
+
+@dataclass(frozen=True)
+class Rebase:
+    """A request to put the app's live release on a version of a stack's run image, with nothing built."""
+
+    kind: ClassVar[str] = "rebase"
+
+    app: AppName
+    user: UserName
+    stack: str
+    version: int
+    force: bool = False  # also where the run images are not known to be alike
+
+
+Cause = Push | Rebase
 
 
 class JobState(StrEnum):
@@ -69,14 +96,14 @@ class JobState(StrEnum):
 
 @dataclass(frozen=True)
 class Job:
-    """The durable record of one push on its way to a release.
+    """The durable record of what somebody asked for, on its way to a release.
 
     ``fence`` grows each time the job is claimed; a holder with an older number can no longer record anything.
     ``image`` is set once it is published, ``release`` once its number is intended.
     """
 
     id: JobId
-    push: Push
+    cause: Cause
     state: JobState
     created_at: datetime
     started_at: datetime | None = None
@@ -90,4 +117,17 @@ class Job:
 
     @property
     def app(self) -> AppName:
-        return self.push.app
+        return self.cause.app
+
+    @property
+    def user(self) -> UserName:
+        return self.cause.user
+
+    @property
+    def title(self) -> str:
+        """What it is about, in a word or a few: the commit of a push."""
+        match self.cause:
+            case Push(new=commit):
+                return commit.short
+            case Rebase(stack=stack, version=version):
+                return f"rebase to {stack} {version}"

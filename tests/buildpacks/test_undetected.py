@@ -72,11 +72,14 @@ def test_groups_are_explained_where_a_buildpack_took_it_and_its_group_did_not_fi
 def test_build_plans_that_do_not_fit_are_the_message() -> None:
     reasons = [
         "g/nodejs: g/nodejs 1 does not take it",
-        "g/python: g/python 1 requires 'x', which no buildpack",
+        "g/python + g/web: g/web 1 does not take it",
+        "g/python: g/python 1 requires 'x', which no buildpack before it provides",
     ]
     said = explain([_verdict("g/nodejs"), _verdict("g/python", "pass", 0)], reasons, ["a"], FOLDER)
-    assert said.message == "no buildpack matched: g/python 1 requires 'x', which no buildpack"
-    assert said.hint.startswith("each needs what another provides")
+    assert said.message == (
+        "no buildpack matched: g/web 1 does not take it, and g/python + g/web build together"
+    )
+    assert said.hint == "add what each of them looks for"
 
 
 def test_an_empty_source_says_so() -> None:

@@ -112,6 +112,27 @@ def test_how_a_test_ends_is_its_exit_code(docker_cli: Cli) -> None:
 
 
 @pytest.mark.docker
+def test_what_a_build_reads_beside_its_inputs_is_told(docker_cli: Cli) -> None:
+    docker_cli("buildpack", "new", "acme/lua").ok()
+    docker_cli("buildpack", "test", "lua", "--strict").ok()
+    _write("lua/test/app/conf/deep/lock.json", "{}")
+    script = Path("lua/bin/build")
+    script.write_text(script.read_text() + "cat conf/*/lock.json main.lua > /dev/null\n")
+    said = docker_cli("buildpack", "test", "lua").ok()
+    assert "  bin/build of acme/lua  conf/deep/lock.json, main.lua\n" in said.out
+    assert said.out.endswith(
+        "buildpack.toml: warning: bin/build of acme/lua reads conf/deep/lock.json, "
+        'which metadata.gitreceive.inputs does not cover: add "conf/deep/lock.json"\n'
+    )
+    strict = docker_cli("buildpack", "test", "lua", "--strict", "--json")
+    assert strict.code == 1
+    assert [found["level"] for found in strict.json()["findings"]] == ["warning"]
+    description = Path("lua/buildpack.toml")
+    description.write_text(description.read_text().replace('inputs = ["', 'inputs = ["conf", "'))
+    docker_cli("buildpack", "test", "lua", "--strict").ok()
+
+
+@pytest.mark.docker
 def test_a_classic_buildpack_and_a_composite_are_tested_as_they_are(docker_cli: Cli) -> None:
     docker_cli("buildpack", "new", "acme/lua").ok()
     _write("old/bin/detect", "#!/bin/sh\n[ -f main.lua ] && echo Lua\n")

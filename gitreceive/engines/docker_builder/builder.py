@@ -4,9 +4,10 @@ import hashlib
 import secrets
 import shutil
 import tempfile
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import docker.utils
 from docker.errors import DockerException
@@ -33,10 +34,17 @@ from gitreceive.ports import BuildRequest, Log
 class DockerBuilder:
     """A Builder. Raises ConfigError at once for settings that no build could use.
 
+    ``observe`` is given what each build read of its source, as ``lifecycle.observation`` has it; without it nothing is watched.
     ``data_dir`` holds the spool; ``owner``, made of it, tells this server's containers and caches from others' on the same Docker engine.
     """
 
-    def __init__(self, settings: BuildSettings, data_dir: Path) -> None:
+    def __init__(
+        self,
+        settings: BuildSettings,
+        data_dir: Path,
+        observe: Callable[[Mapping[str, Any]], object] | None = None,
+    ) -> None:
+        self._observe = observe
         self._settings = settings
         self._spool = data_dir / "tmp" / "builds"
         self._last_builds = LastBuilds(data_dir / "builds")
@@ -117,7 +125,9 @@ class DockerBuilder:
             chosen = {"image": image.tag, "buildpack": request.options.buildpack}
             settings = self._last_builds.seal({**told, **chosen})
         left_out = self._leave_out(run, settings)
-        outcome = left_out or self._containers.run(run, told, mark)
+        outcome = left_out or self._containers.run(run, {**told, "observe": bool(self._observe)}, mark)
+        if self._observe:
+            self._observe(outcome.done["observed"])
         build = make_build(request, request.stack, outcome.done, outcome.layers)
         if left_out is None:
             self._remember(run, settings, outcome)

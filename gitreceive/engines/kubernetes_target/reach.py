@@ -1,8 +1,7 @@
 """Wait until a new URL answers: pods may be ready before the nodes know the way to them."""
 
 import http.client
-import socket
-import struct
+import random
 import time
 from urllib.parse import urlsplit
 
@@ -11,6 +10,9 @@ from gitreceive.cancellation import Cancellation
 _PATIENCE_SECONDS = 10.0
 _FIRST_TRY_SECONDS = 0.25
 _PAUSE_SECONDS = 0.05
+# None that the kernel hands out by itself. A try that a node had no way for stays in its connection tracking for two
+# minutes, and whoever then got the same source port would be led where the try was led: nowhere.
+_SOURCE_PORTS = range(20_000, 30_000)
 
 
 def await_answer(url: str, cancel: Cancellation, seconds: float = _PATIENCE_SECONDS) -> bool:
@@ -31,23 +33,16 @@ def await_answer(url: str, cancel: Cancellation, seconds: float = _PATIENCE_SECO
 
 
 def _answers(url: str, timeout: float) -> bool:
-    connection = http.client.HTTPConnection(urlsplit(url).netloc, timeout=timeout)
+    place = urlsplit(url).netloc
+    port = random.choice(_SOURCE_PORTS)  # noqa: S311  # nothing is kept secret by it
+    connection = http.client.HTTPConnection(place, timeout=timeout, source_address=("", port))
     try:
         connection.request("GET", "/", headers={"User-Agent": "gitreceive"})
         connection.getresponse()
     except (http.client.HTTPException, http.client.RemoteDisconnected):
         return True  # whoever hung up, or spoke another protocol, was there
     except OSError:
-        _abort_at_close(connection)
         return False
     finally:
         connection.close()
     return True
-
-
-def _abort_at_close(connection: http.client.HTTPConnection) -> None:
-    """End with a reset. A connection half closed stays in the nodes' tracking for a minute, and whoever is then given the
-    same source port is led where it led: nowhere.
-    """
-    if connection.sock:
-        connection.sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))

@@ -92,7 +92,7 @@ def fetch(transport: Transport, place: Repository, blob: Blob, path: Path, erran
 
     def attempt() -> None:
         url = f"/v2/{place.name}/blobs/{blob.digest}"
-        transport.once(Call("GET", place.host, url, (place.pull,), save=path), errand)
+        transport.once(Call("GET", place.host, url, (place.pull,), save=path, most=blob.size), errand)
         digest = hashlib.sha256()
         for piece in _pieces(path):
             errand.raise_if_requested()
@@ -138,16 +138,16 @@ def has_manifest(transport: Transport, place: Repository, digest: Digest, errand
 
 
 def put_manifest(
-    transport: Transport, place: Repository, content: bytes, media_type: str, errand: Errand
+    transport: Transport, place: Repository, content: bytes, media_type: str, errand: Errand, tag: str = ""
 ) -> Digest:
-    """Store the manifest, tagged for people with the first digits of its digest: what has no tag is swept away by some
+    """Store the manifest, tagged for people, else with the first digits of its digest: what has no tag is swept away by some
     registries. The digest is returned only once the registry has confirmed it. Raises RegistryError, CanceledError.
     """
     digest = digest_of(content)
     call = Call(
         "PUT",
         place.host,
-        f"/v2/{place.name}/manifests/{digest.short}",
+        f"/v2/{place.name}/manifests/{tag or digest.short}",
         (place.push,),
         {"Content-Type": media_type},
         Body.of(content),

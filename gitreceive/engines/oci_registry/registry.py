@@ -6,9 +6,12 @@ from collections import OrderedDict
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
 from contextlib import AbstractContextManager
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
+
+import httpx
 
 from gitreceive.cancellation import Cancellation
 from gitreceive.engines.oci_registry import blobs
@@ -27,10 +30,11 @@ from gitreceive.engines.oci_registry.manifest import (
     parse,
     read_manifest,
 )
+from gitreceive.engines.oci_registry.recover import build_of, facts_of
 from gitreceive.engines.oci_registry.reference import Repository, parse_reference
 from gitreceive.engines.oci_registry.transport import Call, Errand, Patience, Transport
 from gitreceive.errors import ConfigError, GitreceiveError, RegistryError, UsageError
-from gitreceive.model import Blob, Build, Check, Digest, ImageRef, Layer
+from gitreceive.model import Blob, Build, Check, Digest, ImageFacts, ImageRef, Layer
 from gitreceive.ports import Log
 
 T = TypeVar("T")
@@ -50,14 +54,17 @@ class OciRegistry:
         environment: Mapping[str, str],
         login: Callable[[str], Login | None] = docker_login,
         patience: Patience = Patience(),  # noqa: B008 - frozen
+        way: httpx.BaseTransport | None = None,
     ) -> None:
-        """``address`` is HOST[:PORT][/PREFIX]; ``environment`` names the certificate authorities. Raises ConfigError."""
+        """``address`` is HOST[:PORT][/PREFIX]; ``environment`` names the certificate authorities; ``way`` is what requests go
+        through, if not straight to the registry. Raises ConfigError.
+        """
         host, _, prefix = address.strip("/").partition("/")
         self._host = host
         self._prefix = f"{prefix}/" if prefix else ""
         self._login = login
         self._place("check")
-        self._transport = Transport(frozenset({host} if insecure else ()), environment, login, patience)
+        self._transport = Transport(frozenset({host} if insecure else ()), environment, login, patience, way)
         self._workers = ThreadPoolExecutor(_AT_ONCE, "registry")
         self._courier = Courier(self._transport, self._workers)
         self._lock = threading.Lock()
@@ -121,6 +128,18 @@ class OciRegistry:
     def size(self, image: ImageRef) -> int:
         return self._must_have(image, Errand()).size
 
+    def facts(self, image: ImageRef) -> ImageFacts:
+        return facts_of(self._standing(image, Errand()).config)
+
+    def rebase(
+        self, image: ImageRef, run_image: ImageRef, repository: str, log: Log, cancel: Cancellation
+    ) -> ImageRef:
+        """The image's own layers are in the registry, and are neither read nor sent."""
+        errand = Errand()
+        published = self._standing(image, errand)
+        below = self._config_below(published, errand)
+        return self.publish(replace(build_of(published, below), run_image=run_image), repository, log, cancel)
+
     def check(self) -> Iterator[Check]:
         """That the registry answers, and that it takes uploads."""
         place = self._place("gitreceive-check")
@@ -165,6 +184,41 @@ class OciRegistry:
         log.detail(f"digest {digest}")
         return ImageRef(str(place), digest)
 
+    def resolve(self, reference: str, cancel: Cancellation) -> ImageRef:
+        """The digest that HOST[:PORT]/NAME[:TAG] has now, in any registry. Raises RegistryError, CanceledError, UsageError."""
+        origin, name = parse_reference(reference)
+        if name.startswith("sha256:"):
+            return ImageRef(str(origin), Digest(name))
+        find = partial(blobs.read_manifest, self._transport, origin, name)
+        found = self._together([find], cancel)[0]
+        if found is None:
+            raise RegistryError(
+                f"there is no image {origin}:{name}", hint="see that its name and tag are right"
+            )
+        return ImageRef(str(origin), digest_of(self._remember(found[0])))
+
+    def tag(self, image: ImageRef, tag: str, cancel: Cancellation) -> None:
+        """Let ``tag`` name the image from now on. Raises RegistryError, CanceledError, UsageError."""
+        place, tag = parse_reference(f"{image.repository}:{tag}")
+        read = partial(blobs.read_manifest, self._transport, place, image.digest)
+        found = self._together([read], cancel)[0]
+        if found is None:
+            raise RegistryError(f"the registry no longer has {image}", hint="publish it again")
+
+        def put(errand: Errand) -> Digest:
+            return blobs.put_manifest(self._transport, place, found[0], found[1], errand, tag)
+
+        self._together([put], cancel)
+
+    def labels(self, image: ImageRef, cancel: Cancellation) -> Mapping[str, str]:
+        """What the image says of itself. Raises RegistryError, CanceledError."""
+        place = Repository.parse(image.repository)
+        manifest = self._together([partial(self._must_have, image)], cancel)[0]
+        read = partial(self._document, place, manifest.config.digest)
+        runtime = parse(self._together([read], cancel)[0], str(image)).get("config")
+        found = runtime.get("Labels") if isinstance(runtime, dict) else None
+        return {str(k): str(v) for k, v in found.items()} if isinstance(found, dict) else {}
+
     def blobs(self, image: ImageRef) -> tuple[Blob, ...]:
         """The layers of an image as they are stored, bottom first. Raises RegistryError."""
         return self._must_have(image, Errand()).layers
@@ -189,12 +243,21 @@ class OciRegistry:
         return place
 
     def _base(self, build: Build, errand: Errand) -> Base:
-        if build.run_image is None:
-            return EMPTY_BASE
-        place = Repository.parse(build.run_image.repository)
-        manifest = self._must_have(build.run_image, errand)
-        config = parse(self._document(place, manifest.config.digest, errand), str(build.run_image))
-        return Base(build.run_image, manifest.layers, config)
+        return self._standing(build.run_image, errand) if build.run_image else EMPTY_BASE
+
+    def _standing(self, image: ImageRef, errand: Errand) -> Base:
+        """The image as something to stand on, or to take apart. Raises RegistryError where the registry no longer has it."""
+        manifest = self._must_have(image, errand)
+        place = Repository.parse(image.repository)
+        config = parse(self._document(place, manifest.config.digest, errand), str(image))
+        return Base(image, manifest.layers, config)
+
+    def _config_below(self, image: Base, errand: Errand) -> Mapping[str, Any]:
+        """The config of the run image that the image names; {} where it names none, or the registry no longer has it."""
+        below = facts_of(image.config).run_image
+        if below is None or self._manifest(Repository.parse(below.repository), below.digest, errand) is None:
+            return {}
+        return self._standing(below, errand).config
 
     def _must_have(self, image: ImageRef, errand: Errand) -> Manifest:
         manifest = self._manifest(Repository.parse(image.repository), image.digest, errand)

@@ -92,7 +92,7 @@ class Body:
 @dataclass(frozen=True)
 class Call:
     """One request to the registry ``host``. ``path`` is a path, or a URL that the registry gave. ``accept``: statuses that are an
-    answer; any other raises. ``save``: a file for the answer's body, which is otherwise held in memory.
+    answer; any other raises. ``save``: a file for the answer's body, which is otherwise held in memory; it takes ``most`` bytes.
     """
 
     method: str
@@ -103,6 +103,7 @@ class Call:
     body: Body | None = None
     accept: frozenset[int] = frozenset({200})
     save: Path | None = None
+    most: int | None = None
 
 
 @dataclass(frozen=True)
@@ -121,8 +122,11 @@ class Transport:
         environment: Mapping[str, str],
         login: Callable[[str], Login | None],
         patience: Patience,
+        way: httpx.BaseTransport | None = None,
     ) -> None:
+        """``way`` is what all requests go through, in place of a direct connection or the environment's proxy."""
         self.patience = patience
+        self._way = way
         self._insecure = insecure
         self._environment = environment
         self._authorizer = Authorizer(self._ask, login, self.is_plain)
@@ -219,11 +223,14 @@ class Transport:
         near = is_loopback(urlsplit(url).netloc)
         with self._lock:
             if near not in self._clients:
-                verify = ssl.create_default_context(cafile=self._ca_file())
-                self._clients[near] = httpx.Client(
-                    verify=verify, trust_env=not near, timeout=_TIMEOUT, limits=_LIMITS
-                )
+                self._clients[near] = self._new_client(near=near)
             return self._clients[near]
+
+    def _new_client(self, *, near: bool) -> httpx.Client:
+        if self._way:
+            return httpx.Client(transport=self._way, trust_env=False, timeout=_TIMEOUT)
+        verify = ssl.create_default_context(cafile=self._ca_file())
+        return httpx.Client(verify=verify, trust_env=not near, timeout=_TIMEOUT, limits=_LIMITS)
 
     def _ca_file(self) -> str | None:
         named = (self._environment.get(name) for name in _CA_VARIABLES)
@@ -293,6 +300,10 @@ def _read(response: httpx.Response, call: Call, errand: Errand) -> bytes:
             for piece in response.iter_raw(_PIECE):
                 errand.raise_if_requested()
                 file.write(piece)
+                if call.most is not None and file.tell() > call.most:
+                    raise RegistryError(
+                        f"the registry {call.host} sent more than the {call.most} bytes it said"
+                    )
         return b""
     content = bytearray()
     for piece in response.iter_bytes():
