@@ -66,8 +66,18 @@ class BuildSettings:
         "Build-only secrets: name to a file of the server's. In the build it is the file `/platform/secrets/NAME`, on tmpfs; a value "
         "that is found in a layer or the log fails the build.",
     )
+    system_packages_bytes: int = _setting(
+        2 << 30, "The most that an app's system packages (`Aptfile`) and what they need may take on disk."
+    )
     buildpacks: str = _setting(
         "", "A folder of buildpacks with an `order.toml`, in place of the bundled ones."
+    )
+    buildpack_sources: tuple[str, ...] = _setting(
+        ("public",),
+        "From where apps may have buildpacks: `public`, any HTTPS address or registry of the public Internet; and beginnings of "
+        "addresses, such as `https://git.example.com/team/` or `docker://registry.example.com/team`, which may be private, are asked with "
+        "the server's registry logins, and over plain HTTP where they begin with `http`. An empty list allows none. The server's own registry is "
+        "always asked for repositories below `buildpacks/`. In the environment: words with spaces between them.",
     )
 
 
@@ -193,6 +203,8 @@ def reference() -> str:
 
 def _reference_row(section: str, f: Any) -> str:
     default = f.default if f.default is not MISSING else f.default_factory()
+    if isinstance(default, tuple):
+        default = " ".join(default)
     choices = f.metadata["choices"]
     doc = f.metadata[_DOC] + (f" One of {', '.join(f'`{c}`' for c in choices)}." if choices else "")
     shown = (
@@ -289,7 +301,15 @@ def _from_text(kind: Any, value: str) -> Any:
         return {name.strip(): content for name, _, content in pairs}
     if kind in (int, float):
         return _number(kind, value)
+    if kind is tuple:
+        return tuple(value.split())
     return Path(value).expanduser() if kind is Path else value
+
+
+def _words(value: Any) -> tuple[str, ...]:
+    if not isinstance(value, list) or not all(isinstance(word, str) for word in value):
+        raise ValueError("an array of strings is expected")
+    return tuple(value)
 
 
 def _from_toml(kind: Any, value: Any) -> Any:
@@ -297,6 +317,8 @@ def _from_toml(kind: Any, value: Any) -> Any:
         if not isinstance(value, dict) or not all(isinstance(v, str) for v in value.values()):
             raise ValueError("a table of strings is expected")
         return value
+    if kind is tuple:
+        return _words(value)
     if kind is bool and not isinstance(value, bool):
         raise ValueError("true or false is expected")
     if kind in (int, float):

@@ -1,4 +1,5 @@
-"""The story of a push, top to bottom: receive → detect → build → publish → release command → roll out → live.
+"""The stories of a job, top to bottom. A push: receive → detect → build → publish → release command → roll out → live. Where nothing
+is to be built, the story begins later: a rebase publishes, rolls out and is live. What is asked for decides which chapters it has.
 
 Each step's intent is in the ledger before its effect begins, and each may run twice with the same end; so a job that a dead
 server left is told again from its last committed step. Any error before the last line leaves the app as it was: the ref where
@@ -6,14 +7,29 @@ it stood, the previous release serving.
 """
 
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from gitreceive.cancellation import Cancellation
-from gitreceive.errors import GitreceiveError, LeaseLostError, RolloutError
-from gitreceive.model import RELEASE_PROCESS, Blob, Build, Digest, Image, Job, JobState, Release, Source
+from gitreceive.errors import CanceledError, GitreceiveError, LeaseLostError, NotFoundError, RolloutError
+from gitreceive.model import (
+    RELEASE_PROCESS,
+    Blob,
+    Build,
+    CommitId,
+    Digest,
+    Image,
+    Job,
+    JobState,
+    Layer,
+    Push,
+    Rebase,
+    Release,
+    Source,
+)
 from gitreceive.ports import BuildRequest, Log, Platform
+from gitreceive.rebase import Wish, plan_move
 
 
 @dataclass
@@ -28,41 +44,50 @@ class Deployment:
 
 
 def deploy(deployment: Deployment) -> Release:
-    """Bring the job's commit live and return its release.
+    """Bring what the job asks for live and return its release.
 
     Raises any GitreceiveError; the job has then to be ended by the caller. Raises LeaseLostError when another server has
     taken the job over; nothing is put back then.
     """
-    source = receive(deployment)
-    image = deployment.job.image or build_and_publish(deployment, source)
-    release = intend(deployment, image)
+    match deployment.job.cause:
+        case Push() as push:
+            return deploy_push(deployment, push)
+        case Rebase() as rebase:
+            return deploy_rebase(deployment, rebase)
+
+
+def deploy_push(deployment: Deployment, push: Push) -> Release:
+    source = receive(deployment, push)
+    image = deployment.job.image or build_and_publish(deployment, push, source)
+    release = intend(deployment, image, push.new, f"Deploy {push.new.short}")
     run_release_command(deployment, release)
+    roll_out(deployment, release)
+    move_branch(deployment, push)
+    return go_live(deployment, release)
+
+
+def deploy_rebase(deployment: Deployment, rebase: Rebase) -> Release:
+    """The code and its config stay, so the release command does not run again, and the branch stays where it is."""
+    live = live_release(deployment)
+    image = deployment.job.image or rebase_and_publish(deployment, rebase)
+    release = intend(deployment, image, live.commit, f"Rebase to {rebase.stack} {rebase.version}")
     roll_out(deployment, release)
     return go_live(deployment, release)
 
 
-def receive(deployment: Deployment) -> Source:
+def receive(deployment: Deployment, push: Push) -> Source:
     """The branch must still be where this push can move it: a job that waited may find it elsewhere."""
-    push = deployment.job.push
     deployment.cancel.raise_if_requested()
     deployment.platform.sources.check_move(push.app, push.ref, push.old, push.new)
     return Source(push.app, push.new)
 
 
-def build_and_publish(deployment: Deployment, source: Source) -> Image:
+def build_and_publish(deployment: Deployment, push: Push, source: Source) -> Image:
     job, platform, log = deployment.job, deployment.platform, deployment.log
     _advance(deployment, JobState.BUILDING)
-    request = BuildRequest(
-        job=job.id,
-        source=source,
-        options=job.push.options,
-        stack=platform.ledger.stack(platform.stack),
-        previous=_previous_layers(deployment),
-        archive=platform.sources.archive(source),
-        root=platform.sources.entries(source),
-        tree=lambda: platform.sources.tree(source),
-    )
     with ExitStack() as kept_until_published:
+        sending = platform.registry.sending(job.app, log, deployment.cancel)
+        request = _request(deployment, push, source, kept_until_published.enter_context(sending))
         with _phase(deployment, "build"):
             build = kept_until_published.enter_context(
                 platform.builder.build(request, log, deployment.cancel)
@@ -73,9 +98,33 @@ def build_and_publish(deployment: Deployment, source: Source) -> Image:
             return _publish(deployment, build)
 
 
-def intend(deployment: Deployment, image: Image) -> Release:
+def live_release(deployment: Deployment) -> Release:
+    """What a story without a push begins with. No other job of the app can change it meanwhile."""
+    release = deployment.platform.ledger.current_release(deployment.job.app)
+    if release is None:
+        raise NotFoundError(f"nothing of {deployment.job.app} is live", hint="push it first")
+    return release
+
+
+def rebase_and_publish(deployment: Deployment, rebase: Rebase) -> Image:
+    """The live release's image on the stack's run image. Raises CanceledError where a job that came first has done it."""
+    platform, log = deployment.platform, deployment.log
+    wish = Wish(rebase.stack, rebase.version, rebase.force)
+    move = plan_move(rebase.app, wish, platform.ledger, platform.registry)
+    if not move.needed:
+        raise CanceledError(f"nothing to do: {rebase.app} {move.release.label} is on {move.to.label} already")
+    _advance(deployment, JobState.PUBLISHING)
+    log.step(f"Rebasing {rebase.app} {move.release.label} to {move.to.label}")
+    old, registry = move.release.image, platform.registry
+    with _phase(deployment, "rebase"):
+        ref = registry.rebase(old.ref, move.to.run, rebase.app, log, deployment.cancel)
+        return replace(old, ref=ref, size=registry.size(ref))
+
+
+def intend(deployment: Deployment, image: Image, commit: CommitId, description: str) -> Release:
     _advance(deployment, JobState.RELEASING, image=image)
-    return deployment.platform.ledger.intend_release(deployment.job.id, deployment.job.fence, image)
+    job = deployment.job
+    return deployment.platform.ledger.intend_release(job.id, job.fence, image, commit, description)
 
 
 def run_release_command(deployment: Deployment, release: Release) -> None:
@@ -106,10 +155,14 @@ def roll_out(deployment: Deployment, release: Release) -> None:
         raise
 
 
+def move_branch(deployment: Deployment, push: Push) -> None:
+    """Only now, when the release is healthy: a push that is accepted is live."""
+    deployment.platform.sources.move(push.app, push.ref, push.old, push.new)
+
+
 def go_live(deployment: Deployment, release: Release) -> Release:
-    """The ref moves, then the ledger says live; the summary stands in the log before that, so that nobody misses it."""
+    """The summary stands in the log before the ledger says live, so that nobody misses it."""
     job, platform, log = deployment.job, deployment.platform, deployment.log
-    platform.sources.move(job.app, job.push.ref, job.push.old, job.push.new)
     total = sum(deployment.seconds.values())
     phases = ", ".join(f"{name} {seconds:.1f} s" for name, seconds in deployment.seconds.items())
     log.step(f"{release.app} {release.label} is live after {total:.1f} s ({phases})")
@@ -117,10 +170,27 @@ def go_live(deployment: Deployment, release: Release) -> Release:
     return platform.ledger.go_live(job.id, job.fence, deployment.seconds)
 
 
-def _previous_layers(deployment: Deployment) -> Mapping[Digest, Blob]:
+def _request(
+    deployment: Deployment, push: Push, source: Source, finished: Callable[[Layer], None]
+) -> BuildRequest:
+    job, platform = deployment.job, deployment.platform
+    return BuildRequest(
+        job=job.id,
+        source=source,
+        options=push.options,
+        stack=platform.ledger.stack(platform.stack),
+        previous=_previous_layers(deployment, push),
+        archive=platform.sources.archive(source),
+        root=platform.sources.entries(source),
+        tree=lambda: platform.sources.tree(source),
+        finished=finished,
+    )
+
+
+def _previous_layers(deployment: Deployment, push: Push) -> Mapping[Digest, Blob]:
     """What the registry holds of the app's newest image, live or not."""
     job, platform = deployment.job, deployment.platform
-    if job.push.options.nocache:
+    if push.options.nocache:
         return {}
     images = (earlier.image for earlier in platform.ledger.jobs(job.app) if earlier.image is not None)
     newest = next(images, None)

@@ -16,7 +16,8 @@
     ├── BuildError            30   a buildpack or a Dockerfile failed
     │   └── BuildLimitError   31   it ran into a limit: time, memory, disk
     ├── RegistryError         40   the registry refused or did not answer
-    └── RolloutError          50   the release did not become healthy
+    ├── RolloutError          50   the release did not become healthy
+    └── RebaseError           60   the release cannot be put on another run image
 
 The number is the exit code; it names the phase. Only the command line exits. SDK exceptions are mapped to these at the
 edge of ``engines/`` and never leave it.
@@ -98,6 +99,10 @@ class RegistryError(GitreceiveError):
 
 class RolloutError(GitreceiveError):
     exit_code = 50
+
+
+class RebaseError(GitreceiveError):
+    exit_code = 60
 
 
 def cause(error: BaseException) -> str:

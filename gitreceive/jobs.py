@@ -118,7 +118,7 @@ def work(job: Job, platform: Platform, cancel: Cancellation) -> None:
         _end(deployment, JobState.FAILED, error.message)
     except Exception as error:
         _logger.exception("build %s failed inside gitreceive", job.id)
-        log.error(f"gitreceive itself failed: {error!r}", "the server's log has more; pushing again is safe")
+        log.error(f"gitreceive itself failed: {error!r}", "the server's log has more; trying again is safe")
         _end(deployment, JobState.FAILED, f"gitreceive itself failed: {type(error).__name__}")
     platform.logbook.close(job.id)
     platform.sources.release(job.app, job.id)

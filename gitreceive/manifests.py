@@ -72,9 +72,7 @@ def render(
     """
     context = _context(release, settings, cluster or ClusterApi(), pull)
     templates = _environment(settings.templates)
-    objects = [_make(templates, name, context) for name in ("namespace", "service_account", "config")]
-    if pull:
-        objects.append(_make(templates, "pull_secret", context))
+    objects = [_make(templates, name, context) for name in _support(release, pull)]
     for process in release.services:
         objects += _process_objects(templates, context, release, process, settings)
     _check(objects, context["namespace"])
@@ -98,8 +96,7 @@ def render_once(
         "seconds": _ONCE_SECONDS,
     }
     templates = _environment(settings.templates)
-    names = ["namespace", "service_account", "config", *(["pull_secret"] if pull else []), "once"]
-    objects = [_make(templates, name, context) for name in names]
+    objects = [_make(templates, name, context) for name in (*_support(release, pull), "once")]
     _check(objects, context["namespace"])
     return tuple(objects)
 
@@ -116,15 +113,16 @@ def namespace(settings: Settings, app: AppName) -> str:
 
 
 def config_name(release: Release) -> str:
-    """The Secret with the release's config: ``config-v3-<hash>``.
+    """The Secret with the release's config: ``config-<hash>`` of what is in it, as a Secret never changes.
 
-    A number is taken again when its release failed, and a Secret never changes, hence the hash of what is in it.
+    Releases with equal config share it. A node that runs one of them has it already; for a new one it would often wait a second,
+    as the cluster lets nodes read only what their pods name, and hears of a new pod a moment later than the node does.
     """
     content = json.dumps(
         {key: value.reveal() for key, value in release.config.items()}, sort_keys=True, ensure_ascii=True
     )
     digest = hashlib.sha256(f"{release.app}\0{content}".encode()).hexdigest()
-    return f"config-{release.label}-{digest[:8]}"
+    return f"config-{digest[:16]}"
 
 
 def to_yaml(objects: Iterable[Manifest]) -> str:
@@ -167,10 +165,10 @@ def _context(
         "pod_annotations": pod_annotations,
         "config": {
             "name": config_name(release),
-            "labels": labels | {KIND_LABEL: "config"},
-            # the cluster stores an empty map as none, and then takes the map for a change of what is immutable
-            "data": {key: _base64(value.reveal()) for key, value in sorted(release.config.items())} or None,
+            "labels": app_labels | {KIND_LABEL: "config"},
+            "data": {key: _base64(value.reveal()) for key, value in sorted(release.config.items())},
         },
+        "env_from": [{"secretRef": {"name": config_name(release)}}] if release.config else None,
         "pull_secret": _pull_secret(pull),
         "pull_secrets": [{"name": PULL_SECRET}] if pull else [],
         # A Dockerfile says itself whom it runs as, and must not say root.
@@ -244,6 +242,17 @@ def _command(process: ProcessType) -> list[str] | None:
 
 def _base64(text: str) -> str:
     return base64.b64encode(text.encode()).decode("ascii")
+
+
+def _support(release: Release, pull: PullCredentials | None) -> tuple[str, ...]:
+    """The templates of what processes stand on. An app without config has no Secret that a node would have to wait for."""
+    names = (
+        "namespace",
+        "service_account",
+        "config" if release.config else "",
+        "pull_secret" if pull else "",
+    )
+    return tuple(filter(None, names))
 
 
 # --- templates ------------------------------------------------------------------------------------------------------

@@ -17,20 +17,22 @@ from gitreceive.model import (
     Blob,
     Build,
     BuildpackRef,
+    Cause,
     Check,
     CommitId,
     Digest,
     Image,
+    ImageFacts,
     ImageRef,
     Job,
     JobId,
     JobState,
+    Layer,
     LogLine,
     LogQuery,
     ProcessStatus,
     ProcessType,
     PublicKey,
-    Push,
     PushOptions,
     Release,
     Source,
@@ -125,7 +127,7 @@ class SourceStore(Protocol):
 @dataclass(frozen=True)
 class BuildRequest:
     """All that a builder is told. ``previous`` maps the diff_ids of layers that the registry is known to hold; ``tree`` may be
-    called more than once, or never.
+    called more than once, or never. ``finished`` may be told of each layer whose file is whole, while others are made.
     """
 
     job: JobId
@@ -136,6 +138,7 @@ class BuildRequest:
     archive: AbstractContextManager[BinaryIO]
     root: tuple[SourceEntry, ...]
     tree: Callable[[], Iterator[TreeEntry]]
+    finished: Callable[[Layer], None] = lambda _layer: None
 
 
 @dataclass(frozen=True)
@@ -185,6 +188,13 @@ class Builder(Protocol):
 
 
 class Registry(Protocol):
+    def sending(
+        self, repository: str, log: Log, cancel: Cancellation
+    ) -> AbstractContextManager[Callable[[Layer], None]]:
+        """While inside, what is called with a layer sends it in the background, so that it is there when ``publish`` wants it. It does
+        not wait and does not fail: ``publish`` does both. Raises CanceledError.
+        """
+
     def publish(self, build: Build, repository: str, log: Log, cancel: Cancellation) -> ImageRef:
         """Send what is missing; the digest is the one that the registry confirmed. ``repository`` is without the registry's
         address, e.g. ``shop``. May be called twice. Raises RegistryError, CanceledError.
@@ -195,6 +205,17 @@ class Registry(Protocol):
 
     def size(self, image: ImageRef) -> int:
         """Compressed bytes of all layers. Raises RegistryError."""
+
+    def facts(self, image: ImageRef) -> ImageFacts:
+        """What the image says of itself. Raises RegistryError, also where the registry no longer has it."""
+
+    def rebase(
+        self, image: ImageRef, run_image: ImageRef, repository: str, log: Log, cancel: Cancellation
+    ) -> ImageRef:
+        """Publish what ``image`` would have been on ``run_image``: its own layers, untouched, on that one's. Nothing is checked but
+        that this can be done: whether it should be is the caller's to know. May be called twice. Raises RegistryError,
+        CanceledError.
+        """
 
     def check(self) -> Iterable[Check]: ...
 
@@ -250,6 +271,9 @@ class AppLedger(Protocol):
     def apps(self) -> tuple[App, ...]:
         """By name."""
 
+    def set_buildpacks(self, name: AppName, before: tuple[str, ...], after: tuple[str, ...]) -> App:
+        """Compare and swap: ``after`` in place of ``before``. Raises NotFoundError; ConflictError where they are others by now."""
+
     def delete_app(self, name: AppName) -> None:
         """With its jobs and releases. Raises NotFoundError; ConflictError while a job of it has not ended."""
 
@@ -278,7 +302,8 @@ class KeyLedger(Protocol):
 class JobLedger(Protocol):
     """Jobs and their leases. Order is by id; times are the database's."""
 
-    def enqueue(self, push: Push) -> Job: ...
+    def enqueue(self, cause: Cause) -> Job:
+        """A job for it, at the end of the app's queue. Raises NotFoundError where the app is gone."""
 
     def job(self, job: JobId) -> Job:
         """Raises NotFoundError."""
@@ -308,9 +333,11 @@ class JobLedger(Protocol):
 
 
 class ReleaseLedger(Protocol):
-    def intend_release(self, job: JobId, fence: int, image: Image) -> Release:
+    def intend_release(
+        self, job: JobId, fence: int, image: Image, commit: CommitId, description: str
+    ) -> Release:
         """The app's next release, for this job: one more than the last live one. The same again when called twice. Its config is
-        the app's as it is now, its scale the last release's. Raises LeaseLostError.
+        the app's as it is now, its scale the last release's, its user the job's. Raises LeaseLostError.
         """
 
     def go_live(self, job: JobId, fence: int, seconds: Mapping[str, float]) -> Release:
@@ -324,12 +351,17 @@ class ReleaseLedger(Protocol):
 
 
 class StackLedger(Protocol):
-    def put_stack(self, stack: Stack) -> None:
-        """Record it, in place of one of the same name."""
+    def put_stack(self, stack: Stack) -> Stack:
+        """Record it as the next version of its name, whatever its own ``version`` says; as it is recorded."""
 
-    def stack(self, name: str) -> Stack | None: ...
+    def stack(self, name: str, version: int | None = None) -> Stack | None:
+        """That version of it, else the newest."""
 
-    def stacks(self) -> tuple[Stack, ...]: ...
+    def stacks(self) -> tuple[Stack, ...]:
+        """The newest version of each, by name."""
+
+    def stack_versions(self, name: str | None = None) -> tuple[Stack, ...]:
+        """All versions, of all stacks or of one: by name, newest first."""
 
 
 class Ledger(AppLedger, KeyLedger, JobLedger, ReleaseLedger, StackLedger, Protocol):

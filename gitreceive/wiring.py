@@ -15,6 +15,7 @@ from gitreceive.errors import ConflictError, UnavailableError, UsageError
 from gitreceive.model import Build, Check, Digest, ImageRef, Stack
 from gitreceive.ports import (
     Builder,
+    BuildpackSource,
     BuildRequest,
     Ledger,
     Log,
@@ -27,6 +28,7 @@ from gitreceive.ports import (
 
 if TYPE_CHECKING:
     from gitreceive.engines.oci_registry import OciRegistry
+    from gitreceive.engines.stacks import DerivedStacks
 
 
 def platform(settings: config.Settings) -> Platform:
@@ -34,7 +36,7 @@ def platform(settings: config.Settings) -> Platform:
     oci = _oci_registry(settings)
     return Platform(
         sources=sources(settings),
-        builder=builder(settings),
+        builder=builder(settings, oci),
         registry=_registry(settings, oci),
         target=target(settings, oci),
         ledger=ledger(settings),
@@ -74,9 +76,10 @@ def target(settings: config.Settings, oci: "OciRegistry | None" = None) -> Targe
     return DockerTarget(settings, credentials)
 
 
-def builder(settings: config.Settings) -> Builder:
-    """A Dockerfile goes to Docker, everything else to buildpacks."""
+def builder(settings: config.Settings, oci: "OciRegistry | None" = None) -> Builder:
+    """A Dockerfile goes to Docker, everything else to buildpacks, on a stack with the system packages that it asks for."""
     from gitreceive.buildpacks.dockerfile import takes
+    from gitreceive.engines.by_packages import BuilderWithPackages
     from gitreceive.engines.by_source import BuilderBySource
     from gitreceive.engines.docker_builder import DockerBuilder
     from gitreceive.engines.dockerfile_builder import DockerfileBuilder
@@ -84,9 +87,23 @@ def builder(settings: config.Settings) -> Builder:
     def by_docker(request: BuildRequest) -> bool:
         return request.options.buildpack is None and takes(request.root)
 
+    buildpacks = DockerBuilder(settings.build, settings.data_dir)
+    derive = derived_stacks(settings, buildpacks.owner, oci).derive
     return BuilderBySource(
-        by_docker, DockerfileBuilder(settings), DockerBuilder(settings.build, settings.data_dir)
+        by_docker,
+        DockerfileBuilder(settings),
+        BuilderWithPackages(buildpacks, sources(settings).read, derive),
     )
+
+
+def derived_stacks(
+    settings: config.Settings, owner: str, oci: "OciRegistry | None" = None
+) -> "DerivedStacks":
+    """Stacks with system packages; ``owner`` is the builder's, which sweeps up what a killed server left."""
+    from gitreceive.engines.stacks import DerivedStacks
+
+    folder = settings.data_dir / "system-packages"
+    return DerivedStacks(settings.build, folder, oci or _oci_registry(settings), owner)
 
 
 @contextmanager
@@ -102,6 +119,29 @@ def buildpack_bench(
     build = replace(settings.build, buildpacks=str(buildpacks))
     with closing(DockerBuilder(build, config.cache_dir() / "buildpack-test", observe)) as builder:
         yield builder
+
+
+def buildpack_source(settings: config.Settings) -> BuildpackSource:
+    """Buildpacks that are named by an image or an archive. Nothing is asked of anybody yet. Raises ConfigError."""
+    from gitreceive.buildpacks.allowed import Allowed
+    from gitreceive.engines.buildpackages import BuildpackSources, Downloads, PublicWay
+    from gitreceive.engines.oci_registry import OciRegistry
+
+    environment = config.process_environment()
+    own = f"docker://{settings.registry.strip('/')}/buildpacks"
+    allowed = Allowed.parse((own, *settings.build.buildpack_sources))
+    way = PublicWay(environment, settings.build.ca_bundle, allowed.lists)
+    guarded = PublicWay(environment, settings.build.ca_bundle, lambda _: False)
+    return BuildpackSources(
+        settings.data_dir / "buildpacks",
+        allowed,
+        Downloads(way),
+        own=_oci_registry(settings),
+        # registries that nobody has vouched for are not told any login
+        strange=OciRegistry(
+            "docker.io", insecure=False, environment=environment, login=lambda _: None, way=guarded
+        ),
+    )
 
 
 def pack(package: Package, spool: Path) -> Build:

@@ -9,13 +9,14 @@ from gitreceive.errors import ConflictError, LeaseLostError, NotFoundError, Usag
 from gitreceive.model import (
     App,
     AppName,
+    Cause,
     Check,
+    CommitId,
     Image,
     Job,
     JobId,
     JobState,
     PublicKey,
-    Push,
     Release,
     Stack,
     User,
@@ -40,7 +41,7 @@ class FakeLedger:
         self._leases: dict[JobId, datetime] = {}
         self._intended: dict[JobId, Release] = {}
         self._live: dict[AppName, list[Release]] = {}
-        self._stacks: dict[str, Stack] = {}
+        self._stacks: dict[str, list[Stack]] = {}
         self._last_id = 0
 
     # apps
@@ -61,6 +62,14 @@ class FakeLedger:
     def apps(self) -> tuple[App, ...]:
         with self._lock:
             return tuple(self._apps[name] for name in sorted(self._apps))
+
+    def set_buildpacks(self, name: AppName, before: tuple[str, ...], after: tuple[str, ...]) -> App:
+        with self._lock:
+            app = self.app(name)
+            if app.buildpacks != before:
+                raise ConflictError(f"the buildpacks of {name} were changed just now")
+            self._apps[name] = replace(app, buildpacks=after)
+            return self._apps[name]
 
     def delete_app(self, name: AppName) -> None:
         with self._lock:
@@ -112,11 +121,11 @@ class FakeLedger:
 
     # jobs
 
-    def enqueue(self, push: Push) -> Job:
+    def enqueue(self, cause: Cause) -> Job:
         with self._lock:
-            self.app(push.app)
+            self.app(cause.app)
             self._last_id += 1
-            job = Job(JobId(self._last_id), push, JobState.QUEUED, self._clock())
+            job = Job(JobId(self._last_id), cause, JobState.QUEUED, self._clock())
             self._jobs[job.id] = job
             return job
 
@@ -141,12 +150,12 @@ class FakeLedger:
         with self._lock:
             time = self._clock()
             under_way = [id_ for id_, until in self._leases.items() if until > time]
-            busy = [self._jobs[id_].push.user for id_ in under_way]
+            busy = [self._jobs[id_].user for id_ in under_way]
             firsts = {job.app: job for job in reversed(self._unended())}
             free = [job for job in firsts.values() if job.id not in under_way]
             if not free:
                 return None
-            job = min(free, key=lambda job: (job.fence == 0, busy.count(job.push.user), job.id))
+            job = min(free, key=lambda job: (job.fence == 0, busy.count(job.user), job.id))
             self._leases[job.id] = time + timedelta(seconds=lease_seconds)
             return self._set(replace(job, fence=job.fence + 1, started_at=job.started_at or time))
 
@@ -183,7 +192,9 @@ class FakeLedger:
 
     # releases
 
-    def intend_release(self, job: JobId, fence: int, image: Image) -> Release:
+    def intend_release(
+        self, job: JobId, fence: int, image: Image, commit: CommitId, description: str
+    ) -> Release:
         with self._lock:
             held = self._held(job, fence)
             if job not in self._intended:
@@ -192,10 +203,10 @@ class FakeLedger:
                     app=held.app,
                     number=last.number + 1 if last else 1,
                     image=image,
-                    commit=held.push.new,
+                    commit=commit,
                     config={},
-                    user=held.push.user,
-                    description=f"Deploy {held.push.new.short}",
+                    user=held.user,
+                    description=description,
                     created_at=self._clock(),
                     scale=last.scale if last else {},
                 )
@@ -221,17 +232,24 @@ class FakeLedger:
 
     # stacks
 
-    def put_stack(self, stack: Stack) -> None:
+    def put_stack(self, stack: Stack) -> Stack:
         with self._lock:
-            self._stacks[stack.name] = stack
+            versions = self._stacks.setdefault(stack.name, [])
+            versions.append(replace(stack, version=len(versions) + 1))
+            return versions[-1]
 
-    def stack(self, name: str) -> Stack | None:
-        with self._lock:
-            return self._stacks.get(name)
+    def stack(self, name: str, version: int | None = None) -> Stack | None:
+        found = (stack for stack in self.stack_versions(name) if version in {None, stack.version})
+        return next(found, None)
 
     def stacks(self) -> tuple[Stack, ...]:
         with self._lock:
-            return tuple(self._stacks[name] for name in sorted(self._stacks))
+            return tuple(self._stacks[name][-1] for name in sorted(self._stacks))
+
+    def stack_versions(self, name: str | None = None) -> tuple[Stack, ...]:
+        with self._lock:
+            names = sorted(self._stacks) if name is None else [name]
+            return tuple(stack for each in names for stack in reversed(self._stacks.get(each, [])))
 
     def check(self) -> Iterable[Check]:
         return (Check("ledger", ok=True, seen="in memory"),)

@@ -5,7 +5,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from gitreceive.errors import StaleError
-from gitreceive.model import Digest, Image, ImageRef, Job, JobState
+from gitreceive.model import Digest, Image, ImageRef, Job, JobState, Push
 from gitreceive.ports import SourceStore
 from gitreceive.voice import Voice
 from tests.fake_ledger import FakeLedger
@@ -52,7 +52,8 @@ class FakeRunner:
 
     def _work(self, job: Job) -> None:
         voice = Voice(lambda chunk: self.logbook.append(job.id, chunk))
-        push = job.push
+        push = job.cause
+        assert isinstance(push, Push)
         try:
             self.run(job, voice)
             self.sources.move(push.app, push.ref, push.old, push.new)
@@ -63,5 +64,5 @@ class FakeRunner:
             return
         voice.step(f"v{job.id} is live")
         self.logbook.close(job.id)
-        self.ledger.intend_release(job.id, job.fence, _IMAGE)
+        self.ledger.intend_release(job.id, job.fence, _IMAGE, push.new, "Deploy")
         self.ledger.go_live(job.id, job.fence, {})

@@ -2,12 +2,14 @@
 
 import hashlib
 import json
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+from typing import cast
 
 from gitreceive.cancellation import Cancellation
 from gitreceive.errors import RegistryError
-from gitreceive.model import Blob, Build, Check, Digest, ImageRef
+from gitreceive.model import Blob, Build, Check, Digest, ImageFacts, ImageRef, Layer
 from gitreceive.ports import Log
 
 
@@ -42,14 +44,40 @@ class FakeRegistry:
         log.detail(f"digest {ref.digest}")
         return ref
 
+    @contextmanager
+    def sending(self, repository: str, log: Log, cancel: Cancellation) -> Iterator[Callable[[Layer], None]]:
+        cancel.raise_if_requested()
+        yield lambda layer: self.held.setdefault(repository, set()).add(layer.blob.digest)
+
     def layers(self, image: ImageRef) -> Mapping[Digest, Blob]:
         build = self.images.get(image)
         return {layer.diff_id: layer.blob for layer in build.layers} if build else {}
 
     def size(self, image: ImageRef) -> int:
-        if image not in self.images:
-            raise RegistryError(f"the registry no longer has {image}")
-        return sum(layer.blob.size for layer in self.images[image].layers)
+        return sum(layer.blob.size for layer in self._found(image).layers)
+
+    def facts(self, image: ImageRef) -> ImageFacts:
+        build = self._found(image)
+        labels = dict(self.facts(build.run_image).labels) if build.run_image in self.images else {}
+        labels |= cast(Mapping[str, str], build.config.get("Labels", {}))
+        if build.run_image:
+            below = {"reference": str(build.run_image), "topLayer": build.run_image.digest}
+            labels["io.buildpacks.lifecycle.metadata"] = json.dumps({"runImage": below})
+        return ImageFacts("linux", "amd64", "", labels)
+
+    def rebase(
+        self, image: ImageRef, run_image: ImageRef, repository: str, log: Log, cancel: Cancellation
+    ) -> ImageRef:
+        build = self._found(image)
+        if build.run_image is None:
+            raise RegistryError(f"{image} does not say which of its layers are its run image's")
+        self._found(run_image)
+        return self.publish(replace(build, run_image=run_image), repository, log, cancel)
 
     def check(self) -> Iterator[Check]:
         yield Check("registry answers", ok=True, seen=self.address)
+
+    def _found(self, image: ImageRef) -> Build:
+        if image not in self.images:
+            raise RegistryError(f"the registry no longer has {image}")
+        return self.images[image]

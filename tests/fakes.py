@@ -3,7 +3,7 @@
 The target keeps tests/engines/target_record.py, as the real ones do.
 """
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
@@ -24,9 +24,13 @@ from gitreceive.ports import BuildRequest, Log
 
 @dataclass
 class FakeBuilder:
-    """``failure`` is raised by every build until it is taken away; ``during`` is called while one runs."""
+    """``failure`` is raised by every build until it is taken away; ``during`` is called while one runs.
+
+    Builds lie on the stack's run image where there is a stack; else they are a Dockerfile's.
+    """
 
     processes: tuple[ProcessType, ...] = (ProcessType("web"),)
+    labels: Mapping[str, str] = field(default_factory=dict)
     failure: GitreceiveError | None = None
     during: Callable[[BuildRequest, Cancellation], None] = lambda _request, _cancel: None
     requests: list[BuildRequest] = field(default_factory=list)
@@ -43,13 +47,12 @@ class FakeBuilder:
             if self.failure:
                 raise self.failure
             yield Build(
-                ("fake@1",),
-                self.processes,
-                None,
-                None,
-                (),
-                {"commit": request.source.commit},
-                "sha256:engine",
+                buildpacks=("fake@1",) if request.stack else ("dockerfile",),
+                processes=self.processes,
+                port=None,
+                run_image=request.stack.run if request.stack else None,
+                layers=(),
+                config={"Labels": {"commit": request.source.commit, **self.labels}},
             )
         finally:
             self.open_builds -= 1

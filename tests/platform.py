@@ -5,8 +5,20 @@ from datetime import UTC, datetime, timedelta
 
 from gitreceive.cancellation import Cancellation
 from gitreceive.jobs import work
-from gitreceive.model import ZERO_COMMIT, AppName, CommitId, Job, Push, PushOptions, UserName
+from gitreceive.model import (
+    ZERO_COMMIT,
+    AppName,
+    Build,
+    CommitId,
+    Job,
+    Push,
+    PushOptions,
+    Rebase,
+    Stack,
+    UserName,
+)
 from gitreceive.ports import Platform
+from gitreceive.voice import Voice
 from tests.fake_ledger import FakeLedger
 from tests.fake_logbook import FakeLogBook
 from tests.fake_registry import FakeRegistry
@@ -46,6 +58,19 @@ class World:
         job = self.ledger.enqueue(Push(SHOP, UserName(user), MAIN, old, new, PushOptions()))
         self.sources.keep(SHOP, job.id, new)
         return job
+
+    def stack(self, content: str, *, name: str = "bookworm", **labels: str) -> Stack:
+        """A version of a stack whose run image holds ``content``."""
+        run = Build((), (), None, None, (), {"content": content, "Labels": labels})
+        ref = self.registry.publish(run, f"stacks/{name}-run", Voice(lambda _: None), Cancellation())
+        return self.ledger.put_stack(Stack(name, ref, ref, 1, 1, {}, datetime.now(UTC)))
+
+    def rebase(self, to: Stack, *, force: bool = False) -> Job:
+        """Ask for it, and work on it to its end."""
+        self.ledger.enqueue(Rebase(SHOP, UserName("ada"), to.name, to.version, force))
+        job = self.claim()
+        work(job, self.platform, Cancellation())
+        return self.ledger.job(job.id)
 
     def claim(self) -> Job:
         job = self.ledger.claim("server-1", 8)

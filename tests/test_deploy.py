@@ -5,7 +5,7 @@ import pytest
 from gitreceive.cancellation import Cancellation
 from gitreceive.errors import BuildError, GitreceiveError, LeaseLostError, RegistryError, RolloutError
 from gitreceive.jobs import work
-from gitreceive.model import ZERO_COMMIT, JobState, ProcessType
+from gitreceive.model import ZERO_COMMIT, Blob, Digest, JobState, Layer, ProcessType
 from gitreceive.ports import BuildRequest
 from tests.platform import SHOP, World
 
@@ -31,6 +31,21 @@ def test_an_accepted_push_is_live(world: World) -> None:
     assert "v1 is live after" in log
     assert "http://shop.test" in log
     assert set(job.seconds) == {"build", "publish", "roll out"}
+
+
+def test_a_layer_is_sent_while_the_build_goes_on(world: World) -> None:
+    layer = Layer(
+        "dependencies", Digest(f"sha256:{'a' * 64}"), Blob(Digest(f"sha256:{'b' * 64}"), 1, ""), None
+    )
+    held: list[bool] = []
+
+    def during(request: BuildRequest, _cancel: Cancellation) -> None:
+        request.finished(layer)
+        held.append(layer.blob.digest in world.registry.held[SHOP])
+
+    world.builder.during = during
+    assert world.deploy(world.commit("one")).state is JobState.LIVE
+    assert held == [True]
 
 
 def test_releases_are_numbered_without_gaps_over_failures(world: World) -> None:
@@ -163,7 +178,7 @@ def test_a_job_whose_server_died_after_publishing_is_not_built_again(world: Worl
     job = world.enqueue(world.commit("two", world.head))
     held = world.claim()
     world.ledger.advance(job.id, held.fence, JobState.RELEASING, image=done.image)
-    world.ledger.intend_release(job.id, held.fence, done.image)
+    world.ledger.intend_release(job.id, held.fence, done.image, world.head, "Deploy two")
     world.ledger.advance(job.id, held.fence, state)
     world.let_leases_run_out()
     built = len(world.builder.requests)

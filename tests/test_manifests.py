@@ -170,12 +170,19 @@ def test_a_plan_does_not_show_config_values() -> None:
     assert "KEY: '***'" in shown
 
 
-def test_the_config_of_a_release_is_named_by_number_and_content() -> None:
+def test_releases_with_equal_config_share_its_secret_and_others_do_not() -> None:
     first = manifests.config_name(a_release())
-    assert first.startswith("config-v3-")
-    assert manifests.config_name(a_release()) == first
+    assert first.startswith("config-")
+    assert manifests.config_name(a_release(number=4)) == first
     assert manifests.config_name(a_release(config={"GREETING": Secret("bye")})) != first
-    assert manifests.config_name(a_release(number=4)) != first
+    assert manifests.config_name(a_release(config={"GREETINGS": Secret("hello")})) != first
+
+
+def test_the_secret_of_releases_with_equal_config_is_the_same_to_the_last_byte() -> None:
+    """The second to be applied changes nothing of it."""
+    first, fourth = (by_kind(render(a_release(number=n), Settings())) for n in (3, 4))
+    name = f"Secret/{manifests.config_name(a_release())}"
+    assert first[name] == fourth[name]
 
 
 def test_an_operators_template_takes_the_place_of_the_bundled_one(tmp_path: Path) -> None:
@@ -236,9 +243,8 @@ def test_every_bundled_template_is_plain_yaml_with_values_only() -> None:
     assert yaml.safe_load((GOLDEN / "once.yaml").read_text().split("---")[1])["kind"] == "Namespace"
 
 
-def test_a_secret_without_config_has_no_data_at_all() -> None:
-    secret = by_kind(render(replace(a_release(), config={}), Settings()))
-    assert all(
-        "data" not in manifest for name, manifest in secret.items() if name.startswith("Secret/config")
-    )
-    assert any(name.startswith("Secret/config") for name in secret)
+def test_an_app_without_config_has_no_secret_to_wait_for() -> None:
+    objects = render(replace(a_release(), config={}), Settings())
+    assert "Secret" not in {item["kind"] for item in objects}
+    deployment = next(item for item in objects if item["kind"] == "Deployment")
+    assert "envFrom" not in deployment["spec"]["template"]["spec"]["containers"][0]

@@ -21,7 +21,7 @@ from gitreceive.cli.common import (
     print_table,
 )
 from gitreceive.errors import NotFoundError
-from gitreceive.model import Job, JobId, JobState
+from gitreceive.model import Job, JobId, JobState, Push
 
 if TYPE_CHECKING:
     from gitreceive.ports import Ledger, LogBook
@@ -62,13 +62,13 @@ def list_(app: str | None, number: int, as_json: bool) -> None:
         print_json([_facts(job) for job in jobs])
         return
     print_table(
-        ("build", "state", "commit", "by", "age", "seconds", "why"),
+        ("build", "state", "what", "by", "age", "seconds", "why"),
         [
             (
                 job.id,
                 job.state,
-                job.push.new.short,
-                job.push.user,
+                job.title,
+                job.user,
                 age(job.created_at),
                 f"{sum(job.seconds.values()):.1f}",
                 job.reason or (f"v{job.release}" if job.release else ""),
@@ -212,9 +212,11 @@ def _facts(job: Job) -> dict[str, object]:
         "build": job.id,
         "app": job.app,
         "state": job.state,
-        "user": job.push.user,
-        "ref": job.push.ref,
-        "commit": job.push.new,
+        "kind": job.cause.kind,
+        "title": job.title,
+        "user": job.user,
+        "ref": job.cause.ref if isinstance(job.cause, Push) else None,
+        "commit": job.cause.new if isinstance(job.cause, Push) else None,
         "release": job.release,
         "image": str(job.image.ref) if job.image else None,
         "reason": job.reason,

@@ -4,11 +4,12 @@ import queue
 import re
 import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import AbstractContextManager
 from typing import TYPE_CHECKING, Any
 
 from gitreceive.cancellation import Cancellation
 from gitreceive.errors import RegistryError, UnavailableError, UsageError, cause
-from gitreceive.model import Blob, Build, Check, Digest, ImageRef
+from gitreceive.model import Blob, Build, Check, Digest, ImageFacts, ImageRef, Layer
 from gitreceive.ports import Log, Registry
 
 if TYPE_CHECKING:
@@ -55,11 +56,24 @@ class DockerPush:
         log.detail(f"image of {size / 1e6:.1f} MB, digest {digest}")
         return ref
 
+    def sending(
+        self, repository: str, log: Log, cancel: Cancellation
+    ) -> AbstractContextManager[Callable[[Layer], None]]:
+        return self._registry.sending(repository, log, cancel)
+
     def layers(self, image: ImageRef) -> Mapping[Digest, Blob]:
         return self._registry.layers(image)
 
     def size(self, image: ImageRef) -> int:
         return self._registry.size(image)
+
+    def facts(self, image: ImageRef) -> ImageFacts:
+        return self._registry.facts(image)
+
+    def rebase(
+        self, image: ImageRef, run_image: ImageRef, repository: str, log: Log, cancel: Cancellation
+    ) -> ImageRef:
+        return self._registry.rebase(image, run_image, repository, log, cancel)
 
     def check(self) -> Iterable[Check]:
         return self._registry.check()

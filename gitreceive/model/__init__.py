@@ -4,12 +4,14 @@ from gitreceive.model.builds import (
     Blob,
     Build,
     Image,
+    ImageFacts,
     ImageRef,
     Layer,
     ProcessType,
     Source,
     SourceEntry,
     Stack,
+    StackRecipe,
     TreeEntry,
 )
 from gitreceive.model.choices import MOST_BUILDPACKS, Choice, InlineBuildpack, Project, Wanted
@@ -27,11 +29,13 @@ from gitreceive.model.people import (
     User,
 )
 from gitreceive.model.pushes import (
+    Cause,
     Job,
     JobId,
     JobState,
     Push,
     PushOptions,
+    Rebase,
 )
 from gitreceive.model.references import BuildpackRef, RefKind
 from gitreceive.model.releases import (
@@ -54,11 +58,13 @@ __all__ = [
     "Blob",
     "Build",
     "BuildpackRef",
+    "Cause",
     "Check",
     "Choice",
     "CommitId",
     "Digest",
     "Image",
+    "ImageFacts",
     "ImageRef",
     "InlineBuildpack",
     "Job",
@@ -73,12 +79,14 @@ __all__ = [
     "PublicKey",
     "Push",
     "PushOptions",
+    "Rebase",
     "RefKind",
     "Release",
     "Secret",
     "Source",
     "SourceEntry",
     "Stack",
+    "StackRecipe",
     "TreeEntry",
     "User",
     "UserName",

@@ -1,5 +1,6 @@
 """What is built, on what, and what comes of it."""
 
+import json
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -61,8 +62,18 @@ class ImageRef:
 
 
 @dataclass(frozen=True)
+class StackRecipe:
+    """What a stack is made of: the Debian packages of ``suite`` with ``add``, or two images to take over."""
+
+    suite: str = "bookworm"
+    add: tuple[str, ...] = ()
+    build_image: str | None = None
+    run_image: str | None = None
+
+
+@dataclass(frozen=True)
 class Stack:
-    """The pair of base images."""
+    """The pair of base images, in one version: each ``stack update`` that finds something new makes the next."""
 
     name: str
     build: ImageRef
@@ -71,6 +82,12 @@ class Stack:
     run_bytes: int
     packages: Mapping[str, tuple[str, ...]]  # "build" and "run": NAME=VERSION, sorted
     created_at: datetime
+    recipe: StackRecipe | None = None  # None: made before recipes were kept
+    version: int = 1
+
+    @property
+    def label(self) -> str:
+        return f"{self.name} {self.version}"
 
 
 @dataclass(frozen=True)
@@ -138,3 +155,22 @@ class Image:
     port: int | None
     buildpacks: tuple[str, ...]
     size: int = 0  # compressed bytes of all layers
+
+
+@dataclass(frozen=True)
+class ImageFacts:
+    """What an image's config says of where it runs, and its labels (OCI image spec, "Image Configuration")."""
+
+    os: str
+    architecture: str
+    variant: str
+    labels: Mapping[str, str]
+
+    @property
+    def run_image(self) -> ImageRef | None:
+        """What buildpacks' layers lie on (CNB Platform API, ``io.buildpacks.lifecycle.metadata``); None where the label names none."""
+        try:
+            below = json.loads(self.labels["io.buildpacks.lifecycle.metadata"])["runImage"]
+            return ImageRef.parse(str(below["reference"])) if below["topLayer"] else None
+        except (KeyError, TypeError, ValueError, UsageError):
+            return None

@@ -30,6 +30,7 @@ class App:
     owner: UserName
     branch: str  # the branch whose push deploys, without refs/heads/
     created_at: datetime
+    buildpacks: tuple[str, ...] = ()  # references that build it, in order; none: nobody has set any
 
     @property
     def deploy_ref(self) -> str:

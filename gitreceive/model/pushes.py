@@ -1,10 +1,10 @@
-"""A push, and the job that brings it to a release."""
+"""A push or a rebase, and the job that brings it to a release."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
-from typing import NewType, Self
+from typing import ClassVar, NewType, Self
 
 from gitreceive.errors import UsageError
 from gitreceive.model.builds import Image
@@ -53,12 +53,30 @@ def _check_buildpack(option: str, value: str) -> None:
 class Push:
     """One ref update that a client sent."""
 
+    kind: ClassVar[str] = "push"
+
     app: AppName
     user: UserName
     ref: str
     old: CommitId
     new: CommitId
     options: PushOptions
+
+
+@dataclass(frozen=True)
+class Rebase:
+    """A request to put the app's live release on a version of a stack's run image, with nothing built."""
+
+    kind: ClassVar[str] = "rebase"
+
+    app: AppName
+    user: UserName
+    stack: str
+    version: int
+    force: bool = False  # also where the run images are not known to be alike
+
+
+Cause = Push | Rebase
 
 
 class JobState(StrEnum):
@@ -78,14 +96,14 @@ class JobState(StrEnum):
 
 @dataclass(frozen=True)
 class Job:
-    """The durable record of one push on its way to a release.
+    """The durable record of what somebody asked for, on its way to a release.
 
     ``fence`` grows each time the job is claimed; a holder with an older number can no longer record anything.
     ``image`` is set once it is published, ``release`` once its number is intended.
     """
 
     id: JobId
-    push: Push
+    cause: Cause
     state: JobState
     created_at: datetime
     started_at: datetime | None = None
@@ -99,4 +117,17 @@ class Job:
 
     @property
     def app(self) -> AppName:
-        return self.push.app
+        return self.cause.app
+
+    @property
+    def user(self) -> UserName:
+        return self.cause.user
+
+    @property
+    def title(self) -> str:
+        """What it is about, in a word or a few: the commit of a push."""
+        match self.cause:
+            case Push(new=commit):
+                return commit.short
+            case Rebase(stack=stack, version=version):
+                return f"rebase to {stack} {version}"

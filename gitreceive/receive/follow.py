@@ -74,4 +74,4 @@ def _waiting_for(ahead: tuple[Job, ...]) -> str:
     seconds = max(0, round((datetime.now(UTC) - began).total_seconds()))
     state = str(first.state).replace("_", " ")
     others = f" and {len(ahead) - 1} more" if len(ahead) > 1 else ""
-    return f"Waiting for build {first.id} by {first.push.user} ({state}, {seconds} s){others}"
+    return f"Waiting for build {first.id} by {first.user} ({state}, {seconds} s){others}"

@@ -110,7 +110,7 @@ class HookAnswers:
     ) -> tuple[str, str]:
         """Make a job and show it to its end. The job is the server's: whatever happens to this push, it goes on."""
         job = self._enqueue(session, deploy)
-        voice.step(f"Build {job.id} of {job.app}: {job.push.new.short} by {job.push.user}")
+        voice.step(f"Build {job.id} of {job.app}: {job.title} by {job.user}")
         attach = f"{session.address.ssh} builds attach {job.id}"
         voice.detail(f"Ctrl-C leaves it running; to watch it again: {attach}")
         try:

@@ -3,7 +3,9 @@
 import asyncio
 import logging
 import os
+import socket
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from contextvars import ContextVar
 from pathlib import Path
 
@@ -167,6 +169,7 @@ class _Guest(asyncssh.SSHServer):
             conn.abort()
             return
         self._door.connections.add(self)
+        _acknowledge_at_once(conn)
 
     def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002  asyncssh calls it so
         self._door.connections.discard(self)
@@ -199,6 +202,24 @@ class _Guest(asyncssh.SSHServer):
 
 # each authentication request runs in a task of its own; a value in its context cannot be mixed up with another request's
 _offered: ContextVar[User | None] = ContextVar("offered", default=None)
+
+
+def _acknowledge_at_once(connection: asyncssh.SSHServerConnection) -> None:
+    """OpenSSH sends a small packet only once the one before is acknowledged (RFC 896), and the kernel waits 40 ms with that where
+    it has nothing to answer: twice in each handshake. Linux takes the request back when it likes, so it is made with each read.
+    """
+    option = getattr(socket, "TCP_QUICKACK", None)
+    reached = connection.get_extra_info("socket")
+    if option is None or reached is None:
+        return
+    received = connection.data_received
+
+    def promptly(data: bytes, datatype: int | None = None) -> None:
+        with suppress(OSError):  # closed meanwhile, as is seen elsewhere
+            reached.setsockopt(socket.IPPROTO_TCP, option, 1)
+        received(data, datatype)
+
+    connection.data_received = promptly  # type: ignore[method-assign]
 
 
 def host_key(data_dir: Path) -> asyncssh.SSHKey:

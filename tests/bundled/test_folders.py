@@ -44,6 +44,12 @@ def test_buildpacks_that_unpack_packages_do_so_with_the_same_file() -> None:
     assert len({copy.read_bytes() for copy in FOLDER.glob("*/lib/*/debian.py")}) == 1
 
 
+def test_buildpacks_that_ask_the_package_index_do_so_with_the_same_file() -> None:
+    copies = [copy.read_bytes() for copy in FOLDER.glob("*/lib/*/installers.py")]
+    assert len(copies) == 2
+    assert len(set(copies)) == 1
+
+
 def test_the_order_names_buildpacks_that_are_there_in_the_version_that_they_have() -> None:
     order = tomllib.loads((FOLDER / "order.toml").read_text(encoding="utf-8"))["order"]
     versions = {d["id"]: d["version"] for d in (_describe(name)["buildpack"] for name in NAMES)}
@@ -51,13 +57,18 @@ def test_the_order_names_buildpacks_that_are_there_in_the_version_that_they_have
     assert {entry["id"]: entry["version"] for entry in named} == versions
 
 
-def test_a_procfile_is_optional_in_every_group_and_python_comes_first() -> None:
+def test_a_procfile_is_optional_in_every_group_and_nodejs_before_languages_with_front_ends() -> None:
     groups = [group["group"] for group in tomllib.loads((FOLDER / "order.toml").read_text())["order"]]
-    assert [group[0]["id"] for group in groups] == [
-        "gitreceive/python",
-        "gitreceive/php",
-        "gitreceive/ruby",
-        "gitreceive/nodejs",
-        "gitreceive/static",
+    required = [[entry["id"] for entry in group if not entry.get("optional")] for group in groups]
+    assert required == [
+        ["gitreceive/go"],
+        ["gitreceive/python"],
+        ["gitreceive/php"],
+        ["gitreceive/ruby"],
+        ["gitreceive/java"],
+        ["gitreceive/nodejs"],
+        ["gitreceive/static"],
     ]
+    for group in groups[:2]:
+        assert group[0] == {**group[0], "id": "gitreceive/nodejs", "optional": True}
     assert all(group[-1] == {**group[-1], "id": "gitreceive/procfile", "optional": True} for group in groups)

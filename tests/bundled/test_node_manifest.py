@@ -142,6 +142,11 @@ def test_npms_failure_gets_a_hint() -> None:
         ]
     )
     assert "words are above" in explain(["npm error something"])
+    missing = [
+        "../src/x.h:1:10: fatal error: cairo.h: No such file or directory",
+        "npm error gyp ERR! build error",
+    ]
+    assert "into an Aptfile" in explain(missing)
     for line in (
         "error Your lockfile needs to be updated, but yarn was run with `--frozen-lockfile`.",
         "YN0028: │ The lockfile would have been modified by this install, which is explicitly forbidden.",

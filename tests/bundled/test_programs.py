@@ -3,104 +3,18 @@
 import base64
 import hashlib
 import json
-import os
 import subprocess
 import sys
 import threading
-import tomllib
 import zipfile
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from typing import Any
 
 import pytest
 
-ROOT = Path(__file__).parents[2]
-BUILDPACKS = ROOT / "buildpacks"
-APPS = ROOT / "tests" / "apps"
-
-
-@dataclass(frozen=True)
-class Outcome:
-    status: int
-    output: str
-
-
-@dataclass(frozen=True)
-class Bench:
-    """An app's folder, a layers folder that stays from build to build, and an index that is a folder of wheels."""
-
-    folder: Path
-
-    @property
-    def app(self) -> Path:
-        return self.folder / "app"
-
-    @property
-    def layers(self) -> Path:
-        return self.folder / "layers"
-
-    def detect(self, name: str) -> Outcome:
-        return self._run(name, "detect", [self.folder / "platform", self.folder / "plan"])
-
-    def build(self, name: str, **env: str) -> Outcome:
-        self.layers.mkdir(exist_ok=True)
-        return self._run(name, "build", [self.layers, self.folder / "platform", self.folder / "plan"], **env)
-
-    def restore(self) -> None:
-        """What a lifecycle leaves of a cached layer: its content, and its TOML without types."""
-        for path in self.layers.glob("*.toml"):
-            if path.name in ("launch.toml", "store.toml") or not self.toml(path.stem)["types"]["cache"]:
-                path.unlink()
-            else:
-                lines = path.read_text().splitlines(keepends=True)
-                start = next((i for i, line in enumerate(lines) if line.startswith("[metadata")), len(lines))
-                path.write_text("".join(lines[start:]))
-
-    def toml(self, name: str) -> dict[str, Any]:
-        return tomllib.loads((self.layers / f"{name}.toml").read_text())
-
-    def processes(self) -> dict[str, list[str]]:
-        return {p["type"]: p["command"] for p in self.toml("launch").get("processes", [])}
-
-    def inputs(self) -> list[str]:
-        return list(self.toml("store")["metadata"]["gitreceive"]["inputs"])
-
-    def _run(self, name: str, program: str, arguments: list[Path], **env: str) -> Outcome:
-        wheels = str(self.folder / "wheels")
-        given = {
-            "PATH": f"{Path(sys.executable).parent}:/usr/bin:/bin",  # where the tests' own uv is
-            "HOME": str(self.folder / "home"),
-            "CNB_BUILDPACK_DIR": str(BUILDPACKS / name),
-            "UV_NO_CONFIG": "1",
-            "PIP_NO_INDEX": "1",
-            "PIP_FIND_LINKS": wheels,
-            "PIP_CONFIG_FILE": os.devnull,
-        }
-        done = subprocess.run(
-            [BUILDPACKS / name / "bin" / program, *arguments],
-            cwd=self.app,
-            env={**given, **env},
-            capture_output=True,
-            text=True,
-            timeout=120,
-            check=False,
-        )
-        assert done.stderr == ""
-        return Outcome(done.returncode, done.stdout)
-
-
-@pytest.fixture
-def bench(tmp_path: Path) -> Bench:
-    if not Path("/usr/bin/python3").exists():
-        pytest.skip("the buildpacks' programs need /usr/bin/python3")
-    for name in ("app", "platform", "wheels"):
-        (tmp_path / name).mkdir()
-    (tmp_path / "plan").write_text("")
-    return Bench(tmp_path)
+from tests.bundled.bench import APPS, Bench, Outcome
 
 
 def _wheel(bench: Bench, name: str, version: str) -> None:
@@ -425,7 +339,7 @@ def test_a_procfile_becomes_process_types(bench: Bench) -> None:
     assert bench.inputs() == ["Procfile"]
 
 
-@pytest.mark.parametrize("name", ["python", "php", "ruby", "nodejs", "static", "procfile"])
+@pytest.mark.parametrize("name", ["go", "python", "php", "ruby", "java", "nodejs", "static", "procfile"])
 def test_an_empty_folder_is_nobodys(bench: Bench, name: str) -> None:
     outcome = bench.detect(name)
     assert outcome.status == 100
@@ -453,6 +367,9 @@ DETECTED = {
     "express": "nodejs",
     "fastapi-uv": "python",
     "flask": "python",
+    "go": "go",
+    "maven": "java",
+    "multi": ("python", "nodejs"),
     "pipenv": "python",
     "poetry": "python",
     "php": "php",
@@ -460,6 +377,7 @@ DETECTED = {
     "procfile-worker": "python",
     "ruby": "ruby",
     "static": "static",
+    "system-packages": "python",
     "undetected": None,
     "workspaces": "nodejs",
     "yarn": "nodejs",
@@ -472,8 +390,10 @@ def test_each_sample_is_detected_by_its_language_alone(bench: Bench, sample: Pat
     bench.app.rmdir()
     bench.app.symlink_to(sample)
     passed = [
-        name for name in ("python", "php", "ruby", "nodejs", "static") if at_sample.detect(name).status == 0
+        name
+        for name in ("go", "python", "php", "ruby", "java", "nodejs", "static")
+        if at_sample.detect(name).status == 0
     ]
     wanted = DETECTED[sample.name]
-    assert passed == ([wanted] if wanted else [])
+    assert passed == (list(wanted) if isinstance(wanted, tuple) else [wanted] if wanted else [])
     json.loads((sample / "expect.json").read_text())

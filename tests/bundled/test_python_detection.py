@@ -20,7 +20,7 @@ def _app(folder: Path, *names: str, **texts: str) -> Path:
 )
 def test_a_file_that_only_python_apps_have_passes(tmp_path: Path, name: str) -> None:
     verdict = detection.decide(_app(tmp_path, name))
-    assert verdict == Verdict(True, name)
+    assert verdict == Verdict(True, name, requires="node-assets")
 
 
 def test_a_pyproject_that_only_configures_tools_is_no_app(tmp_path: Path) -> None:

@@ -61,3 +61,16 @@ def test_a_release_command_runs_before_the_roll_out_and_stops_it_by_failing(
     push.does_not_say("Rolling out")
     assert shop.remote_head() == live
     assert shop.get() == answer
+
+
+def test_a_front_end_is_built_for_a_python_app_and_nodejs_stays_out_of_its_image(
+    new_app: Callable[[str], Clone],
+) -> None:
+    shop = new_app("multi")
+    push = shop.push().ok()
+    push.says("Detected: gitreceive/nodejs", "gitreceive/python", "Running the script build")
+    push.does_not_say("sending gitreceive/nodejs")
+    assert "a front end, version 1" in fetch(shop.web() + "/")
+    shop.commit("Colour it", {"front/window.css": "p {\n  color: #135;\n}\n"})
+    shop.push().ok().says("Using the modules of the last build")
+    assert "p{color:#135}" in fetch(shop.web() + "/static/window.css")

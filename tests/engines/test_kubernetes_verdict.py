@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from gitreceive.engines.kubernetes_target.rollout import Narrator, _old_configs
+from gitreceive.engines.kubernetes_target.rollout import Narrator, _kept_configs, _staying
 from gitreceive.engines.kubernetes_target.verdict import Patience, Problem, Snapshot, State, look
 from gitreceive.manifests import Manifest
 
@@ -288,8 +288,22 @@ def test_progress_is_told_by_changes_and_passing_states_only_when_they_last() ->
     assert said.lines == ["web: 0 of 1 ready, starting", "web: 1 of 1 ready"]
 
 
-def test_configs_of_the_last_ten_releases_and_of_what_runs_are_kept() -> None:
-    names = [f"config-v{number}-abc" for number in range(1, 14)]
-    assert _old_configs(names, {"config-v1-abc"}, set()) == ["config-v3-abc", "config-v2-abc"]
-    assert "config-v13-abc" in _old_configs(names, set(), {"config-v13-abc"})
-    assert "config-v13-abc" not in _old_configs(names, {"config-v13-abc"}, {"config-v13-abc"})
+def _replica_set(deployment: str, replicas: int, config: str) -> Manifest:
+    container = {"name": "web", "envFrom": [{"secretRef": {"name": config}}]}
+    return {
+        "metadata": {"ownerReferences": [{"name": deployment}]},
+        "spec": {"replicas": replicas, "template": {"spec": {"containers": [container, {"name": "side"}]}}},
+    }
+
+
+def test_config_is_kept_while_a_release_that_runs_or_ran_names_it() -> None:
+    ran, runs, failed = (
+        _replica_set("web", n, c) for n, c in ((0, "config-a"), (1, "config-b"), (0, "config-c"))
+    )
+    assert _kept_configs([ran, runs, failed], {"config-c"}) == {"config-a", "config-b"}
+    assert _kept_configs([runs], {"config-b"}) == {"config-b"}
+
+
+def test_config_of_a_process_that_leaves_goes_with_it() -> None:
+    web, worker = _replica_set("web", 1, "config-a"), _replica_set("worker", 1, "config-b")
+    assert _kept_configs(_staying([web, worker], {"worker"}), set()) == {"config-a"}

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from gitreceive.model import ZERO_COMMIT, Job, JobId, JobState, PushOptions
+from gitreceive.model import ZERO_COMMIT, Job, JobId, JobState, Push, PushOptions
 from gitreceive.voice import Voice
 from tests.fake_receive import BuildFailed
 from tests.receive.conftest import SHOP, Clone, Place
@@ -166,7 +166,9 @@ def test_a_forced_push_deploys_another_history(place: Place, clone: Clone) -> No
 
 def test_push_options_reach_the_build(place: Place, clone: Clone) -> None:
     assert clone.push("-onocache", "-obuildpack=gitreceive/python").code == 0
-    assert place.ledger.job(JobId(1)).push.options == PushOptions(nocache=True, buildpack="gitreceive/python")
+    cause = place.ledger.job(JobId(1)).cause
+    assert isinstance(cause, Push)
+    assert cause.options == PushOptions(nocache=True, buildpack="gitreceive/python")
 
 
 @pytest.mark.parametrize("option", ["nocahe", "a;b", "nocache=1", "buildpack=../x", "$(id)"])

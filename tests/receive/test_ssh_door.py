@@ -4,6 +4,7 @@ import asyncio
 import json
 import socket
 import stat
+import struct
 import subprocess
 import time
 from dataclasses import replace
@@ -203,3 +204,28 @@ def test_fetching_needs_the_same_right_and_shows_what_is_live(
     assert Clone(place, tmp_path / "copy").head == clone.head
     clone.user = "bob"
     assert "bob may not see shop" in clone.git("ls-remote", place.url()).err
+
+
+@pytest.mark.skipif(not hasattr(socket, "TCP_QUICKACK"), reason="Linux only")
+def test_what_comes_is_acknowledged_at_once_though_there_is_nothing_to_answer(place: Place) -> None:
+    """A client that waits for it, as OpenSSH's does, would wait 40 ms at each such place of the handshake."""
+    assert min(_seconds_to_acknowledge(place.port) for _ in range(3)) < 0.03
+
+
+def _seconds_to_acknowledge(port: int) -> float:
+    with socket.create_connection(("127.0.0.1", port), timeout=10) as client:
+        client.sendall(b"SSH-2.0-test\r\n")
+        seen = b""
+        while b"kex-strict" not in seen:  # the server has told which algorithms it knows, and is silent now
+            seen += client.recv(65536)
+        client.sendall(b"\0")  # a part of a packet's length
+        began = time.monotonic()
+        while _unacknowledged(client):
+            assert time.monotonic() - began < 10
+            time.sleep(0.001)
+        return time.monotonic() - began
+
+
+def _unacknowledged(client: socket.socket) -> int:
+    """tcpi_unacked of tcp(7)."""
+    return int(struct.unpack_from("I", client.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, 104), 24)[0])

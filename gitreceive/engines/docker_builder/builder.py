@@ -145,6 +145,7 @@ class DockerBuilder:
         depend = "depends" if len(names) == 1 else "depend"
         run.log.step(f"No build needed: nothing that {' and '.join(names)} {depend} on has changed")
         app = unchanged.app_layer(request, run.spool / "app.tar.gz", run.inputs.patterns, run.cancel)
+        request.finished(app)
         return Outcome((*layers, app), last.done)
 
     def _remember(self, run: Run, settings: str, outcome: Outcome) -> None:

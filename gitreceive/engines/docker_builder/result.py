@@ -36,6 +36,8 @@ def make_build(
                 done["contents"], [(layer.title, layer.diff_id) for layer in layers]
             ),
             "io.buildpacks.project.metadata": _project(request),
+            # only files of their own lie above the run image: /cnb, /layers, the app, and /app as a link to it
+            "io.buildpacks.rebasable": "true",
             "org.opencontainers.image.title": str(request.source.app),
             "org.opencontainers.image.revision": str(request.source.commit),
             "org.opencontainers.image.base.name": str(stack.run),

@@ -70,6 +70,7 @@ def take(container: BuildContainer, run: Run, settings: BuildSettings) -> Outcom
                 layers.append(
                     take_layer(title, chunks, path, run.request.previous, run.inputs.patterns, caches.add)
                 )
+                run.request.finished(layers[-1])
                 for warning in caches.warnings(title):
                     run.log.warn(warning)
             case "reuse":

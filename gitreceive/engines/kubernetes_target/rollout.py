@@ -14,7 +14,6 @@ from gitreceive.manifests import COMPONENT_LABEL, KIND_LABEL, MANAGED_LABEL, MAN
 from gitreceive.ports import Log
 
 _TAIL_LINES = 50
-_KEPT_CONFIGS = 10
 _LEAVING_SECONDS = 10.0
 _QUIET_SECONDS = 0.4  # a passing state is worth a line only when it lasts
 
@@ -91,7 +90,9 @@ def await_healthy(
 
 
 def remove_surplus(api: Api, namespace: str, objects: Iterable[Manifest], drop: Iterable[str] = ()) -> None:
-    """Delete what is gitreceive's in the namespace and in no object of ``objects``; of config, what is old or in ``drop``."""
+    """Delete what is gitreceive's in the namespace and in no object of ``objects``; of config, what the cluster's own history of
+    releases does not name. ``drop`` is config that goes unless something runs with it.
+    """
     wanted = {(item["kind"], item["metadata"]["name"]) for item in objects}
     kinds = ("Deployment", "Service", "Ingress", "PodDisruptionBudget")
     with ThreadPoolExecutor(max_workers=8) as pool:
@@ -104,13 +105,10 @@ def remove_surplus(api: Api, namespace: str, objects: Iterable[Manifest], drop: 
             for item in found[kind].result()["items"]
             if (kind, item["metadata"]["name"]) not in wanted
         ]
-        used = {name for kind, name in wanted if kind == "Secret"} | _configs_in_use(
-            replica_sets.result()["items"], {name for kind, name in surplus if kind == "Deployment"}
-        )
-        names = _old_configs(
-            [item["metadata"]["name"] for item in configs.result()["items"]], used, set(drop)
-        )
-        surplus += [("Secret", name) for name in names]
+        staying = _staying(replica_sets.result()["items"], {n for kind, n in surplus if kind == "Deployment"})
+        kept = {name for kind, name in wanted if kind == "Secret"} | _kept_configs(staying, set(drop))
+        names = {item["metadata"]["name"] for item in configs.result()["items"]}
+        surplus += [("Secret", name) for name in sorted(names - kept)]
         list(pool.map(lambda item: api.delete(item[0], item[1], namespace), surplus))
     _await_leaving(api, namespace, {name for kind, name in surplus if kind == "Deployment"})
 
@@ -226,29 +224,24 @@ def _await_leaving(api: Api, namespace: str, processes: set[str]) -> None:
         time.sleep(0.05)
 
 
-def _configs_in_use(replica_sets: Iterable[Manifest], leaving: set[str]) -> set[str]:
-    """Config of pods that run, and so may be started again, but for Deployments that are leaving."""
-    used = set()
+def _staying(replica_sets: Iterable[Manifest], leaving: set[str]) -> list[Manifest]:
+    """Those of Deployments that are not leaving."""
+    return [
+        item
+        for item in replica_sets
+        if not {owner["name"] for owner in item["metadata"].get("ownerReferences") or []} & leaving
+    ]
+
+
+def _kept_configs(replica_sets: Iterable[Manifest], drop: set[str]) -> set[str]:
+    """Config of pods that run, and so may be started again; and but for ``drop``, of those that ran (revisionHistoryLimit)."""
+    kept = set()
     for item in replica_sets:
-        owners = {owner["name"] for owner in item["metadata"].get("ownerReferences") or []}
-        if item["spec"].get("replicas", 0) == 0 or owners & leaving:
-            continue
-        for container in item["spec"]["template"]["spec"]["containers"]:
-            used |= {
-                source["secretRef"]["name"]
-                for source in container.get("envFrom", [])
-                if "secretRef" in source
-            }
-    return used
-
-
-def _old_configs(names: Iterable[str], used: set[str], drop: set[str]) -> list[str]:
-    newest = sorted(names, key=_release_of, reverse=True)
-    kept = used | set(newest[:_KEPT_CONFIGS])
-    return [name for name in newest if (name not in kept) or (name in drop and name not in used)]
-
-
-def _release_of(config: str) -> int:
-    """``config-v12-ab34cd56`` → 12."""
-    number = config.removeprefix("config-v").partition("-")[0]
-    return int(number) if number.isdigit() else 0
+        named = {
+            source["secretRef"]["name"]
+            for container in item["spec"]["template"]["spec"]["containers"]
+            for source in container.get("envFrom", [])
+            if "secretRef" in source
+        }
+        kept |= named if item["spec"].get("replicas", 0) else named - drop
+    return kept

@@ -92,7 +92,7 @@ def fetch(transport: Transport, place: Repository, blob: Blob, path: Path, erran
 
     def attempt() -> None:
         url = f"/v2/{place.name}/blobs/{blob.digest}"
-        transport.once(Call("GET", place.host, url, (place.pull,), save=path), errand)
+        transport.once(Call("GET", place.host, url, (place.pull,), save=path, most=blob.size), errand)
         digest = hashlib.sha256()
         for piece in _pieces(path):
             errand.raise_if_requested()

@@ -18,7 +18,8 @@ INDEX = "application/vnd.oci.image.index.v1+json"
 DOCKER_MANIFEST = "application/vnd.docker.distribution.manifest.v2+json"
 DOCKER_INDEX = "application/vnd.docker.distribution.manifest.list.v2+json"
 ACCEPT = f"{MANIFEST}, {INDEX}, {DOCKER_MANIFEST}, {DOCKER_INDEX}"
-_LIFECYCLE_LABEL = "io.buildpacks.lifecycle.metadata"
+LIFECYCLE_LABEL = "io.buildpacks.lifecycle.metadata"
+_REBASABLE_LABEL = "io.buildpacks.rebasable"
 
 
 @dataclass(frozen=True)
@@ -145,12 +146,14 @@ def _runtime(base: Base, build: Build, below: tuple[Digest, ...]) -> dict[str, A
     if "Entrypoint" in new and "Cmd" not in new:
         old.pop("Cmd", None)  # the base's arguments are for the base's entrypoint
     merged = {**old, **new}
-    env = _variables(old) | _variables(new)
+    env = variables(old) | variables(new)
     labels = {**(old.get("Labels") or {}), **(new.get("Labels") or {})}
     if base.ref:
         labels["org.opencontainers.image.base.name"] = base.ref.repository
         labels["org.opencontainers.image.base.digest"] = base.ref.digest
-        labels[_LIFECYCLE_LABEL] = _lifecycle_metadata(labels.get(_LIFECYCLE_LABEL, "{}"), base.ref, below)
+        labels[LIFECYCLE_LABEL] = _lifecycle_metadata(labels.get(LIFECYCLE_LABEL, "{}"), base.ref, below)
+        if (old.get("Labels") or {}).get(_REBASABLE_LABEL) == "false":
+            labels[_REBASABLE_LABEL] = "false"  # a plain run image would lack what this one has
     if env:
         merged["Env"] = [f"{name}={value}" for name, value in env.items()]
     if labels:
@@ -158,13 +161,14 @@ def _runtime(base: Base, build: Build, below: tuple[Digest, ...]) -> dict[str, A
     return merged
 
 
-def _variables(config: Mapping[str, Any]) -> dict[str, str]:
+def variables(config: Mapping[str, Any]) -> dict[str, str]:
+    """The environment of an image config's ``config`` object, in its order."""
     return {name: value for name, _, value in (text.partition("=") for text in config.get("Env") or ())}
 
 
 def _lifecycle_metadata(text: str, base: ImageRef, below: tuple[Digest, ...]) -> str:
     """What a rebase needs to know (CNB Platform spec, ``io.buildpacks.lifecycle.metadata``)."""
-    document = parse(text.encode(), f"the build's label {_LIFECYCLE_LABEL}")
+    document = parse(text.encode(), f"the build's label {LIFECYCLE_LABEL}")
     document["runImage"] = {
         "image": base.repository,
         "reference": str(base),

@@ -5,15 +5,18 @@ import threading
 from collections import OrderedDict
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
+from contextlib import AbstractContextManager
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import httpx
 
 from gitreceive.cancellation import Cancellation
 from gitreceive.engines.oci_registry import blobs
 from gitreceive.engines.oci_registry.auth import Login, docker_login, login_hint
+from gitreceive.engines.oci_registry.courier import Courier, human
 from gitreceive.engines.oci_registry.manifest import (
     CONFIG,
     EMPTY_BASE,
@@ -27,10 +30,11 @@ from gitreceive.engines.oci_registry.manifest import (
     parse,
     read_manifest,
 )
+from gitreceive.engines.oci_registry.recover import build_of, facts_of
 from gitreceive.engines.oci_registry.reference import Repository, parse_reference
 from gitreceive.engines.oci_registry.transport import Call, Errand, Patience, Transport
 from gitreceive.errors import ConfigError, GitreceiveError, RegistryError, UsageError
-from gitreceive.model import Blob, Build, Check, Digest, ImageRef, Layer
+from gitreceive.model import Blob, Build, Check, Digest, ImageFacts, ImageRef, Layer
 from gitreceive.ports import Log
 
 T = TypeVar("T")
@@ -62,6 +66,7 @@ class OciRegistry:
         self._place("check")
         self._transport = Transport(frozenset({host} if insecure else ()), environment, login, patience, way)
         self._workers = ThreadPoolExecutor(_AT_ONCE, "registry")
+        self._courier = Courier(self._transport, self._workers)
         self._lock = threading.Lock()
         self._documents: OrderedDict[Digest, bytes] = OrderedDict()
 
@@ -82,7 +87,7 @@ class OciRegistry:
         image = assemble(base, build)
         origin = Repository.parse(base.ref.repository) if base.ref else None
         tasks = [partial(self._bring, place, origin, log, blob) for blob in base.layers]
-        tasks += [partial(self._deliver, place, log, layer) for layer in build.layers]
+        tasks += [partial(self._courier.deliver, place, log, layer) for layer in build.layers]
         tasks.append(partial(self._offer, place, image.config))
         outcome = self._together(tasks, cancel, log)
         _tell(log, (*base.layers, *(layer.blob for layer in build.layers)), outcome)
@@ -112,10 +117,28 @@ class OciRegistry:
                 f"the config and the manifest of {image} disagree",
                 hint="push again with: git push -o nocache",
             )
+        self._courier.saw(place, (blob.digest for blob in found.layers))
         return dict(zip(plain, found.layers, strict=True))
+
+    def sending(
+        self, repository: str, log: Log, cancel: Cancellation
+    ) -> AbstractContextManager[Callable[[Layer], None]]:
+        return self._courier.sending(self._place(repository), log, cancel)
 
     def size(self, image: ImageRef) -> int:
         return self._must_have(image, Errand()).size
+
+    def facts(self, image: ImageRef) -> ImageFacts:
+        return facts_of(self._standing(image, Errand()).config)
+
+    def rebase(
+        self, image: ImageRef, run_image: ImageRef, repository: str, log: Log, cancel: Cancellation
+    ) -> ImageRef:
+        """The image's own layers are in the registry, and are neither read nor sent."""
+        errand = Errand()
+        published = self._standing(image, errand)
+        below = self._config_below(published, errand)
+        return self.publish(replace(build_of(published, below), run_image=run_image), repository, log, cancel)
 
     def check(self) -> Iterator[Check]:
         """That the registry answers, and that it takes uploads."""
@@ -220,12 +243,21 @@ class OciRegistry:
         return place
 
     def _base(self, build: Build, errand: Errand) -> Base:
-        if build.run_image is None:
-            return EMPTY_BASE
-        place = Repository.parse(build.run_image.repository)
-        manifest = self._must_have(build.run_image, errand)
-        config = parse(self._document(place, manifest.config.digest, errand), str(build.run_image))
-        return Base(build.run_image, manifest.layers, config)
+        return self._standing(build.run_image, errand) if build.run_image else EMPTY_BASE
+
+    def _standing(self, image: ImageRef, errand: Errand) -> Base:
+        """The image as something to stand on, or to take apart. Raises RegistryError where the registry no longer has it."""
+        manifest = self._must_have(image, errand)
+        place = Repository.parse(image.repository)
+        config = parse(self._document(place, manifest.config.digest, errand), str(image))
+        return Base(image, manifest.layers, config)
+
+    def _config_below(self, image: Base, errand: Errand) -> Mapping[str, Any]:
+        """The config of the run image that the image names; {} where it names none, or the registry no longer has it."""
+        below = facts_of(image.config).run_image
+        if below is None or self._manifest(Repository.parse(below.repository), below.digest, errand) is None:
+            return {}
+        return self._standing(below, errand).config
 
     def _must_have(self, image: ImageRef, errand: Errand) -> Manifest:
         manifest = self._manifest(Repository.parse(image.repository), image.digest, errand)
@@ -268,18 +300,6 @@ class OciRegistry:
             while len(self._documents) > _REMEMBERED:
                 self._documents.popitem(last=False)
         return content
-
-    def _deliver(self, place: Repository, log: Log, layer: Layer, errand: Errand) -> str:
-        if blobs.exists(self._transport, place, layer.blob.digest, errand):
-            return "held"
-        if layer.path is None:
-            raise RegistryError(
-                f"the registry no longer has the layer {layer.title} ({layer.blob.digest.short})",
-                hint="build it anew: git push -o nocache",
-            )
-        log.detail(f"sending {layer.title} ({human(layer.blob.size)})")
-        blobs.send_file(self._transport, place, layer.blob, layer.path, errand)
-        return "sent"
 
     def _offer(self, place: Repository, config: bytes, errand: Errand) -> str:
         if not blobs.exists(self._transport, place, digest_of(config), errand):
@@ -327,16 +347,6 @@ class OciRegistry:
                 stop.request("another part of the same work failed")
                 raise
         return [future.result() for future in futures]
-
-
-def human(size: int) -> str:
-    """Bytes for people, in powers of ten as registries count them."""
-    if size < 1000:
-        return f"{size} bytes"
-    units = ("kB", "MB", "GB")
-    power = next((n for n in range(len(units)) if size < 999.5 * 1000 ** (n + 1)), len(units) - 1)
-    value, unit = size / 1000 ** (power + 1), units[power]
-    return f"{value:.1f} {unit}" if value < 9.95 else f"{value:.0f} {unit}"
 
 
 def _tell(log: Log, layers: Sequence[Blob], outcome: Sequence[str]) -> None:

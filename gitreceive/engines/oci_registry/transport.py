@@ -92,7 +92,7 @@ class Body:
 @dataclass(frozen=True)
 class Call:
     """One request to the registry ``host``. ``path`` is a path, or a URL that the registry gave. ``accept``: statuses that are an
-    answer; any other raises. ``save``: a file for the answer's body, which is otherwise held in memory.
+    answer; any other raises. ``save``: a file for the answer's body, which is otherwise held in memory; it takes ``most`` bytes.
     """
 
     method: str
@@ -103,6 +103,7 @@ class Call:
     body: Body | None = None
     accept: frozenset[int] = frozenset({200})
     save: Path | None = None
+    most: int | None = None
 
 
 @dataclass(frozen=True)
@@ -299,6 +300,10 @@ def _read(response: httpx.Response, call: Call, errand: Errand) -> bytes:
             for piece in response.iter_raw(_PIECE):
                 errand.raise_if_requested()
                 file.write(piece)
+                if call.most is not None and file.tell() > call.most:
+                    raise RegistryError(
+                        f"the registry {call.host} sent more than the {call.most} bytes it said"
+                    )
         return b""
     content = bytearray()
     for piece in response.iter_bytes():

@@ -1,8 +1,9 @@
 """Apps."""
 
+from dataclasses import replace
 from typing import Any
 
-from sqlalchemy import Row, delete, insert, select
+from sqlalchemy import Row, delete, insert, select, update
 
 from gitreceive.engines.sql_ledger.database import now
 from gitreceive.engines.sql_ledger.part import Part
@@ -36,6 +37,20 @@ class Apps(Part):
             found = {row.name: _app(row) for row in connection.execute(select(apps))}
         return tuple(found[name] for name in sorted(found))  # by bytes, whatever the database's collation
 
+    def set_buildpacks(self, name: AppName, before: tuple[str, ...], after: tuple[str, ...]) -> App:
+        with self._database.writing() as connection:
+            row = connection.execute(select(apps).where(apps.c.name == name)).first()
+            if row is None:
+                raise no_app(name)
+            app = _app(row)
+            if app.buildpacks != before:
+                raise ConflictError(
+                    f"the buildpacks of {name} were changed just now",
+                    hint=f"look, and try again: gitreceive buildpacks list {name}",
+                )
+            connection.execute(update(apps).where(apps.c.name == name).values(buildpacks=list(after)))
+        return replace(app, buildpacks=after)
+
     def delete_app(self, name: AppName) -> None:
         under_way = select(jobs.c.id).where(jobs.c.app == name, jobs.c.ended_at.is_(None)).order_by(jobs.c.id)
         with self._database.writing() as connection:
@@ -53,4 +68,4 @@ def no_app(name: AppName) -> NotFoundError:
 
 
 def _app(row: Row[Any]) -> App:
-    return App(AppName(row.name), UserName(row.owner), row.branch, row.created_at)
+    return App(AppName(row.name), UserName(row.owner), row.branch, row.created_at, tuple(row.buildpacks))

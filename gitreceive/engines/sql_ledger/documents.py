@@ -6,7 +6,7 @@ And text that programs and people wrote, which must not stop a record from being
 from collections.abc import Mapping
 from typing import Any
 
-from gitreceive.model import Image, ImageRef, ProcessType, PushOptions, Secret
+from gitreceive.model import Image, ImageRef, ProcessType, PushOptions, Secret, StackRecipe
 
 
 def image_document(image: Image) -> dict[str, Any]:
@@ -47,6 +47,24 @@ def packages_document(packages: Mapping[str, tuple[str, ...]]) -> dict[str, list
 
 def packages_from(document: Mapping[str, list[str]]) -> dict[str, tuple[str, ...]]:
     return {side: tuple(names) for side, names in document.items()}
+
+
+def recipe_document(recipe: StackRecipe) -> dict[str, Any]:
+    return {
+        "suite": recipe.suite,
+        "add": list(recipe.add),
+        "build_image": recipe.build_image,
+        "run_image": recipe.run_image,
+    }
+
+
+def recipe_from(document: Mapping[str, Any]) -> StackRecipe:
+    return StackRecipe(
+        suite=document["suite"],
+        add=tuple(document["add"]),
+        build_image=document["build_image"],
+        run_image=document["run_image"],
+    )
 
 
 def storable(said: str) -> str:

@@ -11,38 +11,29 @@ from typing import Any
 from sqlalchemy import Connection, Row, Select, case, delete, exists, func, insert, select, update
 
 from gitreceive.engines.sql_ledger.apps import no_app
+from gitreceive.engines.sql_ledger.causes import cause_columns, cause_from
 from gitreceive.engines.sql_ledger.database import now
-from gitreceive.engines.sql_ledger.documents import (
-    image_document,
-    image_from,
-    options_document,
-    options_from,
-    storable,
-)
+from gitreceive.engines.sql_ledger.documents import image_document, image_from, storable
 from gitreceive.engines.sql_ledger.part import Part
 from gitreceive.engines.sql_ledger.schema import apps, jobs, releases
 from gitreceive.errors import ConflictError, LeaseLostError, NotFoundError, UsageError
-from gitreceive.model import AppName, CommitId, Image, Job, JobId, JobState, Push, UserName
+from gitreceive.model import AppName, Cause, Image, Job, JobId, JobState
 
 
 class Jobs(Part):
     """The port ``JobLedger``."""
 
-    def enqueue(self, push: Push) -> Job:
-        """Raises NotFoundError where the app is gone."""
+    def enqueue(self, cause: Cause) -> Job:
         with self._database.writing() as connection:
-            if not connection.execute(select(apps.c.name).where(apps.c.name == push.app)).first():
-                raise no_app(push.app)
+            if not connection.execute(select(apps.c.name).where(apps.c.name == cause.app)).first():
+                raise no_app(cause.app)
             new = connection.execute(
                 insert(jobs)
                 .returning(jobs.c.id)
                 .values(
-                    app=push.app,
-                    user=push.user,
-                    ref=push.ref,
-                    old=push.old,
-                    new=push.new,
-                    options=options_document(push.options),
+                    app=cause.app,
+                    user=cause.user,
+                    **cause_columns(cause),
                     state=JobState.QUEUED,
                     created_at=now(connection),
                     fence=0,
@@ -193,14 +184,7 @@ def _read(connection: Connection, job: JobId) -> Job:
 def _job(row: Row[Any]) -> Job:
     return Job(
         id=JobId(row.id),
-        push=Push(
-            app=AppName(row.app),
-            user=UserName(row.user),
-            ref=row.ref,
-            old=CommitId(row.old),
-            new=CommitId(row.new),
-            options=options_from(row.options),
-        ),
+        cause=cause_from(row),
         state=JobState(row.state),
         created_at=row.created_at,
         started_at=row.started_at,

@@ -17,11 +17,13 @@ from gitreceive.model import AppName, CommitId, Image, Job, JobId, JobState, Rel
 class Releases(Part):
     """The port ``ReleaseLedger``."""
 
-    def intend_release(self, job: JobId, fence: int, image: Image) -> Release:
+    def intend_release(
+        self, job: JobId, fence: int, image: Image, commit: CommitId, description: str
+    ) -> Release:
         with self._database.writing() as connection:
             holding = held(connection, job, fence)
             if holding.release is None:
-                _intend(connection, holding, image)
+                _intend(connection, holding, image, commit, description)
             return _of_job(connection, job)
 
     def go_live(self, job: JobId, fence: int, seconds: Mapping[str, float]) -> Release:
@@ -43,7 +45,7 @@ class Releases(Part):
             return tuple(_release(row) for row in connection.execute(_live(app, limit)))
 
 
-def _intend(connection: Connection, job: Job, image: Image) -> None:
+def _intend(connection: Connection, job: Job, image: Image, commit: CommitId, description: str) -> None:
     last = connection.execute(_live(job.app, 1)).first()
     connection.execute(
         insert(releases).values(
@@ -51,11 +53,11 @@ def _intend(connection: Connection, job: Job, image: Image) -> None:
             number=last.number + 1 if last else 1,
             job=job.id,
             image=image_document(image),
-            commit=job.push.new,
+            commit=commit,
             config={},
             scale=last.scale if last else {},
-            user=job.push.user,
-            description=f"Deploy {job.push.new.short}",
+            user=job.user,
+            description=description,
             created_at=now(connection),
         )
     )

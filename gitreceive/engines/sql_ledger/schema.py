@@ -23,7 +23,7 @@ from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.sql.functions import GenericFunction
 from sqlalchemy.types import TypeDecorator, TypeEngine
 
-REVISION = "0001"  # the newest migration
+REVISION = "0002"  # the newest migration
 
 
 class Instant(TypeDecorator[datetime]):
@@ -98,6 +98,7 @@ apps = Table(
     Column("owner", String(39), nullable=False),
     Column("branch", Text, nullable=False),
     Column("created_at", Instant, nullable=False),
+    Column("buildpacks", JSON, nullable=False, server_default="[]"),
 )
 
 jobs = Table(
@@ -106,10 +107,11 @@ jobs = Table(
     Column("id", Integer, primary_key=True),
     Column("app", ForeignKey("apps.name", ondelete="CASCADE"), nullable=False),
     Column("user", String(39), nullable=False),
-    Column("ref", Text, nullable=False),
+    Column("kind", String(20), nullable=False, server_default="push"),
+    Column("ref", Text, nullable=False),  # this and the two below: empty where it is no push
     Column("old", String(40), nullable=False),
     Column("new", String(40), nullable=False),
-    Column("options", JSON, nullable=False),
+    Column("options", JSON, nullable=False),  # what else was asked for, by kind
     Column("state", String(20), nullable=False),
     Column("created_at", Instant, nullable=False),
     Column("started_at", Instant),
@@ -148,10 +150,12 @@ stacks = Table(
     "stacks",
     metadata,
     Column("name", String(128), primary_key=True),
+    Column("version", Integer, primary_key=True, autoincrement=False),
     Column("build", Text, nullable=False),
     Column("run", Text, nullable=False),
     Column("build_bytes", BigInteger, nullable=False),
     Column("run_bytes", BigInteger, nullable=False),
     Column("packages", JSON, nullable=False),
+    Column("recipe", JSON(none_as_null=True)),
     Column("created_at", Instant, nullable=False),
 )

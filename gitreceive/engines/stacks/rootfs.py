@@ -80,7 +80,7 @@ def finish(source: Path, target: Path, programs: Sequence[Program], cancel: Canc
     Raises BuildError where the tree is cut off or not a Debian one, CanceledError.
     """
     try:
-        with target.open("wb") as file, _Compressed(file) as compressed:
+        with target.open("wb") as file, Compressed(file) as compressed:
             packages = _write(source, compressed, programs, cancel)
             compressed.finish()
     except (tarfile.TarError, OSError) as error:
@@ -110,7 +110,7 @@ def plain_name(name: str) -> str:
 
 
 def _write(
-    source: Path, target: "_Compressed", programs: Sequence[Program], cancel: Cancellation
+    source: Path, target: "Compressed", programs: Sequence[Program], cancel: Cancellation
 ) -> tuple[str, ...]:
     packages: tuple[str, ...] = ()
     with (
@@ -184,7 +184,7 @@ def _add(layer: tarfile.TarFile, programs: Sequence[Program]) -> None:
         layer.addfile(file, io.BytesIO(program.content))
 
 
-class _Compressed(io.RawIOBase):
+class Compressed(io.RawIOBase):
     """A file to write to that compresses, counts and hashes what passes. No time is written into it."""
 
     def __init__(self, file: BinaryIO) -> None:

@@ -1,8 +1,10 @@
 """The builder on a real Docker engine, with buildpacks that are a few lines of shell."""
 
 import gzip
+import hashlib
 import io
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import docker
@@ -16,7 +18,7 @@ from gitreceive.errors import (
     DetectError,
     SourceError,
 )
-from gitreceive.model import AppName, Build, Stack
+from gitreceive.model import AppName, Build, Layer, Stack
 from tests.engines.builder.case import (
     LAYER,
     WEB,
@@ -84,6 +86,21 @@ def test_the_same_source_gives_the_same_layers_without_caches(make: Make, packs:
     second, log, _ = run(builder, request({"hello": b"hi\n"}, stack, options=("nocache",)))
     assert "deps are made" in log.text
     assert [layer.blob for layer in first.layers] == [layer.blob for layer in second.layers]
+
+
+def test_layers_are_told_of_as_they_are_finished_and_their_files_are_whole_then(
+    make: Make, packs: Path, stack: Stack
+) -> None:
+    write_buildpack(packs, "one", build=LAYER + WEB)
+    write_order(packs, ("one",))
+    told: list[tuple[str, str]] = []
+
+    def finished(layer: Layer) -> None:
+        assert layer.path
+        told.append((layer.title, f"sha256:{hashlib.sha256(layer.path.read_bytes()).hexdigest()}"))
+
+    build, _, _ = run(make(), replace(request({"hello": b"hi\n"}, stack), finished=finished))
+    assert told == [(layer.title, layer.blob.digest) for layer in build.layers]
 
 
 def test_a_one_line_change_ships_the_app_alone(make: Make, packs: Path, stack: Stack) -> None:

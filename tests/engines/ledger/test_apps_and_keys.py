@@ -1,6 +1,5 @@
 """Apps, users and their keys, stacks."""
 
-from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -11,12 +10,9 @@ from gitreceive.errors import (
 )
 from gitreceive.model import (
     AppName,
-    Digest,
-    ImageRef,
-    Stack,
 )
 from gitreceive.ports import Ledger
-from tests.engines.ledger.words import ANN, BOB, SHOP, go_live, push
+from tests.engines.ledger.words import ANN, BLOG, BOB, SHOP, go_live, push
 
 
 def test_an_app_is_read_as_it_was_created(empty: Ledger) -> None:
@@ -47,6 +43,25 @@ def test_an_unknown_app_is_told(empty: Ledger) -> None:
         empty.delete_app(SHOP)
     with pytest.raises(NotFoundError, match="shop"):
         empty.enqueue(push())
+
+
+def test_the_buildpacks_of_an_app_are_kept_in_order(ledger: Ledger) -> None:
+    assert ledger.app(SHOP).buildpacks == ()
+    named = ("gitreceive/nodejs", "./ci/päck", "docker://r:5000/a@sha256:" + "a" * 64)
+    changed = ledger.set_buildpacks(SHOP, (), named)
+    assert changed.buildpacks == named
+    assert ledger.app(SHOP) == changed
+    assert ledger.app(BLOG).buildpacks == ()
+    assert ledger.set_buildpacks(SHOP, named, ()).buildpacks == ()
+
+
+def test_buildpacks_that_somebody_else_has_changed_stay_as_they_are(ledger: Ledger) -> None:
+    ledger.set_buildpacks(SHOP, (), ("a",))
+    with pytest.raises(ConflictError, match="changed just now"):
+        ledger.set_buildpacks(SHOP, (), ("b",))
+    assert ledger.app(SHOP).buildpacks == ("a",)
+    with pytest.raises(NotFoundError, match="none"):
+        ledger.set_buildpacks(AppName("none"), (), ("b",))
 
 
 def test_an_app_with_work_under_way_is_not_deleted(ledger: Ledger) -> None:
@@ -123,25 +138,6 @@ def test_a_removed_key_opens_nothing(empty: Ledger) -> None:
     assert empty.keys() == (other,)
     with pytest.raises(NotFoundError, match="SHA256:one"):
         empty.remove_key("SHA256:one")
-
-
-def test_a_stack_replaces_one_of_the_same_name(empty: Ledger) -> None:
-    stack = Stack(
-        name="bookworm",
-        build=ImageRef("127.0.0.1:5000/stack/build", Digest("sha256:" + "2" * 64)),
-        run=ImageRef("127.0.0.1:5000/stack/run", Digest("sha256:" + "3" * 64)),
-        build_bytes=5_000_000_000,
-        run_bytes=30_000_000,
-        packages={"build": ("gcc=12", "make=4"), "run": ("libc6=2.36",)},
-        created_at=datetime(2026, 1, 2, 3, 4, 5, 678901, tzinfo=UTC),
-    )
-    empty.put_stack(stack)
-    assert (empty.stack("bookworm"), empty.stack("trixie")) == (stack, None)
-    newer = replace(stack, run_bytes=29_000_000)
-    older = replace(stack, name="bullseye")
-    empty.put_stack(newer)
-    empty.put_stack(older)
-    assert empty.stacks() == (newer, older)
 
 
 def test_a_sound_ledger_passes_its_checks(ledger: Ledger) -> None:

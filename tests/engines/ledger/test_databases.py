@@ -59,7 +59,7 @@ def test_a_killed_process_loses_no_push_that_it_accepted(sqlite_url: str) -> Non
             told += process.stdout.readlines()
         for line in told:
             if line.endswith("\n"):
-                assert ledger.job(JobId(int(line))).push == push()
+                assert ledger.job(JobId(int(line))).cause == push()
     assert ledger.enqueue(push()).id > 150
     ledger.close()
 

@@ -16,16 +16,26 @@ from gitreceive.model import (
     JobState,
 )
 from gitreceive.ports import Ledger
-from tests.engines.ledger.words import ANN, BLINK, BLOG, BOB, IMAGE, LONG, SHOP, claimed, push
+from tests.engines.ledger.words import ANN, BLINK, BLOG, BOB, IMAGE, LONG, SHOP, claimed, intend, push, rebase
 
 
 def test_a_job_is_read_as_it_was_enqueued(ledger: Ledger) -> None:
     job = ledger.enqueue(push())
-    assert (job.push, job.state, job.fence) == (push(), JobState.QUEUED, 0)
+    assert (job.cause, job.state, job.fence) == (push(), JobState.QUEUED, 0)
     assert (job.started_at, job.ended_at, job.image, job.release) == (None, None, None, None)
     assert ledger.job(job.id) == job
     with pytest.raises(NotFoundError, match="999"):
         ledger.job(JobId(999))
+
+
+def test_a_job_without_a_push_stands_in_the_same_queue(ledger: Ledger) -> None:
+    first, second = ledger.enqueue(push()), ledger.enqueue(rebase())
+    assert (second.cause, second.app, second.user) == (rebase(), SHOP, ANN)
+    assert second.title == "rebase to bookworm 2"
+    assert ledger.job(second.id) == second
+    assert ledger.ahead(second.id) == (first,)
+    assert claimed(ledger).id == first.id
+    assert ledger.claim("server-2", LONG) is None
 
 
 def test_jobs_are_listed_newest_first(ledger: Ledger) -> None:
@@ -87,7 +97,7 @@ def test_whoever_lost_the_lease_records_nothing_any_more(ledger: Ledger) -> None
     with pytest.raises(LeaseLostError):
         ledger.end(job.id, old.fence, JobState.FAILED, "", {})
     with pytest.raises(LeaseLostError):
-        ledger.intend_release(job.id, old.fence, IMAGE)
+        intend(ledger, old)
     with pytest.raises(LeaseLostError):
         ledger.go_live(job.id, old.fence, {})
     assert ledger.job(job.id) == new

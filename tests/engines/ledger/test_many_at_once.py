@@ -13,7 +13,7 @@ from gitreceive.model import (
     UserName,
 )
 from gitreceive.ports import Ledger
-from tests.engines.ledger.words import ANN, IMAGE, LONG, SHOP, push
+from tests.engines.ledger.words import ANN, LONG, SHOP, intend, push
 
 STRESS_APPS = tuple(AppName(f"app-{number}") for number in range(6))
 PUSHES_PER_THREAD = 5
@@ -36,7 +36,7 @@ def work(ledger: Ledger, stop: threading.Event, seen: list[tuple[str, int, str]]
             continue
         seen.append((job.app, job.id, "begins"))
         ledger.advance(job.id, job.fence, JobState.BUILDING)
-        ledger.intend_release(job.id, job.fence, IMAGE)
+        intend(ledger, job)
         ledger.renew(job.id, job.fence, LONG)
         seen.append((job.app, job.id, "ends"))
         if job.id % 3 == 0:

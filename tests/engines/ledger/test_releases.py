@@ -12,15 +12,15 @@ from gitreceive.model import (
     JobState,
 )
 from gitreceive.ports import Ledger
-from tests.engines.ledger.words import ANN, BLINK, BLOG, IMAGE, SHOP, claimed, go_live, push
+from tests.engines.ledger.words import ANN, BLINK, BLOG, COMMIT, IMAGE, SHOP, claimed, go_live, intend, push
 
 
 def test_a_release_is_read_as_it_was_intended_and_its_job_has_ended_live(ledger: Ledger) -> None:
-    queued = ledger.enqueue(push(commit="b" * 40))
+    queued = ledger.enqueue(push())
     job = claimed(ledger)
-    intended = ledger.intend_release(job.id, job.fence, IMAGE)
+    intended = intend(ledger, job)
     assert (intended.app, intended.number, intended.image) == (SHOP, 1, IMAGE)
-    assert (intended.commit, intended.user, intended.description) == ("b" * 40, ANN, "Deploy bbbbbbb")
+    assert (intended.commit, intended.user, intended.description) == (COMMIT, ANN, "Deploy it")
     assert (intended.config, intended.scale) == ({}, {})
     assert ledger.job(job.id).release == 1
     assert (ledger.current_release(SHOP), ledger.releases(SHOP)) == (None, ())
@@ -34,11 +34,11 @@ def test_a_release_is_read_as_it_was_intended_and_its_job_has_ended_live(ledger:
 def test_intending_twice_gives_the_same_release_also_after_a_restart(ledger: Ledger) -> None:
     ledger.enqueue(push())
     job = claimed(ledger, BLINK)
-    intended = ledger.intend_release(job.id, job.fence, IMAGE)
+    intended = intend(ledger, job)
     time.sleep(BLINK * 2)
     again = claimed(ledger)
     assert again.release == 1
-    assert ledger.intend_release(again.id, again.fence, replace(IMAGE, size=1)) == intended
+    assert intend(ledger, again, replace(IMAGE, size=1)) == intended
 
 
 def test_a_release_goes_live_once(ledger: Ledger) -> None:
@@ -53,7 +53,7 @@ def test_a_release_that_did_not_go_live_leaves_no_gap(ledger: Ledger, state: Job
     go_live(ledger)
     ledger.enqueue(push())
     job = claimed(ledger)
-    assert ledger.intend_release(job.id, job.fence, IMAGE).number == 2
+    assert intend(ledger, job).number == 2
     assert ledger.end(job.id, job.fence, state, "crashed", {}).release is None
     current = ledger.current_release(SHOP)
     assert current

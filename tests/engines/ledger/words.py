@@ -1,5 +1,7 @@
 """What the tests of ledgers speak of."""
 
+from datetime import UTC, datetime
+
 from gitreceive.model import (
     ZERO_COMMIT,
     AppName,
@@ -11,6 +13,10 @@ from gitreceive.model import (
     ProcessType,
     Push,
     PushOptions,
+    Rebase,
+    Release,
+    Stack,
+    StackRecipe,
     UserName,
 )
 from gitreceive.ports import Ledger
@@ -24,6 +30,7 @@ IMAGE = Image(
     buildpacks=("gitreceive/python@1.0",),
     size=123_456_789_012,
 )
+COMMIT = CommitId("b" * 40)
 LONG = 60.0
 BLINK = 0.05
 
@@ -31,6 +38,23 @@ BLINK = 0.05
 def push(app: AppName = SHOP, user: UserName = ANN, commit: str = "a" * 40) -> Push:
     options = PushOptions(nocache=True, buildpack="gitreceive/python")
     return Push(app, user, "refs/heads/main", ZERO_COMMIT, CommitId(commit), options)
+
+
+def rebase(app: AppName = SHOP, user: UserName = ANN) -> Rebase:
+    return Rebase(app, user, "bookworm", 2, force=True)
+
+
+def stack(name: str = "bookworm") -> Stack:
+    return Stack(
+        name=name,
+        build=ImageRef("127.0.0.1:5000/stack/build", Digest("sha256:" + "2" * 64)),
+        run=ImageRef("127.0.0.1:5000/stack/run", Digest("sha256:" + "3" * 64)),
+        build_bytes=5_000_000_000,
+        run_bytes=30_000_000,
+        packages={"build": ("gcc=12", "make=4"), "run": ("libc6=2.36",)},
+        created_at=datetime(2026, 1, 2, 3, 4, 5, 678901, tzinfo=UTC),
+        recipe=StackRecipe("bookworm", ("libgdal32",), None, None),
+    )
 
 
 def claimed(ledger: Ledger, seconds: float = LONG) -> Job:
@@ -42,6 +66,10 @@ def claimed(ledger: Ledger, seconds: float = LONG) -> Job:
 def go_live(ledger: Ledger, app: AppName = SHOP) -> Job:
     ledger.enqueue(push(app))
     job = claimed(ledger)
-    ledger.intend_release(job.id, job.fence, IMAGE)
+    intend(ledger, job)
     ledger.go_live(job.id, job.fence, {"rollout": 2.5})
     return ledger.job(job.id)
+
+
+def intend(ledger: Ledger, job: Job, image: Image = IMAGE) -> Release:
+    return ledger.intend_release(job.id, job.fence, image, COMMIT, "Deploy it")

@@ -29,10 +29,16 @@ class Refusal(Exception):
 
 @dataclass(frozen=True)
 class Verdict:
-    """What ``bin/detect`` found. ``reason`` is one line, for people."""
+    """What ``bin/detect`` found. ``reason`` is one line, for people.
+
+    ``provides`` and ``requires`` each name a dependency of the build plan, or nothing. They are preferred, not insisted on:
+    a group in which they do not fit may still have the buildpack without them.
+    """
 
     passed: bool
     reason: str
+    provides: str = ""
+    requires: str = ""
 
 
 @dataclass(frozen=True)
@@ -87,13 +93,17 @@ class Layer:
 
 @dataclass(frozen=True)
 class Context:
-    """Where a build happens. ``env`` is the environment together with what the platform's ``env`` folder holds."""
+    """Where a build happens. ``env`` is the environment together with what the platform's ``env`` folder holds.
+
+    ``plan`` names what other buildpacks of the group require of this one.
+    """
 
     app: Path
     layers: Path
     platform: Path
     buildpack: Path
     env: Mapping[str, str] = field(repr=False)
+    plan: frozenset[str] = frozenset()
 
     def layer(self, name: str) -> Layer:
         return Layer(self.layers / name)
@@ -125,6 +135,8 @@ def detect(decide: Callable[[Path], Verdict]) -> int:
     """Run ``decide`` on the app's folder and answer as ``bin/detect`` has to. The reason goes to stdout."""
     try:
         verdict = decide(Path.cwd())
+        if verdict.passed and (verdict.provides or verdict.requires):
+            _build_plan(sys.argv[1:], os.environ).write_text(_preferred(verdict), encoding="utf-8")
     except Refusal as refusal:
         return _refuse(refusal)
     say(verdict.reason)
@@ -200,6 +212,22 @@ def _value(value: Any) -> str:
     return json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f")
 
 
+def _build_plan(argv: Sequence[str], environ: Mapping[str, str]) -> Path:
+    given = list(argv) + [""] * 2
+    path = environ.get("CNB_BUILD_PLAN_PATH") or given[1]
+    if not path:
+        raise Refusal("this program is run by a buildpack lifecycle", "usage: detect PLATFORM PLAN")
+    return Path(path)
+
+
+def _preferred(verdict: Verdict) -> str:
+    """A build plan (Buildpack spec, "Build Plan (TOML)") with an empty alternative."""
+    named = {"provides": verdict.provides, "requires": verdict.requires}
+    return (
+        "".join(f"[[{key}]]\n{to_toml({'name': name})}" for key, name in named.items() if name) + "[[or]]\n"
+    )
+
+
 def _context(argv: Sequence[str], environ: Mapping[str, str]) -> Context:
     given = list(argv) + [""] * 3
     layers = environ.get("CNB_LAYERS_DIR") or given[0]
@@ -212,7 +240,15 @@ def _context(argv: Sequence[str], environ: Mapping[str, str]) -> Context:
         platform=Path(platform),
         buildpack=Path(environ.get("CNB_BUILDPACK_DIR") or Path(sys.argv[0]).resolve().parents[1]),
         env={**environ, **_platform_variables(Path(platform) / "env")},
+        plan=_required(environ.get("CNB_BP_PLAN_PATH") or given[2]),
     )
+
+
+def _required(plan: str) -> frozenset[str]:
+    if not plan or not Path(plan).is_file():
+        return frozenset()
+    entries = tomllib.loads(Path(plan).read_text(encoding="utf-8")).get("entries", [])
+    return frozenset(str(entry["name"]) for entry in entries)
 
 
 def _platform_variables(folder: Path) -> dict[str, str]:

@@ -48,6 +48,10 @@ _HINTS = (
         r"ENOTFOUND|ECONNREFUSED|ETIMEDOUT|EAI_AGAIN",
         "the registry was not reached: the operator sets NPM_CONFIG_REGISTRY and the proxy in build.env",
     ),
+    (
+        r"fatal error: \S+\.h: No such file|Package .* was not found in the pkg-config|No package '\S+' found|pkg-config: .*not found",
+        "a package needs a system library's header: write its Debian package, such as libcairo2-dev, into an Aptfile",
+    ),
     (r"gyp ERR", "a package is compiled from source: choose a version with prebuilt binaries"),
     (r"ENOSPC", "the disk for builds is full: the operator has to make room"),
 )

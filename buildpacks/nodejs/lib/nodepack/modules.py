@@ -1,8 +1,9 @@
 """node_modules: installed in the app, kept in layers, linked into the app.
 
 ``modules`` goes into the image. Where there are development dependencies, ``build-modules`` holds them as well; it is
-for the build script and the cache alone. A workspace's packages may have a node_modules each: the layers hold each of them
-at its path in the app, so that node looks for modules in the same order.
+for the build script and the cache alone. Where only a front end is built, ``asset-modules`` holds all, and none goes into
+the image. A workspace's packages may have a node_modules each: the layers hold each of them at its path in the app, so that
+node looks for modules in the same order.
 """
 
 import hashlib
@@ -12,6 +13,7 @@ import re
 import shutil
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 
 from nodepack.cnb import Context, Layer, Refusal, run, say
@@ -27,9 +29,23 @@ _YARN_PLACE = re.compile(rb'(?m)^(\s*resolved ")https?://[^/"]+/')
 _NEVER_ENTERED = {".git", ".yarn"}
 
 
-def provide_modules(context: Context, manifest: Manifest, runtime: Runtime, env: Mapping[str, str]) -> None:
-    """Leave ``node_modules`` in the app as a link to all that the build script may need. Raises Refusal."""
-    production, everything = context.layer("modules"), _build_layer(context, manifest)
+@dataclass(frozen=True)
+class _Layers:
+    """The layer that the app may run from, and the one with all that the build script may need: perhaps the same."""
+
+    production: Layer
+    everything: Layer
+    in_image: bool
+
+
+def provide_modules(
+    context: Context, manifest: Manifest, runtime: Runtime, env: Mapping[str, str], *, assets: bool
+) -> None:
+    """Leave ``node_modules`` in the app as a link to all that the build script may need. Raises Refusal.
+
+    ``assets`` says that only the script's result is wanted: no modules then go into the image.
+    """
+    layers = _layers(context, manifest, assets=assets)
     cache = context.layer("cache")
     cache.path.mkdir(parents=True, exist_ok=True)
     cache.save("cache")
@@ -40,8 +56,8 @@ def provide_modules(context: Context, manifest: Manifest, runtime: Runtime, env:
         "digest": _digest(context.app, manifest),
     }
     hooks = [name for name in _HOOKS if name in manifest.scripts]
-    before = production.metadata()
-    if before == key == everything.metadata() and not hooks:
+    before = layers.production.metadata()
+    if before == key == layers.everything.metadata() and not hooks:
         say(
             f"Using the modules of the last build ({manifest.lock or 'package.json'} and Node.js are unchanged)"
         )
@@ -49,16 +65,12 @@ def provide_modules(context: Context, manifest: Manifest, runtime: Runtime, env:
         reason = _why_anew(before, key, hooks)
         if reason:
             say(f"Installing everything anew: {reason}")
-        _unlink(context)
-        # from here on the layers hold neither the old modules nor yet the new
-        for name in ("modules", "build-modules"):
-            context.layer(name).toml.unlink(missing_ok=True)
-        _install(context, manifest, runtime, env)
-        _store(context, manifest, runtime, env)
-    for layer in {everything.path: everything, production.path: production}.values():
-        types = ("launch", "build", "cache") if layer.path == production.path else ("cache",)
-        layer.save(*types, metadata=key)
-    _link(context, everything)
+        _install(context, manifest, runtime, env, layers)
+        _store(context, manifest, runtime, env, layers)
+    layers.everything.save("cache", metadata=key)
+    if layers.in_image:
+        layers.production.save("launch", "build", "cache", metadata=key)
+    _link(context, layers.everything)
 
 
 def leave_production_modules(context: Context, manifest: Manifest) -> None:
@@ -67,8 +79,16 @@ def leave_production_modules(context: Context, manifest: Manifest) -> None:
         _link(context, context.layer("modules"))
 
 
-def _build_layer(context: Context, manifest: Manifest) -> Layer:
-    return context.layer("build-modules" if manifest.has_development else "modules")
+def leave_no_modules(context: Context) -> None:
+    """After the build script: take the links out of the app, as what they point to is not in the image."""
+    _unlink(context)
+
+
+def _layers(context: Context, manifest: Manifest, *, assets: bool) -> _Layers:
+    if assets:
+        return _Layers(context.layer("asset-modules"), context.layer("asset-modules"), in_image=False)
+    everything = "build-modules" if manifest.has_development else "modules"
+    return _Layers(context.layer("modules"), context.layer(everything), in_image=True)
 
 
 def _why_anew(before: Mapping[str, str], now: Mapping[str, str], hooks: list[str]) -> str:
@@ -85,7 +105,13 @@ def _why_anew(before: Mapping[str, str], now: Mapping[str, str], hooks: list[str
     )
 
 
-def _install(context: Context, manifest: Manifest, runtime: Runtime, env: Mapping[str, str]) -> None:
+def _install(
+    context: Context, manifest: Manifest, runtime: Runtime, env: Mapping[str, str], layers: _Layers
+) -> None:
+    _unlink(context)
+    # from here on the layers hold neither the old modules nor yet the new
+    for layer in (layers.production, layers.everything):
+        layer.toml.unlink(missing_ok=True)
     manager = runtime.manager
     if not manifest.lock:
         say("warning: there is no package-lock.json, so each build may get other versions: commit it")
@@ -114,10 +140,12 @@ def _mirrored(context: Context, manifest: Manifest) -> Iterator[None]:
         lock.write_bytes(text)
 
 
-def _store(context: Context, manifest: Manifest, runtime: Runtime, env: Mapping[str, str]) -> None:
-    app, production, everything = context.app, context.layer("modules"), _build_layer(context, manifest)
+def _store(
+    context: Context, manifest: Manifest, runtime: Runtime, env: Mapping[str, str], layers: _Layers
+) -> None:
+    app, production, everything = context.app, layers.production, layers.everything
     production.reset()
-    if manifest.has_development:
+    if everything.path != production.path:
         everything.reset()
         for folder in _folders(app):
             shutil.copytree(app / folder, everything.path / folder, symlinks=True)

@@ -27,28 +27,27 @@ class Runtime:
 
 
 def provide_runtime(
-    context: Context, manifest: Manifest, *, at_build: Collection[str], at_launch: Collection[str]
+    context: Context, manifest: Manifest, *, called: Collection[str], image: Collection[str]
 ) -> Runtime:
     """Make the layers ``node``, ``headers`` and those of package managers hold what package.json asks for.
 
-    ``at_build`` and ``at_launch`` are the programs that scripts and processes call. Of npm's rivals, only the one that the
-    app is for is there.
+    ``called`` are the package managers that scripts call; the layers in ``image`` go into it. Of npm's rivals, only the one
+    that the app is for is there.
 
     What the last build had is kept as long as it is what is asked for, so that a push does not depend on the registry.
     """
     registry = find_registry(context)
     node, headers, version = _node(context, manifest, registry)
     kinds = [manifest.manager]
-    if manifest.manager != "npm" and "npm" in {*at_build, *at_launch}:
+    if manifest.manager != "npm" and "npm" in {*called, *image}:
         kinds.append("npm")
-    managers = []
-    for kind in kinds:
-        managers.append(
-            provide_manager(context, kind, manifest, registry, node=version, architecture=_architecture())
-        )
-        if PROGRAMS[kind] in at_launch:
-            layer = context.layer(PROGRAMS[kind])
-            layer.save("build", "cache", "launch", metadata=layer.metadata())
+    managers = [
+        provide_manager(context, kind, manifest, registry, node=version, architecture=_architecture())
+        for kind in kinds
+    ]
+    for layer in (node, *(context.layer(PROGRAMS[kind]) for kind in kinds)):
+        launch = ["launch"] if layer.path.name in image else []
+        layer.save("build", "cache", *launch, metadata=layer.metadata())
     folders = (node.path / "bin", *(manager.program.parent for manager in managers))
     return Runtime(node.path / "bin" / "node", version, managers[0], headers.path, folders)
 
@@ -73,7 +72,7 @@ def _node(context: Context, manifest: Manifest, registry: Registry) -> tuple[Lay
         )
         known = {"asked": asked, "version": version}
     layer.set_env({"NODE_ENV.default": "production"}, when="launch")
-    layer.save("launch", "build", "cache", metadata=known)
+    layer.save("build", "cache", metadata=known)
     headers.save("cache", metadata={"version": known["version"]})
     return layer, headers, str(known["version"])
 

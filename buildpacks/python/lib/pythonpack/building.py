@@ -8,7 +8,7 @@ from pythonpack.cnb import Context, Process, Refusal, say
 from pythonpack.detection import LOCKS, dependencies
 from pythonpack.django import collect_static, find_django
 from pythonpack.frameworks import Start, find_start
-from pythonpack.index import installer_env
+from pythonpack.installers import installer_env
 from pythonpack.installing import Installation, Tools, find_uv, install
 from pythonpack.runtime import choose_python
 

@@ -8,6 +8,8 @@ from typing import Any
 
 from pythonpack.cnb import Refusal, Verdict
 
+# Node.js may build a front end before this buildpack collects static files
+_ASSETS = "node-assets"
 LOCKS = ("requirements.txt", "uv.lock", "poetry.lock", "Pipfile.lock", "pdm.lock")
 STARTS = ("manage.py", "main.py", "app.py", "server.py")
 
@@ -50,7 +52,7 @@ def decide(app: Path) -> Verdict:
         found = [name for name in (*STARTS, ".python-version", "runtime.txt") if name in names]
     if not found:
         return Verdict(False, f"no requirements.txt, uv.lock, pyproject.toml, {', '.join(STARTS)}")
-    return Verdict(True, ", ".join(dict.fromkeys(found)))
+    return Verdict(True, ", ".join(dict.fromkeys(found)), requires=_ASSETS)
 
 
 def dependencies(app: Path) -> Dependencies:

@@ -33,10 +33,21 @@ _HINTS = (
         r"No file/folder found for package (\S+)|does not appear to be a Python project|Unable to determine which files",
         "the app says that it is a package, but its module was not found; with Poetry, `package-mode = false` says it is none",
     ),
-    (r"pg_config executable not found", "install psycopg[binary] or psycopg2-binary, which need no compiler"),
+    (
+        r"pg_config executable not found",
+        "write libpq-dev into an Aptfile, or install psycopg[binary] or psycopg2-binary, which need no compiler",
+    ),
+    (
+        r"(mysql_config|mysqlclient|MYSQLCLIENT_CFLAGS)\S*:? (?:executable )?(?:not found|.*pkg-config)",
+        "write default-libmysqlclient-dev into an Aptfile: {0} comes with it",
+    ),
     (
         r"fatal error: (\S+\.h): No such file",
-        "{0} is a system library's header that the build image lacks: choose a version with a wheel, or a stack that has it",
+        "{0} is a system library's header: write its Debian package, such as libxml2-dev, into an Aptfile, or choose a version with a wheel",
+    ),
+    (
+        r"(?:error while loading shared libraries: |ImportError: |OSError: )(lib[\w.+-]+\.so[\w.]*): cannot open shared object",
+        "{0} is a system library: write its Debian package, such as libgl1, into an Aptfile",
     ),
     (
         r"command '?\S*(?:gcc|cc|g\+\+|rustc|cargo)'? failed|(?:rustc|cargo|gcc)\S* (?:is )?not (?:found|installed)",

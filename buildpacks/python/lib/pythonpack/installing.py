@@ -10,7 +10,8 @@ from pythonpack import bytecode
 from pythonpack.cnb import Context, Layer, Refusal, run, say
 from pythonpack.detection import Dependencies
 from pythonpack.hints import explain
-from pythonpack.index import index_key, locked_index_env, other_index_than, without_index
+from pythonpack.index import index_key, locked_index_env, other_index_than
+from pythonpack.installers import without_index
 from pythonpack.requirements import Declared, declared, is_package, project_requirements
 from pythonpack.runtime import Python
 

@@ -37,7 +37,7 @@ _HINTS = (
     ),
     (
         r"Can't find the '?(libpq-fe\.h)'?|(mysql client is missing)|(?:fatal error: |checking for )(\S+\.h)(?:: No such file|\.\.\. no)",
-        "a gem needs a system library's header that the build image lacks: use a stack that has it (gitreceive stack create --add)",
+        "a gem needs a system library's header: write its Debian package, such as libpq-dev, into an Aptfile",
     ),
     (
         r"An error occurred while installing (\S+)",

@@ -10,8 +10,8 @@ from sqlalchemy import Connection
 from gitreceive.errors import ConfigError
 
 
-def upgrade(connection: Connection, found: str | None) -> None:
-    """Bring the schema from revision ``found`` (None: an empty database) to the newest, in the caller's transaction.
+def upgrade(connection: Connection, found: str | None, to: str = "head") -> None:
+    """Bring the schema from revision ``found`` (None: an empty database) to ``to``, in the caller's transaction.
 
     Raises ConfigError where ``found`` is not known here: a newer gitreceive wrote it.
     """
@@ -23,7 +23,7 @@ def upgrade(connection: Connection, found: str | None) -> None:
         )
     config = _config()
     config.attributes["connection"] = connection
-    command.upgrade(config, "head")
+    command.upgrade(config, to)
 
 
 def scripts() -> ScriptDirectory:

@@ -1,0 +1,38 @@
+"""What a job was asked for, as columns of its row, and back."""
+
+from typing import Any
+
+from sqlalchemy import Row
+
+from gitreceive.engines.sql_ledger.documents import options_document, options_from
+from gitreceive.errors import UnavailableError
+from gitreceive.model import AppName, Cause, CommitId, Push, Rebase, UserName
+
+
+def cause_columns(cause: Cause) -> dict[str, Any]:
+    """All but the app and the user, which every cause has."""
+    match cause:
+        case Push(ref=ref, old=old, new=new, options=options):
+            return _columns(cause, ref, old, new, options_document(options))
+        case Rebase(stack=stack, version=version, force=force):
+            return _columns(cause, options={"stack": stack, "version": version, "force": force})
+
+
+def cause_from(row: Row[Any]) -> Cause:
+    """Raises UnavailableError for a kind that a later version recorded."""
+    app, user, asked = AppName(row.app), UserName(row.user), row.options
+    match row.kind:
+        case Push.kind:
+            return Push(app, user, row.ref, CommitId(row.old), CommitId(row.new), options_from(asked))
+        case Rebase.kind:
+            return Rebase(app, user, asked["stack"], asked["version"], asked["force"])
+        case kind:
+            raise UnavailableError(
+                f"build {row.id} is a {kind!r}, which this version does not know", hint="run a newer one"
+            )
+
+
+def _columns(
+    cause: Cause, ref: str = "", old: str = "", new: str = "", options: dict[str, Any] | None = None
+) -> dict[str, Any]:
+    return {"kind": cause.kind, "ref": ref, "old": old, "new": new, "options": options or {}}

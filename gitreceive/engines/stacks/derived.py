@@ -1,0 +1,236 @@
+"""Stacks with system packages: one layer more on each image, made once for a set of packages and shared by all apps."""
+
+import contextlib
+import fcntl
+import hashlib
+import json
+import tempfile
+import threading
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import docker
+import docker.utils
+
+from gitreceive.buildpacks.system_packages import SystemPackage
+from gitreceive.cancellation import Cancellation
+from gitreceive.config import BuildSettings, process_environment
+from gitreceive.engines.stacks.installing import Installed, Site, docker_speaks, install
+from gitreceive.errors import UnavailableError, UsageError
+from gitreceive.model import Build, ImageRef, Stack
+from gitreceive.ports import Log, Registry
+
+PACKAGES_LABEL = "io.gitreceive.system-packages"
+BASE_LABEL = "io.gitreceive.stack-image"
+_RECIPE = 1  # raise it when what is done here or in inside.py changes what comes out
+_LOOK_AGAIN = 0.5  # seconds
+
+
+@dataclass(frozen=True)
+class Derived:
+    """An image with its packages, and what they add to the one below: NAME=VERSION, compressed bytes."""
+
+    image: ImageRef
+    installed: tuple[str, ...]
+    added_bytes: int
+
+
+class DerivedStacks:
+    """Installs packages into stacks. What was made is known by ``folder``, also to the next server, and pushed beside the stack's images.
+
+    ``owner`` is the name by which a builder sweeps up the containers of a killed server.
+    """
+
+    def __init__(self, settings: BuildSettings, folder: Path, registry: Registry, owner: str) -> None:
+        self._settings = settings
+        self._folder = folder
+        self._registry = registry
+        self._labels = {"gitreceive.data": owner, "gitreceive.job": ""}
+        self._client_lock = threading.Lock()
+        self._client: docker.APIClient | None = None
+
+    def close(self) -> None:
+        """Let go of the connections to Docker."""
+        with self._client_lock:
+            if self._client is not None:
+                self._client.close()
+                self._client = None
+
+    def derive(
+        self, stack: Stack, packages: Sequence[SystemPackage], log: Log, cancel: Cancellation
+    ) -> Stack:
+        """The stack with the packages in both images. Its name tells it from the stack without them, and stays when the stack is updated.
+
+        Raises SourceError for a package that there is not; BuildError, BuildLimitError, UnavailableError, RegistryError, ConfigError,
+        CanceledError.
+        """
+        names = ", ".join(map(str, packages))
+        known = {
+            kind: self._read(base, packages) for kind, base in (("run", stack.run), ("build", stack.build))
+        }
+        if all(known.values()):
+            log.step(f"System packages: {names} (installed before)")
+        else:
+            log.step(f"Installing system packages: {names} (first use of this set on the stack {stack.name})")
+        since = time.monotonic()
+        run = known["run"] or self.derive_image(stack, "run", packages, log, cancel)
+        build = known["build"] or self.derive_image(stack, "build", packages, log, cancel)
+        if not all(known.values()):
+            log.detail(
+                f"they add {_size(run.added_bytes)} to the image; that took {time.monotonic() - since:.0f} s"
+            )
+        return replace(
+            stack,
+            name=f"{stack.name}+{_key(names)[:8]}",
+            run=run.image,
+            build=build.image,
+            run_bytes=stack.run_bytes + run.added_bytes,
+            build_bytes=stack.build_bytes + build.added_bytes,
+        )
+
+    def derive_image(
+        self, stack: Stack, kind: str, packages: Sequence[SystemPackage], log: Log, cancel: Cancellation
+    ) -> Derived:
+        """The stack's image ``kind``, run or build, with the packages: the one that was made before, where the registry still has it.
+
+        Only one is made at a time of the same image and packages; who comes later waits for it. Raises as ``derive``.
+        """
+        base = stack.run if kind == "run" else stack.build
+        with self._alone(base, packages, log, cancel):
+            return self._read(base, packages) or self._make(stack, kind, base, packages, (log, cancel))
+
+    def _make(
+        self,
+        stack: Stack,
+        kind: str,
+        base: ImageRef,
+        packages: Sequence[SystemPackage],
+        talk: tuple[Log, Cancellation],
+    ) -> Derived:
+        log, cancel = talk
+        log.detail(f"{kind} image: reading the package lists")
+        with self._spool() as spool:
+            site = Site(self._connect(), self._settings, self._labels, log, cancel)
+            installed = install(base, packages, spool / "layer.tar.gz", site)
+            _tell(installed, kind, log)
+            build = Build(
+                buildpacks=(),
+                processes=(),
+                port=None,
+                run_image=base,
+                layers=(installed.layer,) if installed.layer else (),
+                config={"Labels": {PACKAGES_LABEL: " ".join(map(str, packages)), BASE_LABEL: str(base)}},
+            )
+            image = self._registry.publish(build, f"stacks/{stack.name}-{kind}", _Quiet(log), cancel)
+        added = installed.layer.blob.size if installed.layer else 0
+        made = Derived(image, installed.packages, added)
+        self._write(base, packages, made)
+        return made
+
+    def _read(self, base: ImageRef, packages: Sequence[SystemPackage]) -> Derived | None:
+        """What was made before, where the registry still has it whole. A record that cannot be read counts as none."""
+        try:
+            document = json.loads(self._path(base, packages).read_text(encoding="utf-8"))
+            image = ImageRef.parse(document["image"])
+            made = Derived(image, tuple(document["installed"]), int(document["added_bytes"]))
+        except (OSError, ValueError, TypeError, KeyError, UsageError):
+            return None
+        return made if self._registry.layers(image) else None
+
+    def _write(self, base: ImageRef, packages: Sequence[SystemPackage], made: Derived) -> None:
+        document = {
+            "image": str(made.image),
+            "base": str(base),
+            "packages": [str(package) for package in packages],
+            "installed": list(made.installed),
+            "added_bytes": made.added_bytes,
+        }
+        path = self._path(base, packages)
+        with _disk_speaks():
+            new = path.with_suffix(".new")
+            new.write_text(json.dumps(document, indent=1), encoding="utf-8")
+            new.rename(path)
+
+    @contextlib.contextmanager
+    def _alone(
+        self, base: ImageRef, packages: Sequence[SystemPackage], log: Log, cancel: Cancellation
+    ) -> Iterator[None]:
+        """A lock on the file system: other processes, such as a command that rebases, make these images too."""
+        with _disk_speaks():
+            self._folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+            lock = self._path(base, packages).with_suffix(".lock").open("w", encoding="ascii")
+        with lock:
+            waiting = False
+            while not _taken(lock.fileno()):
+                if not waiting:
+                    log.detail("waiting for another push that installs the same packages")
+                waiting = True
+                cancel.wait(_LOOK_AGAIN)
+            yield
+
+    @contextlib.contextmanager
+    def _spool(self) -> Iterator[Path]:
+        with _disk_speaks():
+            place = tempfile.TemporaryDirectory(prefix="spool-", dir=self._folder)
+        with place as name:
+            yield Path(name)
+
+    def _connect(self) -> docker.APIClient:
+        with self._client_lock, docker_speaks():
+            if self._client is None:
+                options = docker.utils.kwargs_from_env(environment=process_environment())
+                self._client = docker.APIClient(version="auto", timeout=60, **options)
+            return self._client
+
+    def _path(self, base: ImageRef, packages: Sequence[SystemPackage]) -> Path:
+        return self._folder / f"{_key(_RECIPE, base, *packages)}.json"
+
+
+class _Quiet:
+    """The log without the small print of a publish, which is the app's own story further down."""
+
+    def __init__(self, log: Log) -> None:
+        self.step = log.step
+        self.warn = log.warn
+        self.error = log.error
+        self.write = log.write
+
+    def detail(self, text: str) -> None:
+        """Not said."""
+
+
+def _key(*parts: object) -> str:
+    return hashlib.sha256("\n".join(map(str, parts)).encode()).hexdigest()[:32]
+
+
+def _taken(descriptor: int) -> bool:
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
+
+
+def _tell(installed: Installed, kind: str, log: Log) -> None:
+    if installed.layer is None:
+        log.detail(f"the {kind} image has all of them already")
+        return
+    for program in installed.setuid if kind == "run" else ():
+        log.warn(f"{program} runs as its owner or group, whoever starts it (setuid); apps cannot use that")
+
+
+def _size(count: int) -> str:
+    return f"{count / 1e6:.1f} MB" if count >= 1e5 else f"{count / 1e3:.1f} kB"
+
+
+@contextlib.contextmanager
+def _disk_speaks() -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise UnavailableError(
+            f"what is kept of system packages cannot be written: {error}",
+            hint="see to the disk of the data folder",
+        ) from error

@@ -1,0 +1,52 @@
+"""A ledger that an earlier version wrote is read by this one."""
+
+from sqlalchemy import create_engine
+
+from gitreceive.engines.sql_ledger import SqlLedger
+from gitreceive.engines.sql_ledger.migrations import upgrade
+from gitreceive.model import CommitId, JobId, Push
+from tests.engines.ledger.words import IMAGE, SHOP, claimed, intend, rebase, stack
+
+_THEN = "2026-01-02T03:04:05.000000+00:00"
+_JOB = f"'shop', 'ann', 'refs/heads/main', '{'0' * 40}', '{'a' * 40}'"
+_IMAGE = f'{{"ref": "{IMAGE.ref}", "processes": [], "port": null, "buildpacks": [], "size": 1}}'
+_OF_0001 = (
+    f"INSERT INTO apps VALUES ('shop', 'ann', 'main', '{_THEN}')",
+    (
+        'INSERT INTO jobs (id, app, "user", ref, old, new, options, state, created_at, ended_at, fence, reason, seconds) '
+        f"""VALUES (41, {_JOB}, '{{"nocache": true, "buildpack": null}}', 'live', '{_THEN}', '{_THEN}', 1, '', '{{}}')"""
+    ),
+    (
+        'INSERT INTO releases (id, app, number, job, image, "commit", config, scale, "user", description, created_at, live_at) '
+        f"VALUES (1, 'shop', 1, 41, '{_IMAGE}', '{'a' * 40}', '{{}}', '{{}}', 'ann', 'Deploy', '{_THEN}', '{_THEN}')"
+    ),
+    (
+        f"INSERT INTO stacks VALUES ('bookworm', 'r/build@{IMAGE.ref.digest}', 'r/run@{IMAGE.ref.digest}', 2, 1, "
+        f"""'{{"run": ["libc6=2.36"]}}', '{_THEN}')"""
+    ),
+)
+
+
+def test_jobs_releases_and_stacks_of_the_first_schema_are_kept(url: str) -> None:
+    engine = create_engine(url)
+    with engine.begin() as connection:
+        upgrade(connection, None, "0001")
+        for line in _OF_0001:
+            connection.exec_driver_sql(line)
+    engine.dispose()
+
+    ledger = SqlLedger(url)
+    old = ledger.job(JobId(41))
+    assert isinstance(old.cause, Push)
+    assert (old.cause.new, old.cause.options.nocache, old.release) == (CommitId("a" * 40), True, 1)
+    (release,) = ledger.releases(SHOP)
+    assert (release.number, release.image.ref) == (1, IMAGE.ref)
+    kept = ledger.stack("bookworm")
+    assert kept
+    assert (kept.version, kept.recipe, kept.packages) == (1, None, {"run": ("libc6=2.36",)})
+    assert ledger.put_stack(stack()).version == 2
+    if "sqlite" in url:  # elsewhere the sequence does not follow an id that was given
+        assert ledger.enqueue(rebase()).id > old.id
+        job = claimed(ledger)
+        assert (job.cause, intend(ledger, job).number) == (rebase(), 2)
+    ledger.close()
