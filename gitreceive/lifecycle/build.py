@@ -2,6 +2,7 @@
 
 import subprocess
 import tempfile
+import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -22,6 +23,7 @@ from gitreceive.lifecycle.layers import (
 )
 from gitreceive.lifecycle.place import Place, Variables
 from gitreceive.lifecycle.plan import Entry
+from gitreceive.lifecycle.strays import strays
 from gitreceive.lifecycle.talk import Talk
 
 
@@ -71,8 +73,13 @@ def build(
         folder.mkdir(parents=True, exist_ok=True)
         stamp = store_stamp(folder)
         own = [entry for entry in open_entries if buildpack.name in entry.providers]
+        began = time.time()
         _run(buildpack, own, place, env.seen(buildpack.clear_env, current))
         ended(buildpack.id)
+        for path in strays(buildpack, place, began):
+            talk.warn(
+                f"{buildpack.id} wrote to {path}, which is not its own: the next build need not find it so"
+            )
         try:
             layers = _collect(buildpack, folder, place, outcome)
             unmet = read_unmet(folder, [entry.name for entry in own])
