@@ -1,6 +1,7 @@
 """Buildpacks that break the contract: each is named, with the file, and leaves nothing behind."""
 
 import os
+import tracemalloc
 from pathlib import Path
 
 import docker
@@ -166,9 +167,37 @@ def test_what_a_buildpack_writes_onto_its_channel_is_its_failure(
     write_buildpack(packs, "one", build=garbage + WEB)
     write_order(packs, ("one",))
     builder = make(timeout=60)
-    with pytest.raises(BuildError, match="test/one 1.0 wrote onto the build.s channel"):
+    with pytest.raises(BuildError, match=r"^test/one 1\.0 wrote onto the build's channel"):
         fails(builder, request({"hello": b""}, stack))
     assert not client.containers(all=True, filters={"label": [f"gitreceive.data={builder.owner}"]})
+
+
+class _CountingLog(HeardLog):
+    """Of what it is told in pieces it keeps the number of bytes."""
+
+    heard = 0
+
+    def write(self, chunk: bytes) -> None:
+        self.heard += len(chunk)
+
+
+def test_a_build_that_floods_the_log_is_heard_to_its_end_and_not_kept_in_memory(
+    make: Make, packs: Path, stack: Stack
+) -> None:
+    write_buildpack(
+        packs, "one", build="head -c 100000000 /dev/zero | tr '\\0' x; echo; echo 'error: the end'; exit 1"
+    )
+    write_order(packs, ("one",))
+    log = _CountingLog()
+    builder = make()
+    tracemalloc.start()
+    try:
+        with pytest.raises(BuildError, match="the end"):
+            fails(builder, request({"hello": b""}, stack), log)
+        assert tracemalloc.get_traced_memory()[1] < 32 << 20
+    finally:
+        tracemalloc.stop()
+    assert log.heard == 100_000_000 + len("\nerror: the end\n")
 
 
 def test_processes_that_a_build_leaves_end_with_it(
