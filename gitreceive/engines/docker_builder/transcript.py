@@ -18,6 +18,12 @@ class Transcript:
     def __init__(self, log: Log, mark: str, wanted: tuple[bytes, ...]) -> None:
         self.ended = False
         self.mark = mark
+
+    """Takes the stream in any pieces. ``ended`` once the lifecycle has said its last word; ``step`` is the last that it began."""
+
+    def __init__(self, log: Log, mark: str, wanted: tuple[bytes, ...]) -> None:
+        self.ended = False
+        self.step = ""
         self._log = log
         self._opening = opening(mark.encode())
         self._redactor = secrets.Redactor(wanted)
@@ -74,7 +80,7 @@ class Transcript:
             self.ended = True
         elif kind in KINDS:
             if kind == "step":
-                self._tail = b""
+                self._tail, self.step = b"", text
             getattr(self._log, kind)(text)
 
     def _output(self, content: bytes) -> None:
