@@ -56,7 +56,6 @@ def _misfit(event: Mapping[str, Any], choice: Choice, log: Log) -> DetectError:
     return DetectError(explanation.message, hint=explanation.hint)
 
 
-def _failed_buildpack(event: Mapping[str, Any], folder: Folder, transcript: Transcript) -> BuildError:
 def _failed_buildpack(
     event: Mapping[str, Any], folder: Folder, transcript: Transcript, log: Log
 ) -> BuildError:

@@ -13,16 +13,13 @@ _ERROR = re.compile(r"error|fatal|failed|not found|cannot|could not|no such", re
 
 
 class Transcript:
-    """Takes the stream in any pieces. ``ended`` once the lifecycle has said its last word, which ``mark`` tells from programs' output."""
+    """Takes the stream in any pieces. ``ended`` once the lifecycle has said its last word, which ``mark`` tells from programs'
+    output; ``step`` is the last that it began.
+    """
 
     def __init__(self, log: Log, mark: str, wanted: tuple[bytes, ...]) -> None:
         self.ended = False
         self.mark = mark
-
-    """Takes the stream in any pieces. ``ended`` once the lifecycle has said its last word; ``step`` is the last that it began."""
-
-    def __init__(self, log: Log, mark: str, wanted: tuple[bytes, ...]) -> None:
-        self.ended = False
         self.step = ""
         self._log = log
         self._opening = opening(mark.encode())
