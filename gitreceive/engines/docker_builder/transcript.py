@@ -18,8 +18,8 @@ class Transcript:
     """
 
     def __init__(self, log: Log, mark: str, wanted: tuple[bytes, ...]) -> None:
-        self.ended = False
         self.mark = mark
+        self.ended = False
         self.step = ""
         self._log = log
         self._opening = opening(mark.encode())
