@@ -131,14 +131,15 @@ class BuilderImages:
             for image in self._client.images(filters={"label": labels})
             if recipe.tag not in (image.get("RepoTags") or ())
         ]
-        for image in _outdated(there, recipe):
+        for image in outdated(there, recipe):
             try:
                 self._client.remove_image(image["Id"])
             except APIError:
                 continue  # a build still runs in it, or it is gone: the next change looks again
 
 
-def _outdated(images: Sequence[Mapping[str, Any]], recipe: "Recipe") -> Iterator[Mapping[str, Any]]:
+def outdated(images: Sequence[Mapping[str, Any]], recipe: "Recipe") -> Iterator[Mapping[str, Any]]:
+    """Which of the stack's other images, as Docker lists them, are of no more use once the recipe's is there."""
     extra = []
     for image in images:
         labels = image.get("Labels") or {}
