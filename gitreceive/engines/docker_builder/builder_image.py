@@ -25,6 +25,7 @@ from gitreceive.ports import Log
 HOME = "/home/app"
 USER = 1000
 
+_PLACE = "cnb/buildpacks"
 _REPOSITORY = "gitreceive/builder"
 _LABEL = "gitreceive.builder"
 _BASE, _EXTRA = "gitreceive.builder.base", "gitreceive.builder.extra"
@@ -38,7 +39,8 @@ sys.exit(main(sys.argv[1:]))
 _COMPILE = """import compileall, py_compile, sys
 sys.version_info >= (3, 11) or sys.exit("it has Python %d.%d" % sys.version_info[:2])
 mode = py_compile.PycInvalidationMode.UNCHECKED_HASH
-compileall.compile_dir("/cnb", maxlevels=20, quiet=2, invalidation_mode=mode)
+for folder in sys.argv[1:]:
+    compileall.compile_dir(folder, maxlevels=20, quiet=2, invalidation_mode=mode)
 """
 
 
@@ -76,7 +78,7 @@ class BuilderImages:
     def _make(self, recipe: "Recipe") -> None:
         stack = recipe.stack
         self._pull(stack.build)
-        command = ["/usr/bin/python3", "-ISB", "-c", _COMPILE]
+        command = ["/usr/bin/python3", "-ISB", "-c", _COMPILE, "/cnb/lifecycle", *recipe.compiled]
         container = self._client.create_container(
             str(stack.build),
             entrypoint=command,
@@ -162,12 +164,16 @@ class BuilderFile:
 
 @dataclass(frozen=True)
 class Recipe:
-    """What a builder image is made of. ``tag`` names it by all of that. ``extra``: it has buildpacks that an app chose."""
+    """What a builder image is made of. ``tag`` names it by all of that. ``extra``: it has buildpacks that an app chose.
+
+    ``compiled`` are the folders of the server's own, whose Python is compiled in advance: nobody waits for what others wrote.
+    """
 
     stack: Stack
     files: tuple[BuilderFile, ...]
     tag: str
-    extra: bool
+    extra: bool = False
+    compiled: tuple[str, ...] = ()
 
 
 def recipe(stack: Stack, gathered: Gathered, path: Path) -> Recipe:
@@ -176,7 +182,14 @@ def recipe(stack: Stack, gathered: Gathered, path: Path) -> Recipe:
     Raises DetectError for a buildpack of the choice that has a link out of its folder.
     """
     files = tuple(_files(gathered, path))
-    return Recipe(stack, files, f"{_REPOSITORY}:{_hash(stack, files)}", bool(gathered.extra))
+    own = (b for there in gathered.folder.buildpacks.values() for b in there if b not in gathered.extra)
+    return Recipe(
+        stack=stack,
+        files=files,
+        tag=f"{_REPOSITORY}:{_hash(stack, files)}",
+        extra=bool(gathered.extra),
+        compiled=tuple(sorted(f"/{_PLACE}/{_place(buildpack)}" for buildpack in own)),
+    )
 
 
 def _files(gathered: Gathered, path: Path) -> Iterator[BuilderFile]:
@@ -187,14 +200,14 @@ def _files(gathered: Gathered, path: Path) -> Iterator[BuilderFile]:
     for file in sorted(program.glob("*.py")):
         yield BuilderFile(f"cnb/lifecycle/gitreceive/lifecycle/{file.name}", file, 0o644)
     yield BuilderFile("cnb/lifecycle/launcher", program / "launcher", 0o755)
-    yield BuilderFile("cnb/buildpacks/order.toml", path / "order.toml", 0o644)
+    yield BuilderFile(f"{_PLACE}/order.toml", path / "order.toml", 0o644)
     for identity in sorted(gathered.folder.buildpacks):
         for buildpack in gathered.folder.buildpacks[identity]:
             yield from _files_of(buildpack, chosen=buildpack in gathered.extra)
 
 
 def _files_of(buildpack: Buildpack, *, chosen: bool) -> Iterator[BuilderFile]:
-    place = f"cnb/buildpacks/{_place(buildpack)}"
+    place = f"{_PLACE}/{_place(buildpack)}"
     root = buildpack.path.resolve()
     for file in sorted(buildpack.path.rglob("*")):
         inside = file.relative_to(buildpack.path)

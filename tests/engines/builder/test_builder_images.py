@@ -73,6 +73,10 @@ def test_a_chosen_buildpack_brings_no_file_of_the_server(packs: Path, tmp_path: 
     (chosen,) = load(packs).buildpacks["test/one"]
     names = {file.name for file in _recipe(packs, chosen).files}
     assert "cnb/buildpacks/test_one/1.0/inner" in names
+    assert (_recipe(packs).compiled, _recipe(packs, chosen).compiled) == (
+        ("/cnb/buildpacks/test_one/1.0",),
+        (),
+    )
     (packs / "one" / "outer").symlink_to(tmp_path / "secret")
     with pytest.raises(DetectError, match="outer is a link that leads out of it"):
         _recipe(packs, chosen)
