@@ -118,7 +118,10 @@ def rebase_and_publish(deployment: Deployment, rebase: Rebase) -> Image:
     log.step(f"Rebasing {rebase.app} {move.release.label} to {move.to.label}")
     old, registry = move.release.image, platform.registry
     with _phase(deployment, "rebase"):
-        ref = registry.rebase(old.ref, move.to.run, rebase.app, log, deployment.cancel)
+        run = move.to.run
+        if move.packages:
+            run = platform.run_images.run_image(move.to, move.packages, log, deployment.cancel)
+        ref = registry.rebase(old.ref, run, rebase.app, log, deployment.cancel)
         return replace(old, ref=ref, size=registry.size(ref))
 
 

@@ -4,7 +4,7 @@ All methods block; all may be called from several threads at once. Engines raise
 only through the Log they are handed.
 """
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -226,6 +226,18 @@ class Registry(Protocol):
 
     def check(self) -> Iterable[Check]: ...
 
+    def close(self) -> None:
+        """Let go of the connections."""
+
+
+class RunImages(Protocol):
+    """Run images of stacks with the system packages that apps ask for."""
+
+    def run_image(self, stack: Stack, packages: Sequence[str], log: Log, cancel: Cancellation) -> ImageRef:
+        """The stack's run image with the packages, NAME or NAME=VERSION: made now, or before, for any app. Raises SourceError for a package
+        that there is not, BuildError, BuildLimitError, UnavailableError, RegistryError, CanceledError.
+        """
+
 
 class Target(Protocol):
     """What runs releases."""
@@ -390,3 +402,4 @@ class Platform:
     ledger: Ledger
     logbook: LogBook
     stack: str  # the name of the stack that apps are built on
+    run_images: RunImages

@@ -16,11 +16,15 @@ _BUILDS = {"package.json": json.dumps({"scripts": {"build": "node build.js"}})}
 _TOOLS = {"package.json": json.dumps({"scripts": {"lint": "eslint ."}, "devDependencies": {"eslint": "9"}})}
 _BROKEN = {"package.json": "{"}
 _PYTHON = {"requirements.txt": "flask\n"}
+_PHP = {"index.php": "<?php"}
+_PAGE = {"index.html": "", "public/index.html": ""}
+_STATICFILE = {"Staticfile": "root: dist\n"}
 _GO = {"go.mod": "module a\n"}
 
 
 def _group(bench: Bench, files: dict[str, str], wanted: str | None = None) -> list[str]:
     for name, text in files.items():
+        (bench.app / name).parent.mkdir(exist_ok=True)
         (bench.app / name).write_text(text)
     folder = load(BUILDPACKS)
     env = Variables({"PATH": os.defpath, "CNB_TARGET_OS": "linux", "CNB_TARGET_ARCH": "amd64"})
@@ -35,6 +39,11 @@ def _group(bench: Bench, files: dict[str, str], wanted: str | None = None) -> li
     [
         (_PYTHON | _BUILDS, ["nodejs", "python"]),
         (_GO | _BUILDS, ["nodejs", "go"]),
+        (_PHP | _BUILDS, ["nodejs", "php"]),
+        (_STATICFILE | _BUILDS, ["nodejs", "static"]),
+        (_STATICFILE | _TOOLS, ["static"]),
+        (_PAGE | _BUILDS, ["nodejs"]),
+        (_PAGE, ["static"]),
         (_PYTHON | _TOOLS, ["python"]),
         (_GO | _TOOLS, ["go"]),
         (_PYTHON | _BROKEN, ["python"]),
