@@ -175,6 +175,11 @@ def bundled(name: str) -> Path:
     return installed if installed.is_dir() else here.parent / name
 
 
+def buildpacks_folder(settings: BuildSettings) -> Path:
+    """Where the server's own buildpacks are: the operator's folder, or those that came with gitreceive."""
+    return Path(settings.buildpacks) if settings.buildpacks else bundled("buildpacks")
+
+
 def cache_dir() -> Path:
     """What may be removed at any time: ``$XDG_CACHE_HOME/gitreceive``."""
     base = os.environ.get("XDG_CACHE_HOME") or "~/.cache"

@@ -16,6 +16,10 @@ from gitreceive.errors import ForbiddenError, GitreceiveError
 _COMMANDS = {
     "apps": ("gitreceive.cli.apps", "Apps: create, list, info, destroy."),
     "buildpack": ("gitreceive.cli.buildpack", "For authors of buildpacks: new, lint, test, pack."),
+    "buildpacks": (
+        "gitreceive.cli.buildpacks",
+        "By which buildpacks an app is built: list, set, add, remove, clear.",
+    ),
     "builds": ("gitreceive.cli.builds", "Builds: list, log, attach, cancel."),
     "doctor": ("gitreceive.cli.doctor", "Look at everything the server stands on, and say how to mend it."),
     "keys": ("gitreceive.cli.keys", "SSH keys: add, list, remove."),

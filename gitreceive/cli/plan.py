@@ -138,9 +138,7 @@ def _of_buildpacks(folder: Path, chosen: _Chosen, settings: Settings, log: Voice
     from gitreceive.lifecycle.detect import detect_here
     from gitreceive.lifecycle.folder import FolderError
 
-    own = read_folder(
-        Path(settings.build.buildpacks) if settings.build.buildpacks else config.bundled("buildpacks")
-    )
+    own = read_folder(config.buildpacks_folder(settings.build))
     copy = partial(working_copy.copy_folder, chosen.folder)
     gathered = gather(chosen.choice, own, chosen.place / "buildpacks", copy, working_copy.not_fetched)
     packs, order = gathered.folder, gathered.order

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from gitreceive.lifecycle import profile_scripts, toml
+from gitreceive.lifecycle.failed_at import watched
 from gitreceive.lifecycle.release_yaml import Release, ReleaseError, parse_release
 
 _ID = "classic/"
@@ -88,8 +89,9 @@ def build(app: Path, environ: Mapping[str, str]) -> int:
     buildpack = _writable_copy(Path(environ["CNB_BUILDPACK_DIR"]))
     cache = _layer(layers, "cache", cache=True)
     arguments = [str(app), str(cache), str(env_dir)]
+    program = buildpack / "bin" / "compile"
     try:
-        code = _run([str(buildpack / "bin" / "compile"), *arguments], app, env)
+        code = _run([str(program), *arguments], app, watched(program, env, Path(environ["CNB_WORK_DIR"])))
         _report(buildpack, arguments, app, env, tell=code != 0)
         if code:
             return code

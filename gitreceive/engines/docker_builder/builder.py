@@ -57,7 +57,7 @@ class DockerBuilder:
         self._spool = data_dir / "tmp" / "builds"
         self._last_builds = LastBuilds(data_dir / "builds")
         self.owner = hashlib.sha256(str(data_dir.resolve()).encode()).hexdigest()[:12]
-        self._path = Path(settings.buildpacks) if settings.buildpacks else config.bundled("buildpacks")
+        self._path = config.buildpacks_folder(settings)
         self._containers = BuildContainers(settings, self.owner)
         _memory(settings)
         read_inputs(settings)

@@ -1,5 +1,6 @@
 """What a build's ``failed`` event means in words."""
 
+import re
 from collections.abc import Mapping
 from typing import Any
 
@@ -21,7 +22,7 @@ def failure(
         case "detect":
             return _undetected(event, request, folder, log)
         case "buildpack":
-            return _failed_buildpack(event, folder, transcript)
+            return _failed_buildpack(event, folder, transcript, log)
         case "leak":
             return BuildError(
                 f"build secret {event['secret']} is in layer {event['layer']}: {event['file']}",
@@ -55,7 +56,9 @@ def _misfit(event: Mapping[str, Any], choice: Choice, log: Log) -> DetectError:
     return DetectError(explanation.message, hint=explanation.hint)
 
 
-def _failed_buildpack(event: Mapping[str, Any], folder: Folder, transcript: Transcript) -> BuildError:
+def _failed_buildpack(
+    event: Mapping[str, Any], folder: Folder, transcript: Transcript, log: Log
+) -> BuildError:
     """What the buildpack said to do comes first; else what it declared for such output, at most three hints."""
     code = event.get("code")
     reason, hint = (event["reason"], "") if event.get("reason") else transcript.last_error()
@@ -63,4 +66,16 @@ def _failed_buildpack(event: Mapping[str, Any], folder: Folder, transcript: Tran
     fitting = dict.fromkeys(text for one in known if (text := one.of(transcript.tail)))
     hint = hint or "\n".join(list(fitting)[:_MOST_HINTS])
     ended = f" (exit {code})" if code is not None else ""
+    where = event.get("where") or _in_traceback(str(event.get("path", "")), transcript.tail)
+    if where:
+        log.detail(f"failed at {where}")
     return BuildError(f"{event['buildpack']} failed{ended}: {reason or 'it said nothing'}", hint=hint)
+
+
+def _in_traceback(folder: str, output: str) -> str:
+    """The last line of a buildpack's own Python in the output's last traceback; empty where there is none."""
+    _, found, traceback = output.rpartition("Traceback (most recent call last)")
+    frames = (
+        re.findall(rf'File "{re.escape(folder)}/([^"]+)", line (\d+)', traceback) if found and folder else []
+    )
+    return "{}, line {}".format(*frames[-1]) if frames else ""
