@@ -120,6 +120,26 @@ def test_a_classic_buildpack_in_an_archive_builds_an_app(
     assert shop.get("/greeting.txt") == "hello\n"
 
 
+def test_an_image_that_is_set_by_its_tag_stays_what_it_was(
+    server: Server, app_name: str, tmp_path: Path
+) -> None:
+    place = f"{os.environ['GITRECEIVE_REGISTRY']}/buildpacks/{app_name}"
+    folder = _greeter(tmp_path / "greeter", f"acme/{app_name}")
+    pack = ("buildpack", "pack", str(folder), "--publish", f"{place}:1", "--json")
+    first = server.cli(*pack).ok().json()["reference"]
+    ada = server.developer("ada")
+    shop = ada.creates(app_name, "undetected")
+    shop.commit("Say hello", {"greeting.txt": "hello\n"})
+    ada.ssh("buildpacks", "set", app_name, f"docker://{place}:1").ok().says(first)
+    (folder / "bin" / "build").write_text("#!/bin/sh\nexit 1\n")
+    assert server.cli(*pack).ok().json()["reference"] != first
+    ada.ssh("buildpacks", "list", app_name).ok().says(first)
+    shop.push().ok().says(f"Detected: acme/{app_name} 1.0.0", "the greeter builds", "is live")
+    ada.ssh("buildpacks", "set", app_name, f"docker://{place}:2").failed().says("there is no image", "2")
+    archive = "https://127.0.0.1:1/x.tgz"
+    ada.ssh("buildpacks", "set", app_name, archive).failed().says("fetches no buildpacks from 127.0.0.1")
+
+
 def test_what_is_not_allowed_is_not_asked_for_a_developer(server: Server, app_name: str) -> None:
     zero = "0" * 64
     shop = _app(server, app_name, f"https://127.0.0.1:1/x.tgz#sha256={zero}")
