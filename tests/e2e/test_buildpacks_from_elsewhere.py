@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.e2e.world import Server, running
+from tests.e2e.world import Clone, Server, running
 from tests.engines import web_server
 from tests.engines.web_server import Page, Web
 
@@ -70,63 +70,80 @@ def _archive(folder: Path, web: Web, path: str) -> str:
     return f"{web.url}{path}#sha256={hashlib.sha256(out.getvalue()).hexdigest()}"
 
 
-def test_a_package_in_a_registry_is_set_by_its_tag_and_pinned(
+def _app(server: Server, name: str, uri: str) -> Clone:
+    """An app that no bundled buildpack takes, with a project.toml that names the buildpack."""
+    shop = server.developer("ada").creates(name, "undetected")
+    project = f'[_]\nschema-version = "0.2"\n[[io.buildpacks.group]]\nuri = "{uri}"\n'
+    shop.commit("Say hello", {"greeting.txt": "hello\n", "project.toml": project})
+    return shop
+
+
+def test_a_package_in_the_servers_registry_builds_an_app(
     server: Server, app_name: str, tmp_path: Path
 ) -> None:
     place = f"{os.environ['GITRECEIVE_REGISTRY']}/buildpacks/{app_name}"
     folder = _greeter(tmp_path / "greeter", f"acme/{app_name}")
     packed = server.cli("buildpack", "pack", str(folder), "--publish", f"{place}:1", "--json").ok().json()
-    ada = server.developer("ada")
-    shop = ada.creates(app_name, "undetected")
-    shop.commit("Say hello", {"greeting.txt": "hello\n"})
-    ada.ssh("buildpacks", "set", app_name, f"docker://{place}:1").ok()
-    ada.ssh("buildpacks", "list", app_name).ok().says(f"docker://{place}@{packed['digest']}")
-    shop.push().ok().says(
-        f"fetching docker://{place}@", f"Detected: acme/{app_name} 1.0.0", "the greeter builds", "is live"
+    assert packed["reference"] == f"docker://{place}@{packed['digest']}"
+    shop = _app(server, app_name, packed["reference"])
+    push = shop.push().ok()
+    push.says(
+        f"fetching docker://{place}", f"Detected: acme/{app_name} 1.0.0", "the greeter builds", "is live"
     )
     assert shop.get("/greeting.txt") == "hello\n"
     shop.commit("Say more", {"greeting.txt": "more\n"})
     shop.push().ok().says("No build needed", "is live").does_not_say("fetching")
 
 
-def test_an_archive_that_a_project_names_builds_it_even_when_its_host_is_gone(
+def test_an_archive_builds_an_app_even_when_its_host_is_gone(
     server: Server, web: Web, app_name: str, tmp_path: Path
 ) -> None:
     uri = _archive(_greeter(tmp_path / "greeter-0123456", f"acme/{app_name}"), web, f"/{app_name}.tgz")
-    shop = server.developer("ada").creates(app_name, "undetected")
-    project = f'[_]\nschema-version = "0.2"\n[[io.buildpacks.group]]\nuri = "{uri}"\n'
-    shop.commit("Say hello", {"greeting.txt": "hello\n", "project.toml": project})
-    shop.push().ok().says(f"fetching {uri}", f"Detected: acme/{app_name} 1.0.0", "is live")
+    shop = _app(server, app_name, uri)
+    shop.push().ok().says(f"fetching {web.url}/", f"Detected: acme/{app_name} 1.0.0", "is live")
     assert shop.get("/greeting.txt") == "hello\n"
     web.put(f"/{app_name}.tgz", Page(status=503))
     shop.commit("Say more", {"greeting.txt": "more\n"})
     shop.push("-o", "nocache").ok().says("the greeter builds", "is live").does_not_say("fetching")
-    shop.replace("project.toml", "sha256=", "sha256=0")
-    shop.push().failed().says("sha256")
+    other = uri[:-1] + ("0" if uri[-1] != "0" else "1")
+    shop.replace("project.toml", uri, other)
+    shop.push().failed().says("answered 503")
+    assert shop.get("/greeting.txt") == "more\n"
 
 
 def test_a_classic_buildpack_in_an_archive_builds_an_app(
     server: Server, web: Web, app_name: str, tmp_path: Path
 ) -> None:
     folder = _programs(tmp_path / "old-greeter", detect=_DETECT, compile=_COMPILE, release=_RELEASE)
-    uri = _archive(folder, web, f"/{app_name}.tar.gz")
-    ada = server.developer("ada")
-    shop = ada.creates(app_name, "undetected")
-    shop.commit("Say hello", {"greeting.txt": "hello\n"})
-    ada.ssh("buildpacks", "set", app_name, uri).ok()
+    shop = _app(server, app_name, _archive(folder, web, f"/{app_name}.tar.gz"))
     shop.push().ok().says("classic/old-greeter", "the old greeter compiles", "is live")
     assert shop.get("/greeting.txt") == "hello\n"
 
 
-def test_an_address_of_this_machine_is_not_asked_for_a_developer(
-    server: Server, web: Web, app_name: str
+def test_an_image_that_is_set_by_its_tag_stays_what_it_was(
+    server: Server, app_name: str, tmp_path: Path
 ) -> None:
+    place = f"{os.environ['GITRECEIVE_REGISTRY']}/buildpacks/{app_name}"
+    folder = _greeter(tmp_path / "greeter", f"acme/{app_name}")
+    pack = ("buildpack", "pack", str(folder), "--publish", f"{place}:1", "--json")
+    first = server.cli(*pack).ok().json()["reference"]
     ada = server.developer("ada")
-    ada.ssh("apps", "create", app_name).ok()
+    shop = ada.creates(app_name, "undetected")
+    shop.commit("Say hello", {"greeting.txt": "hello\n"})
+    ada.ssh("buildpacks", "set", app_name, f"docker://{place}:1").ok().says(first)
+    (folder / "bin" / "build").write_text("#!/bin/sh\nexit 1\n")
+    assert server.cli(*pack).ok().json()["reference"] != first
+    ada.ssh("buildpacks", "list", app_name).ok().says(first)
+    shop.push().ok().says(f"Detected: acme/{app_name} 1.0.0", "the greeter builds", "is live")
+    ada.ssh("buildpacks", "set", app_name, f"docker://{place}:2").failed().says("there is no image", "2")
+    archive = "https://127.0.0.1:1/x.tgz"
+    ada.ssh("buildpacks", "set", app_name, archive).failed().says("fetches no buildpacks from 127.0.0.1")
+
+
+def test_what_is_not_allowed_is_not_asked_for_a_developer(server: Server, app_name: str) -> None:
     zero = "0" * 64
-    for uri in (f"https://127.0.0.1:1/x.tgz#sha256={zero}", f"https://[::1]/x.tgz#sha256={zero}"):
-        ada.ssh("buildpacks", "set", app_name, uri).failed().says(
-            "fetches no buildpacks from", "build.buildpack_sources"
-        )
-    other = f"docker://{os.environ['GITRECEIVE_REGISTRY']}/apps/other:1"
-    ada.ssh("buildpacks", "set", app_name, other).failed().says("build.buildpack_sources")
+    shop = _app(server, app_name, f"https://127.0.0.1:1/x.tgz#sha256={zero}")
+    shop.push().failed().says("fetches no buildpacks from 127.0.0.1", "build.buildpack_sources")
+    other = f"docker://{os.environ['GITRECEIVE_REGISTRY']}/other@sha256:{zero}"
+    shop.replace("project.toml", f"https://127.0.0.1:1/x.tgz#sha256={zero}", other)
+    shop.push().failed().says("fetches no buildpacks from", "build.buildpack_sources")

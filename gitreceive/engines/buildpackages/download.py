@@ -50,7 +50,7 @@ class Downloads:
                 cancel.wait(_PAUSE * attempt)
         if seen != digest:
             raise UnsafeError(
-                f"it has the digest {seen}",
+                f"its sha256 is {seen.removeprefix('sha256:')}",
                 hint="the archive is another one than was named: see what has changed, then name its sha256",
             )
 
@@ -76,7 +76,7 @@ def _check(response: httpx.Response) -> None:
         return
     kind = _PassingError if response.status_code in _PASSING else UnavailableError
     raise kind(
-        f"{response.url.host} answered {response.status_code} {response.reason_phrase}".rstrip(),
+        f"{response.url.host} answered {response.status_code} for {response.url.path[:160]}",
         hint="see that the address is right, and can be read without a login",
     )
 

@@ -91,7 +91,7 @@ class BuildpackSources:
             kept = self._kept.find(digest)
             if kept:
                 return kept
-            log.detail(f"fetching {ref.text}")
+            log.detail(f"fetching {_short(ref)}")
             with self._kept.making() as scratch, self._bounded(ref, cancel) as bounded:
                 new = scratch / "new"
                 new.mkdir()
@@ -140,7 +140,7 @@ class BuildpackSources:
         except CanceledError as error:
             cancel.raise_if_requested()
             raise UnavailableError(
-                f"fetching {ref.text} took longer than {self._bounds.seconds:.0f} seconds",
+                f"fetching {_short(ref)} took longer than {self._bounds.seconds:.0f} seconds",
                 hint="try again later",
             ) from error
         finally:
@@ -168,13 +168,20 @@ def _digest(ref: BuildpackRef) -> Digest:
     return Digest.parse(f"sha256:{ref.text.lower().rpartition(_FRAGMENT)[2]}")
 
 
+def _short(ref: BuildpackRef) -> str:
+    """For people, who have the whole before them: without the digest."""
+    return ref.text.partition("@" if ref.kind is RefKind.IMAGE else "#")[0]
+
+
 @contextmanager
 def _named(ref: BuildpackRef) -> Iterator[None]:
     """Errors of what is in it say which buildpack it is."""
     try:
         yield
     except UnsafeError as error:
-        raise DetectError(f"buildpack {ref.text} cannot be used: {error.message}", hint=error.hint) from error
+        raise DetectError(
+            f"buildpack {_short(ref)} cannot be used: {error.message}", hint=error.hint
+        ) from error
 
 
 @contextmanager
@@ -183,6 +190,6 @@ def _disk_speaks(ref: BuildpackRef) -> Iterator[None]:
         yield
     except OSError as error:
         raise UnavailableError(
-            f"buildpack {ref.text} cannot be kept: {error.strerror or error}",
+            f"buildpack {_short(ref)} cannot be kept: {error.strerror or error}",
             hint="see to the disk of the data folder",
         ) from error
