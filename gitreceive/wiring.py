@@ -95,7 +95,7 @@ def builder(settings: config.Settings, stacks: "DerivedStacks | None" = None) ->
     return BuilderBySource(
         by_docker,
         DockerfileBuilder(settings),
-        BuilderWithPackages(buildpacks, sources(settings).read, derive),
+        BuilderWithPackages(buildpacks, derive),
     )
 
 

@@ -14,10 +14,9 @@ from gitreceive.buildpacks.system_packages import (
 )
 from gitreceive.cancellation import Cancellation
 from gitreceive.errors import SourceError
-from gitreceive.model import AppName, Build, Check, Source, SourceEntry, Stack
+from gitreceive.model import AppName, Build, Check, SourceEntry, Stack
 from gitreceive.ports import Builder, BuildRequest, Log
 
-Read = Callable[[Source, str], bytes | None]
 Derive = Callable[[Stack, Sequence[SystemPackage], Log, Cancellation], Stack]
 
 _LARGEST = 1 << 20
@@ -29,9 +28,8 @@ class BuilderWithPackages:
     As the stack is an input of every build, a push that changes the set of packages is built, and one that does not may need no build.
     """
 
-    def __init__(self, builder: Builder, read: Read, derive: Derive) -> None:
+    def __init__(self, builder: Builder, derive: Derive) -> None:
         self._builder = builder
-        self._read = read
         self._derive = derive
 
     @contextmanager
@@ -57,17 +55,18 @@ class BuilderWithPackages:
         found: list[SystemPackage] = []
         for entry in request.root:
             if entry.name in readers:
-                found += readers[entry.name](self._content(request.source, entry))
+                found += readers[entry.name](_content(request, entry))
         return together(found)
 
-    def _content(self, source: Source, entry: SourceEntry) -> bytes:
-        if entry.size > _LARGEST:
-            raise SourceError(
-                f"{entry.name} is larger than {_LARGEST >> 20} MiB", hint="it is to be written by people"
-            )
-        content = self._read(source, entry.name)
-        if content is None and entry.name == APTFILE:
-            raise SourceError(
-                f"{APTFILE} is not a file", hint="a folder or a link is not read: commit the file itself"
-            )
-        return content or b""
+
+def _content(request: BuildRequest, entry: SourceEntry) -> bytes:
+    content = request.read(entry.name, _LARGEST + 1)
+    if content is None and entry.name == APTFILE:
+        raise SourceError(
+            f"{APTFILE} is not a file", hint="a folder or a link is not read: commit the file itself"
+        )
+    if content and len(content) > _LARGEST:
+        raise SourceError(
+            f"{entry.name} is larger than {_LARGEST >> 20} MiB", hint="it is to be written by people"
+        )
+    return content or b""

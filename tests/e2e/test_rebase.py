@@ -31,15 +31,19 @@ class Base:
     def tag(self) -> str:
         return f"{self.stack.run.repository.partition('/')[0]}/{self.repository}:current"
 
-    def offer(self, version: str) -> None:
-        """The stack's run image with a package of this version: one layer more, as a patch would be."""
+    def offer(self, version: str, *, listed: bool = True) -> None:
+        """The stack's run image with a package of this version: one layer more, as a patch would be. Unless ``listed``, dpkg knows nothing
+        of it, and apt finds all else as it was.
+        """
         packages = dict(entry.split("=", 1) for entry in self.stack.packages["run"]) | {"openssl": version}
         status = "\n".join(
             f"Package: {name}\nStatus: install ok installed\nVersion: {number}\n"
             for name, number in packages.items()
         )
-        patch = {"etc/patched": f"{version}\n".encode(), "var/lib/dpkg/status": status.encode()}
-        made = Build((), (), None, self.stack.run, (layer(self.folder, "patch", tar(patch)),), {})
+        patch = {"etc/patched": f"{version}\n".encode()}
+        if listed:
+            patch["var/lib/dpkg/status"] = status.encode()
+        made = Build((), (), None, self.stack.run, (layer(self.folder, "patch", tar({**patch})),), {})
         image = self.registry.publish(made, self.repository, Notes(), Cancellation())
         self.registry.tag(image, "current", Cancellation())
 
@@ -106,3 +110,20 @@ def test_an_app_moves_to_an_updated_stack_in_seconds_with_its_own_layers_untouch
     shop.commit("Nothing")
     shop.push().ok().says("v3 is live after")
     assert shop.get() == "Hello from Flask, version 2\n"
+
+
+def test_an_app_takes_its_system_packages_along(server: Server, base: Base) -> None:
+    base.offer("3", listed=False)
+    server.cli("stack", "update").ok()
+    alice = server.developer("alice")
+    shop = alice.creates(f"shop-{secrets.token_hex(3)}", "system-packages")
+    shop.push().ok().says("Installing system packages: figlet, libsodium23", "v1 is live after")
+
+    base.offer("4", listed=False)
+    server.cli("stack", "update").ok()
+    rebased = alice.ssh("rebase", shop.app).ok()
+
+    rebased.says("Installing system packages: figlet, libsodium23 (first use", "v2 is live")
+    assert "version 1" in shop.get()
+    assert "libsodium 1." in shop.get()
+    alice.ssh("rebase", shop.app).ok().says("newest")

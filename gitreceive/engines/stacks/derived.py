@@ -65,12 +65,9 @@ class DerivedStacks:
         Raises SourceError for a package that there is not; BuildError, BuildLimitError, UnavailableError, RegistryError, ConfigError,
         CanceledError.
         """
-        names = ", ".join(map(str, packages))
         run, build = self._read(stack.run, packages), self._read(stack.build, packages)
-        if run and build:
-            log.step(f"System packages: {names} (installed before, {_size(run.added_bytes)})")
-        else:
-            log.step(f"Installing system packages: {names} (first use of this set on the stack {stack.name})")
+        log.step(_beginning(stack, packages, run if build else None))
+        if run is None or build is None:
             since = time.monotonic()
             run = run or self.derive_image(stack, "run", packages, log, cancel)
             build = build or self.derive_image(stack, "build", packages, log, cancel)
@@ -78,7 +75,7 @@ class DerivedStacks:
             log.detail(f"they add {_size(run.added_bytes)} to the image; that took {took:.0f} s")
         return replace(
             stack,
-            name=f"{stack.name}+{_key(names)[:8]}",
+            name=f"{stack.name}+{_key(*packages)[:8]}",
             run=run.image,
             build=build.image,
             run_bytes=stack.run_bytes + run.added_bytes,
@@ -87,7 +84,10 @@ class DerivedStacks:
 
     def run_image(self, stack: Stack, packages: Sequence[str], log: Log, cancel: Cancellation) -> ImageRef:
         """A RunImages."""
-        return self.derive_image(stack, "run", of_names(packages), log, cancel).image
+        wanted = of_names(packages)
+        known = self._read(stack.run, wanted)
+        log.step(_beginning(stack, wanted, known))
+        return (known or self.derive_image(stack, "run", wanted, log, cancel)).image
 
     def derive_image(
         self, stack: Stack, kind: str, packages: Sequence[SystemPackage], log: Log, cancel: Cancellation
@@ -188,6 +188,13 @@ class DerivedStacks:
 
     def _path(self, base: ImageRef, packages: Sequence[SystemPackage]) -> Path:
         return self._folder / f"{_key(_RECIPE, base, *packages)}.json"
+
+
+def _beginning(stack: Stack, packages: Sequence[SystemPackage], known: Derived | None) -> str:
+    names = ", ".join(map(str, packages))
+    if known:
+        return f"System packages: {names} (installed before, {_size(known.added_bytes)})"
+    return f"Installing system packages: {names} (first use of this set on the stack {stack.name})"
 
 
 class _Quiet:

@@ -27,7 +27,7 @@ def test_a_buildpack_finds_a_package_of_the_aptfile_and_the_image_is_based_on_it
         stack.run.repository.partition("/")[0], insecure=False, environment=process_environment()
     )
     with closing(registry), closing(DerivedStacks(SETTINGS, tmp_path / "data", registry)) as stacks:
-        builder = BuilderWithPackages(make(), lambda _source, path: files.get(path), stacks.derive)
+        builder = BuilderWithPackages(make(), stacks.derive)
 
         with builder.build(request(files, stack), log := HeardLog(), Cancellation()) as build:
             assert build.run_image
@@ -47,6 +47,6 @@ def test_a_source_that_asks_for_nothing_has_nothing_of_it(
     def never(*_: object) -> Stack:
         raise AssertionError
 
-    builder = BuilderWithPackages(make(), lambda _source, _path: None, never)
+    builder = BuilderWithPackages(make(), never)
     with builder.build(request({"hello": b""}, stack), HeardLog(), Cancellation()) as build:
         assert build.run_image == stack.run

@@ -10,7 +10,7 @@ from gitreceive.buildpacks.system_packages import SystemPackage
 from gitreceive.cancellation import Cancellation
 from gitreceive.engines.by_packages import BuilderWithPackages
 from gitreceive.errors import SourceError
-from gitreceive.model import AppName, ImageRef, Source, SourceEntry, Stack
+from gitreceive.model import AppName, ImageRef, SourceEntry, Stack
 from gitreceive.ports import BuildRequest, Log
 from tests.engines.builder.case import HeardLog, request
 from tests.fakes import FakeBuilder
@@ -26,12 +26,7 @@ class Bench:
 
     def build(self, files: Mapping[str, bytes], asked: BuildRequest | None = None) -> Stack | None:
         """The stack that the build stood on."""
-
-        def read(source: Source, path: str) -> bytes | None:
-            assert source.app == "shop"
-            return files.get(path)
-
-        builder = BuilderWithPackages(self.inner, read, self._derive)
+        builder = BuilderWithPackages(self.inner, self._derive)
         with builder.build(asked or request(files, STACK), HeardLog(), Cancellation()):
             assert self.inner.open_builds == 1
         return self.inner.requests[-1].stack
@@ -46,7 +41,7 @@ class Bench:
 def test_a_source_without_packages_is_built_on_the_stack_as_it_is() -> None:
     bench = Bench()
 
-    assert bench.build({"app.py": b"", "project.toml": b"[_]\n"}) == STACK
+    assert bench.build({"app.py": b"", "project.toml": b"[_]\nschema-version = '0.2'\n"}) == STACK
     assert bench.build({"Aptfile": b"# none yet\n"}) == STACK
     assert bench.asked == []
 
@@ -76,12 +71,7 @@ def test_an_aptfile_that_is_not_understood_fails_before_anything_is_built(conten
     bench = Bench()
 
     with pytest.raises(SourceError, match="Aptfile"):
-        bench.build(
-            {"Aptfile": content},
-            replace(
-                request({"Aptfile": content}, STACK), root=(SourceEntry("Aptfile", "file", len(content)),)
-            ),
-        )
+        bench.build({"Aptfile": content})
     assert bench.inner.requests == []
 
 
@@ -100,9 +90,7 @@ def test_without_a_stack_the_builder_itself_says_so() -> None:
 
 
 def test_what_is_kept_of_an_app_is_the_builders_own_affair() -> None:
-    builder = BuilderWithPackages(
-        FakeBuilder(), lambda _source, _path: None, lambda stack, _packages, _log, _cancel: stack
-    )
+    builder = BuilderWithPackages(FakeBuilder(), lambda stack, _packages, _log, _cancel: stack)
 
     builder.forget(AppName("shop"))
     builder.sweep()
