@@ -155,7 +155,8 @@ def _build(
     try:
         return build(detection.group, detection.entries, place, env, talk, observed.lap)
     except BuildFailedError as error:
-        packer.keep_after_failure(detection.group)
+        for key in packer.keep_after_failure(detection.group):
+            talk.detail(f"{key}: dropped from the cache: the build that failed has changed it")
         raise EndError(
             kind="buildpack",
             buildpack=error.buildpack.id,
@@ -210,8 +211,11 @@ class _Packer:
             )
         self._stream("app", pack.rest(self._place.app, "workspace", self._owner, parts))
 
-    def keep_after_failure(self, group: Sequence[Buildpack]) -> None:
-        """What the failed build did not touch is as good as before, and pure caches (downloads) are of use as they are."""
+    def keep_after_failure(self, group: Sequence[Buildpack]) -> list[str]:
+        """What the failed build did not touch is as good as before, and pure caches (downloads) are of use as they are.
+
+        The others of the cached layers, which the next build does not find.
+        """
         layers = self._place.layers
         kept = {key: entry for key, entry in self._kept.items() if self._is_as_it_was(key, entry)}
         caches = {
@@ -228,6 +232,7 @@ class _Packer:
                 entry = Kept(record.fingerprint(layers / key), "", launch=False, build=False, cache=True)
                 kept[key] = entry
         record.close(layers, self._stack, kept)
+        return sorted(key for key, entry in self._kept.items() if entry.cache and key not in kept)
 
     def _is_as_it_was(self, key: str, entry: Kept) -> bool:
         folder = self._place.layers / key

@@ -158,8 +158,11 @@ def test_a_layer_that_a_failed_build_changed_is_not_used_again(make: Make, packs
     write_order(packs, ("one",))
     builder = make()
     run(builder, request({"hello": b""}, stack))
+    failed = HeardLog()
     with pytest.raises(BuildError):
-        fails(builder, request({"break": b""}, stack))
+        fails(builder, request({"break": b""}, stack), failed)
+    dropped = "test_one/deps: dropped from the cache: the build that failed has changed it"
+    assert dropped in failed.lines
     _, log, contents = run(builder, request({"hello": b""}, stack))
     assert "deps are made" in log.text
     assert not contents["test/one:deps"]["layers/test_one/deps/numbers"].endswith(b"x\n")
@@ -170,8 +173,10 @@ def test_a_layer_that_a_failed_build_left_alone_is_used_again(make: Make, packs:
     write_order(packs, ("one",))
     builder = make()
     run(builder, request({"hello": b""}, stack))
+    failed = HeardLog()
     with pytest.raises(BuildError):
-        fails(builder, request({"break": b""}, stack))
+        fails(builder, request({"break": b""}, stack), failed)
+    assert "dropped" not in failed.text
     _, log, _ = run(builder, request({"hello": b""}, stack))
     assert "deps are there" in log.text
 
