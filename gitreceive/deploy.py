@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field, replace
 
+from gitreceive.buildpacks.choice import read_choice
 from gitreceive.cancellation import Cancellation
 from gitreceive.errors import CanceledError, GitreceiveError, LeaseLostError, NotFoundError, RolloutError
 from gitreceive.model import (
@@ -176,7 +177,13 @@ def go_live(deployment: Deployment, release: Release) -> Release:
 def _request(
     deployment: Deployment, push: Push, source: Source, finished: Callable[[Layer], None]
 ) -> BuildRequest:
+    """Raises SourceError and DetectError for a choice of buildpacks that cannot be followed."""
     job, platform = deployment.job, deployment.platform
+
+    def read(path: str, limit: int) -> bytes | None:
+        return platform.sources.read(source, path, limit)
+
+    choice, project = read_choice(read, push.options, platform.ledger.app(job.app).buildpacks)
     return BuildRequest(
         job=job.id,
         source=source,
@@ -186,6 +193,9 @@ def _request(
         archive=platform.sources.archive(source),
         root=platform.sources.entries(source),
         tree=lambda: platform.sources.tree(source),
+        read=read,
+        choice=choice,
+        project=project,
         finished=finished,
     )
 

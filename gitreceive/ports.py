@@ -6,7 +6,7 @@ only through the Log they are handed.
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import BinaryIO, Protocol
 
@@ -19,6 +19,7 @@ from gitreceive.model import (
     BuildpackRef,
     Cause,
     Check,
+    Choice,
     CommitId,
     Digest,
     Image,
@@ -32,6 +33,7 @@ from gitreceive.model import (
     LogQuery,
     ProcessStatus,
     ProcessType,
+    Project,
     PublicKey,
     PushOptions,
     Release,
@@ -127,7 +129,9 @@ class SourceStore(Protocol):
 @dataclass(frozen=True)
 class BuildRequest:
     """All that a builder is told. ``previous`` maps the diff_ids of layers that the registry is known to hold; ``tree`` may be
-    called more than once, or never. ``finished`` may be told of each layer whose file is whole, while others are made.
+    called more than once, or never. ``finished`` may be told of each layer whose file is whole, while others are made. ``read``
+    is a file of the source by its path, at most so many bytes of it; None where there is no such file. ``choice`` and
+    ``project`` are what was read of the whole source: nothing is left out of that yet.
     """
 
     job: JobId
@@ -139,6 +143,9 @@ class BuildRequest:
     root: tuple[SourceEntry, ...]
     tree: Callable[[], Iterator[TreeEntry]]
     finished: Callable[[Layer], None] = lambda _layer: None
+    read: Callable[[str, int], bytes | None] = lambda _path, _limit: None
+    choice: Choice = field(default_factory=Choice)
+    project: Project = field(default_factory=Project)
 
 
 @dataclass(frozen=True)

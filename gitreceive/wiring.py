@@ -88,9 +88,9 @@ def builder(settings: config.Settings, stacks: "DerivedStacks | None" = None) ->
     from gitreceive.engines.dockerfile_builder import DockerfileBuilder
 
     def by_docker(request: BuildRequest) -> bool:
-        return request.options.buildpack is None and takes(request.root)
+        return not request.choice.group and takes(request.root)
 
-    buildpacks = DockerBuilder(settings.build, settings.data_dir)
+    buildpacks = DockerBuilder(settings.build, settings.data_dir, elsewhere=buildpack_source(settings))
     derive = (stacks or derived_stacks(settings)).derive
     return BuilderBySource(
         by_docker,

@@ -201,7 +201,7 @@ def test_an_operators_template_takes_the_place_of_the_bundled_one(tmp_path: Path
         ("metadata: {name: {{ nmae }}}", "'nmae' is undefined"),
         ("kind: Pod\napiVersion: v1\nmetadata: {name: x}", "must make a Namespace"),
         ("a: 1\n---\nb: 2", "must make one object"),
-        ("a: [", "expected the node content"),
+        ("a: [", "node content"),
         ("kind: Namespace\nkind: Namespace", "written twice"),
         ("kind: {% if %}", "Expected an expression"),
         ("kind: Namespace\napiVersion: v1\nmetadata: {name: kube-system}", "not into the app's namespace"),

@@ -11,6 +11,7 @@ import time
 from pathlib import Path
 from typing import Any
 
+from scripts.benchmark import sizes
 from scripts.benchmark.figures import OURS, PLAIN, Results, table
 from scripts.benchmark.ours import STACK, Ours
 from scripts.benchmark.plain import Plain
@@ -19,15 +20,19 @@ from scripts.benchmark.watch import memory
 from tests.e2e.world import run, running, wait_until
 
 ROUNDS = {"cold": 2, "change": 5, "dependency": 3}
+SIZES = "sizes"
 _EXAMPLES = """\
 examples:
-  scripts/bench                                  everything; about 6 minutes
-  scripts/bench --case change --rounds 10        one-line changes only (a cold deployment comes first, unmeasured)
+  scripts/bench                                  cold, change and dependency; about 6 minutes
+  scripts/bench change --rounds 10               one-line changes only (a cold deployment comes first, unmeasured)
+  scripts/bench sizes                            how cost grows; about 4 minutes, and 4 GB of disk
   scripts/bench --json bench.json --expect       in CI: keep the figures, fail where one is missed
 
 cold        an app that neither side has seen: no build cache, no pip cache; the base images are in the registry and on the node
 change      one line of app.py is another
 dependency  one package more in requirements.txt, which the app imports
+sizes       gitreceive alone: sources of 5, 50 and 500 MB in 200 files, and of 5 MB in 20,000; each pushed first, and after a
+            one-line change. The server's memory must not grow with them
 
 Both sides get the same source, gunicorn settings, probe, resources and strategy, and take turns in going first. The time
 runs from the start of `git push`, or of `docker build`, to the first answer of the new version through the app's NodePort.
@@ -49,24 +54,24 @@ class Bench:
     def measure(self, rounds: dict[str, int]) -> None:
         self._warm_up()
         for _ in range(rounds.get("cold", 0)):
-            self._begin(AppSource("0").with_package(next(self._packages), self._version()))
+            self._begin(AppSource("0").with_package(next(self._packages), _new_version()))
             self._round("cold")
         if "cold" not in rounds:
             say("an unmeasured cold deployment")
-            self._begin(AppSource(self._version()))
+            self._begin(AppSource(_new_version()))
             self._plain.deploy(self._source)
             self._ours.deploy(self._source)
         for _ in range(rounds.get("change", 0)):
-            self._source = self._source.changed(self._version())
+            self._source = self._source.changed(_new_version())
             self._round("change")
         for _ in range(rounds.get("dependency", 0)):
-            self._source = self._source.with_package(next(self._packages), self._version())
+            self._source = self._source.with_package(next(self._packages), _new_version())
             self._round("dependency")
 
     def _warm_up(self) -> None:
         """An unrelated app first: the base images come to the node, and the server has pushed before, as a server has."""
         say("bringing the base images to the node (unmeasured)")
-        source = WarmUp(self._version())
+        source = WarmUp(_new_version())
         app = _new_name("warm")
         self._ours.begin(app)
         self._ours.deploy(source)
@@ -105,18 +110,18 @@ class Bench:
         wait_until(settled, "replaced pods end", 90)
         time.sleep(0.5)
 
-    def _version(self) -> str:
-        return f"n{secrets.token_hex(4)}"
-
 
 def main() -> int:
     arguments = _arguments()
-    rounds = {case: arguments.rounds or ROUNDS[case] for case in arguments.case}
+    rounds = {case: arguments.rounds or ROUNDS[case] for case in arguments.cases if case != SIZES}
     stack, registry = _stack(), _required("GITRECEIVE_REGISTRY")
     results = Results(ground=_ground())
     with tempfile.TemporaryDirectory(prefix="gitreceive-bench-") as folder:
         try:
-            _both_sides(Path(folder), stack, registry, results, rounds)
+            if rounds:
+                _both_sides(Path(folder), stack, registry, results, rounds)
+            if SIZES in arguments.cases:
+                _sizes(Path(folder), stack, results)
         except (AssertionError, RuntimeError, TimeoutError, ValueError) as error:
             print(f" !     {error}", file=sys.stderr)
             return 2
@@ -149,6 +154,15 @@ def _both_sides(
         plain.remove()
 
 
+def _sizes(folder: Path, stack: dict[str, str], results: Results) -> None:
+    ours = Ours(folder / SIZES, stack)
+    with running(ours.server) as server:
+        assert server.process is not None
+        ours.begin(_new_name("warm"))
+        ours.deploy(sizes.Weight(_new_version()))  # a server has pushed before
+        results.growth += sizes.measure(ours, server.process.pid, _new_name, _new_version, say)
+
+
 def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         prog="scripts/bench",
@@ -157,7 +171,11 @@ def _arguments() -> argparse.Namespace:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument(
-        "--case", type=_cases, default=list(ROUNDS), help=f"some of {','.join(ROUNDS)}; default: all"
+        "cases",
+        nargs="*",
+        metavar="CASE",
+        type=_case,
+        help=f"some of {', '.join((*ROUNDS, SIZES))}; default: {', '.join(ROUNDS)}",
     )
     parser.add_argument(
         "--rounds",
@@ -168,15 +186,17 @@ def _arguments() -> argparse.Namespace:
     )
     parser.add_argument("--json", type=Path, metavar="FILE", help="write everything that was measured")
     parser.add_argument("--expect", action="store_true", help="exit with 1 where an expectation is missed")
-    return parser.parse_args()
+    arguments = parser.parse_args()
+    arguments.cases = [case for case in (*ROUNDS, SIZES) if case in (arguments.cases or ROUNDS)]
+    return arguments
 
 
-def _cases(text: str) -> list[str]:
-    wanted = text.split(",")
-    unknown = sorted(set(wanted) - set(ROUNDS))
-    if unknown:
-        raise argparse.ArgumentTypeError(f"there is no case {unknown[0]!r}; there are {', '.join(ROUNDS)}")
-    return [case for case in ROUNDS if case in wanted]
+def _case(text: str) -> str:
+    if text not in {*ROUNDS, SIZES}:
+        raise argparse.ArgumentTypeError(
+            f"there is no case {text!r}; there are {', '.join((*ROUNDS, SIZES))}"
+        )
+    return text
 
 
 def _positive(text: str) -> int:
@@ -218,6 +238,10 @@ def _kubectl_json(*words: str) -> dict[str, Any]:
 
 def _new_name(start: str) -> str:
     return f"{start}-{secrets.token_hex(3)}"
+
+
+def _new_version() -> str:
+    return f"n{secrets.token_hex(4)}"
 
 
 def say(text: str) -> None:

@@ -28,6 +28,12 @@ class Ours:
         assert self._clone is not None
         return f"{self.server.env['GITRECEIVE_KUBERNETES_NAMESPACE_PREFIX']}{self._clone.app}"
 
+    @property
+    def folder(self) -> Path:
+        """The clone of the app that was begun last."""
+        assert self._clone is not None
+        return self._clone.folder
+
     def begin(self, app: str) -> None:
         """A new app, without a release."""
         self._developer = self._developer or self.server.developer("bench", admin=True)

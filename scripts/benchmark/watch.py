@@ -71,6 +71,11 @@ def _body(address: urllib.parse.SplitResult) -> bytes:
 
 def memory(pid: int) -> float:
     """MB (10⁶ bytes) of RSS that the process and all its descendants hold together."""
+    return _status(pid, "VmRSS") / 1e6 + descendants_memory(pid)
+
+
+def descendants_memory(pid: int) -> float:
+    """MB of RSS that all processes below this one hold together."""
     parents = {}
     for folder in Path("/proc").glob("[0-9]*"):
         with contextlib.suppress(OSError):
@@ -79,11 +84,23 @@ def memory(pid: int) -> float:
     family = {pid}
     while grown := {child for child, parent in parents.items() if parent in family} - family:
         family |= grown
-    return sum(map(_rss, family)) / 1e6
+    return sum(_status(member, "VmRSS") for member in family - {pid}) / 1e6
 
 
-def _rss(pid: int) -> int:
-    for line in Path(f"/proc/{pid}/status").read_text().splitlines():
-        if line.startswith("VmRSS:"):
-            return int(line.split()[1]) * 1024
+def peak(pid: int) -> float:
+    """The most MB of RSS that the process held since it was last forgotten."""
+    return _status(pid, "VmHWM") / 1e6
+
+
+def forget_peak(pid: int) -> None:
+    """Begin anew with what it holds now (proc(5), clear_refs)."""
+    Path(f"/proc/{pid}/clear_refs").write_text("5")
+
+
+def _status(pid: int, name: str) -> int:
+    """Bytes; 0 for a process that has ended."""
+    with contextlib.suppress(OSError):
+        for line in Path(f"/proc/{pid}/status").read_text().splitlines():
+            if line.startswith(f"{name}:"):
+                return int(line.split()[1]) * 1024
     return 0

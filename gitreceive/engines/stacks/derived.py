@@ -43,6 +43,7 @@ class DerivedStacks:
     def __init__(self, settings: BuildSettings, data_dir: Path, registry: Registry) -> None:
         self._settings = settings
         self._folder = data_dir / "system-packages"
+        self._spools = data_dir / "tmp" / "builds"  # a builder removes what a killed server left there
         self._registry = registry
         self.owner = hashlib.sha256(str(data_dir.resolve()).encode()).hexdigest()[:12]
         self._labels = {"gitreceive.data": self.owner, "gitreceive.job": ""}
@@ -65,20 +66,16 @@ class DerivedStacks:
         CanceledError.
         """
         names = ", ".join(map(str, packages))
-        known = {
-            kind: self._read(base, packages) for kind, base in (("run", stack.run), ("build", stack.build))
-        }
-        if all(known.values()):
-            log.step(f"System packages: {names} (installed before)")
+        run, build = self._read(stack.run, packages), self._read(stack.build, packages)
+        if run and build:
+            log.step(f"System packages: {names} (installed before, {_size(run.added_bytes)})")
         else:
             log.step(f"Installing system packages: {names} (first use of this set on the stack {stack.name})")
-        since = time.monotonic()
-        run = known["run"] or self.derive_image(stack, "run", packages, log, cancel)
-        build = known["build"] or self.derive_image(stack, "build", packages, log, cancel)
-        if not all(known.values()):
-            log.detail(
-                f"they add {_size(run.added_bytes)} to the image; that took {time.monotonic() - since:.0f} s"
-            )
+            since = time.monotonic()
+            run = run or self.derive_image(stack, "run", packages, log, cancel)
+            build = build or self.derive_image(stack, "build", packages, log, cancel)
+            took = time.monotonic() - since
+            log.detail(f"they add {_size(run.added_bytes)} to the image; that took {took:.0f} s")
         return replace(
             stack,
             name=f"{stack.name}+{_key(names)[:8]}",
@@ -177,7 +174,8 @@ class DerivedStacks:
     @contextlib.contextmanager
     def _spool(self) -> Iterator[Path]:
         with _disk_speaks():
-            place = tempfile.TemporaryDirectory(prefix="spool-", dir=self._folder)
+            self._spools.mkdir(parents=True, exist_ok=True)
+            place = tempfile.TemporaryDirectory(prefix="packages-", dir=self._spools)
         with place as name:
             yield Path(name)
 

@@ -2,7 +2,6 @@
 
 import gzip
 import json
-import os
 import tarfile
 import threading
 from collections.abc import Iterator
@@ -29,16 +28,9 @@ from gitreceive.errors import (
 from gitreceive.model import PACKAGES_LABEL, STACK_IMAGE_LABEL, ImageRef, Stack
 from tests.engines.builder.case import HeardLog
 from tests.engines.oci_images import build, layer
+from tests.engines.packages.settings import SETTINGS
 
 pytestmark = [pytest.mark.docker, pytest.mark.registry]
-
-PACKAGES = of_aptfile(b"figlet\nlibsodium23\n")
-SETTINGS = BuildSettings(
-    ca_bundle=os.environ.get("GITRECEIVE_TEST_CA_BUNDLE", ""),
-    env=dict(
-        line.split("=", 1) for line in os.environ.get("GITRECEIVE_TEST_BUILD_ENV", "").splitlines() if line
-    ),
-)
 
 
 @pytest.fixture(scope="module")
@@ -164,7 +156,7 @@ def test_another_app_and_the_next_server_find_what_was_made(
     )
 
     assert again == derived
-    assert log.lines == ["-----> System packages: figlet, libsodium23 (installed before)"]
+    assert log.lines == ["-----> System packages: figlet, libsodium23 (installed before, 0.4 MB)"]
 
 
 def test_the_same_packages_make_the_same_image_anywhere(
