@@ -100,7 +100,8 @@ def _destination(
 
 
 def _require_safe(app: AppName, before: ImageFacts, to: Stack, registry: Registry) -> None:
-    if before.labels.get(_REBASABLE) == "false":
+    # with system packages it is not for those who know nothing of them; here they are installed on the new run image too
+    if before.labels.get(_REBASABLE) == "false" and not before.packages:
         raise RebaseError(
             f"the image of {app} says that it is not safe to rebase ({_REBASABLE})",
             hint=f"push {app} again: it is then built on {to.label}",

@@ -172,6 +172,12 @@ def _tell(asked: list[_Asked], *, alone: bool) -> None:
     if alone and asked[0].move is None:
         voice.error(asked[0].why, asked[0].hint)
         return
+    if alone and asked[0].result == "newest" and asked[0].move:
+        release, there = asked[0].move.release, asked[0].move.origin or asked[0].move.to
+        voice.step(
+            f"Nothing to do: {release.app} {release.label} is on {there.label}, with the newest run image"
+        )
+        return
     print_table(
         ("app", "release", "from", "to", "result", "seconds", "why"),
         [_row(one) for one in asked],

@@ -57,6 +57,9 @@ _TO = ["-p", "2222", "--", "git@paas.example.com"]
         (["apps", "info"], "apps info --app shop"),
         (["apps", "info", "blog"], "apps info blog"),
         (["apps", "list"], "apps list"),
+        (["rebase"], "rebase --app shop"),
+        (["rebase", "blog"], "rebase blog"),
+        (["rebase", "--all"], "rebase --all"),
         (["apps", "create", "a b; $(id) 'c'"], """apps create 'a b; $(id) '"'"'c'"'"''"""),
     ],
 )

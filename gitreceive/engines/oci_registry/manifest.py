@@ -8,7 +8,7 @@ from typing import Any
 
 from gitreceive.engines.oci_registry.reference import architecture
 from gitreceive.errors import RegistryError, UsageError
-from gitreceive.model import Blob, Build, Digest, ImageRef
+from gitreceive.model import PACKAGES_LABEL, Blob, Build, Digest, ImageRef
 
 # the moment that Cloud Native Buildpacks give everything (Platform spec, "Exporter"): the same content is the same image
 CREATED = "1980-01-01T00:00:01Z"
@@ -152,13 +152,20 @@ def _runtime(base: Base, build: Build, below: tuple[Digest, ...]) -> dict[str, A
         labels["org.opencontainers.image.base.name"] = base.ref.repository
         labels["org.opencontainers.image.base.digest"] = base.ref.digest
         labels[LIFECYCLE_LABEL] = _lifecycle_metadata(labels.get(LIFECYCLE_LABEL, "{}"), base.ref, below)
-        if (old.get("Labels") or {}).get(_REBASABLE_LABEL) == "false":
-            labels[_REBASABLE_LABEL] = "false"  # a plain run image would lack what this one has
+        if _is_extended(old.get("Labels") or {}):
+            labels[_REBASABLE_LABEL] = (
+                "false"  # another tool would take a plain run image, which lacks what this one has
+            )
     if env:
         merged["Env"] = [f"{name}={value}" for name, value in env.items()]
     if labels:
         merged["Labels"] = labels
     return merged
+
+
+def _is_extended(base: Mapping[str, str]) -> bool:
+    """Whether a run image with these labels was made of another for one app or a few."""
+    return PACKAGES_LABEL in base or base.get(_REBASABLE_LABEL) == "false"
 
 
 def variables(config: Mapping[str, Any]) -> dict[str, str]:
