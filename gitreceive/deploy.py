@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field, replace
 
+from gitreceive.buildpacks.choice import read_choice
 from gitreceive.cancellation import Cancellation
 from gitreceive.errors import CanceledError, GitreceiveError, LeaseLostError, NotFoundError, RolloutError
 from gitreceive.model import (
@@ -117,7 +118,10 @@ def rebase_and_publish(deployment: Deployment, rebase: Rebase) -> Image:
     log.step(f"Rebasing {rebase.app} {move.release.label} to {move.to.label}")
     old, registry = move.release.image, platform.registry
     with _phase(deployment, "rebase"):
-        ref = registry.rebase(old.ref, move.to.run, rebase.app, log, deployment.cancel)
+        run = move.to.run
+        if move.packages:
+            run = platform.run_images.run_image(move.to, move.packages, log, deployment.cancel)
+        ref = registry.rebase(old.ref, run, rebase.app, log, deployment.cancel)
         return replace(old, ref=ref, size=registry.size(ref))
 
 
@@ -173,7 +177,13 @@ def go_live(deployment: Deployment, release: Release) -> Release:
 def _request(
     deployment: Deployment, push: Push, source: Source, finished: Callable[[Layer], None]
 ) -> BuildRequest:
+    """Raises SourceError and DetectError for a choice of buildpacks that cannot be followed."""
     job, platform = deployment.job, deployment.platform
+
+    def read(path: str, limit: int) -> bytes | None:
+        return platform.sources.read(source, path, limit)
+
+    choice, project = read_choice(read, push.options, platform.ledger.app(job.app).buildpacks)
     return BuildRequest(
         job=job.id,
         source=source,
@@ -183,6 +193,9 @@ def _request(
         archive=platform.sources.archive(source),
         root=platform.sources.entries(source),
         tree=lambda: platform.sources.tree(source),
+        read=read,
+        choice=choice,
+        project=project,
         finished=finished,
     )
 

@@ -4,9 +4,9 @@ All methods block; all may be called from several threads at once. Engines raise
 only through the Log they are handed.
 """
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import BinaryIO, Protocol
 
@@ -19,6 +19,7 @@ from gitreceive.model import (
     BuildpackRef,
     Cause,
     Check,
+    Choice,
     CommitId,
     Digest,
     Image,
@@ -32,6 +33,7 @@ from gitreceive.model import (
     LogQuery,
     ProcessStatus,
     ProcessType,
+    Project,
     PublicKey,
     PushOptions,
     Release,
@@ -127,7 +129,9 @@ class SourceStore(Protocol):
 @dataclass(frozen=True)
 class BuildRequest:
     """All that a builder is told. ``previous`` maps the diff_ids of layers that the registry is known to hold; ``tree`` may be
-    called more than once, or never. ``finished`` may be told of each layer whose file is whole, while others are made.
+    called more than once, or never. ``finished`` may be told of each layer whose file is whole, while others are made. ``read``
+    is a file of the source by its path, at most so many bytes of it; None where there is no such file. ``choice`` and
+    ``project`` are what was read of the whole source: nothing is left out of that yet.
     """
 
     job: JobId
@@ -139,6 +143,9 @@ class BuildRequest:
     root: tuple[SourceEntry, ...]
     tree: Callable[[], Iterator[TreeEntry]]
     finished: Callable[[Layer], None] = lambda _layer: None
+    read: Callable[[str, int], bytes | None] = lambda _path, _limit: None
+    choice: Choice = field(default_factory=Choice)
+    project: Project = field(default_factory=Project)
 
 
 @dataclass(frozen=True)
@@ -218,6 +225,18 @@ class Registry(Protocol):
         """
 
     def check(self) -> Iterable[Check]: ...
+
+    def close(self) -> None:
+        """Let go of the connections."""
+
+
+class RunImages(Protocol):
+    """Run images of stacks with the system packages that apps ask for."""
+
+    def run_image(self, stack: Stack, packages: Sequence[str], log: Log, cancel: Cancellation) -> ImageRef:
+        """The stack's run image with the packages, NAME or NAME=VERSION: made now, or before, for any app. Raises SourceError for a package
+        that there is not, BuildError, BuildLimitError, UnavailableError, RegistryError, CanceledError.
+        """
 
 
 class Target(Protocol):
@@ -383,3 +402,4 @@ class Platform:
     ledger: Ledger
     logbook: LogBook
     stack: str  # the name of the stack that apps are built on
+    run_images: RunImages

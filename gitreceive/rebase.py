@@ -42,6 +42,7 @@ class Move:
     release: Release
     origin: Stack | None
     to: Stack
+    packages: tuple[str, ...] = ()  # the system packages that go with it
 
     @property
     def needed(self) -> bool:
@@ -58,13 +59,13 @@ def plan_move(app: AppName, wish: Wish, ledger: Records, registry: Registry) -> 
     release = ledger.current_release(app)
     if release is None:
         raise NotFoundError(f"nothing of {app} is live", hint="push it: it is built on the newest stack")
-    if release.image.buildpacks == ("dockerfile",):
+    if not is_of_buildpacks(release):
         raise RebaseError(
             f"{app} was built by its Dockerfile, which names its own base image",
             hint="build it again: git commit --allow-empty -m 'Newer base image' && git push -o nocache",
         )
     facts = registry.facts(release.image.ref)
-    base = facts.run_image
+    base = facts.stack_image if facts.run_image else None
     if base is None:
         raise RebaseError(
             f"the image of {app} {release.label} does not say which layers are its run image's",
@@ -72,10 +73,15 @@ def plan_move(app: AppName, wish: Wish, ledger: Records, registry: Registry) -> 
         )
     origin = next((known for known in ledger.stack_versions() if known.run == base), None)
     to = _destination(app, base, origin, wish, ledger)
-    move = Move(release, origin, to)
+    move = Move(release, origin, to, facts.packages)
     if move.needed and not wish.force:
         _require_safe(app, facts, to, registry)
     return move
+
+
+def is_of_buildpacks(release: Release | None) -> bool:
+    """Whether there is anything that could be rebased: a Dockerfile's image says nothing of what lies below it."""
+    return release is not None and release.image.buildpacks != ("dockerfile",)
 
 
 def _destination(

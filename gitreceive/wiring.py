@@ -1,8 +1,9 @@
 """Settings → engines. The only place that names them; each is imported when it is first wanted."""
 
+import contextlib
 import fcntl
 import os
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import closing, contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -12,7 +13,7 @@ from gitreceive import config
 from gitreceive.buildpacks.package import Package
 from gitreceive.cancellation import Cancellation
 from gitreceive.errors import ConflictError, UnavailableError, UsageError
-from gitreceive.model import Build, Check, Digest, ImageRef, Stack
+from gitreceive.model import Build, Check, Digest, ImageRef, Stack, StackRecipe
 from gitreceive.ports import (
     Builder,
     BuildpackSource,
@@ -34,14 +35,16 @@ if TYPE_CHECKING:
 def platform(settings: config.Settings) -> Platform:
     """All engines. Nothing is asked of Docker, the registry or the cluster yet."""
     oci = _oci_registry(settings)
+    stacks = derived_stacks(settings, oci)
     return Platform(
         sources=sources(settings),
-        builder=builder(settings, oci),
+        builder=builder(settings, stacks),
         registry=_registry(settings, oci),
         target=target(settings, oci),
         ledger=ledger(settings),
         logbook=logbook(settings),
         stack=settings.stack,
+        run_images=stacks,
     )
 
 
@@ -76,7 +79,7 @@ def target(settings: config.Settings, oci: "OciRegistry | None" = None) -> Targe
     return DockerTarget(settings, credentials)
 
 
-def builder(settings: config.Settings, oci: "OciRegistry | None" = None) -> Builder:
+def builder(settings: config.Settings, stacks: "DerivedStacks | None" = None) -> Builder:
     """A Dockerfile goes to Docker, everything else to buildpacks, on a stack with the system packages that it asks for."""
     from gitreceive.buildpacks.dockerfile import takes
     from gitreceive.engines.by_packages import BuilderWithPackages
@@ -85,10 +88,10 @@ def builder(settings: config.Settings, oci: "OciRegistry | None" = None) -> Buil
     from gitreceive.engines.dockerfile_builder import DockerfileBuilder
 
     def by_docker(request: BuildRequest) -> bool:
-        return request.options.buildpack is None and takes(request.root)
+        return not request.choice.group and takes(request.root)
 
-    buildpacks = DockerBuilder(settings.build, settings.data_dir)
-    derive = derived_stacks(settings, buildpacks.owner, oci).derive
+    buildpacks = DockerBuilder(settings.build, settings.data_dir, elsewhere=buildpack_source(settings))
+    derive = (stacks or derived_stacks(settings)).derive
     return BuilderBySource(
         by_docker,
         DockerfileBuilder(settings),
@@ -96,14 +99,11 @@ def builder(settings: config.Settings, oci: "OciRegistry | None" = None) -> Buil
     )
 
 
-def derived_stacks(
-    settings: config.Settings, owner: str, oci: "OciRegistry | None" = None
-) -> "DerivedStacks":
-    """Stacks with system packages; ``owner`` is the builder's, which sweeps up what a killed server left."""
+def derived_stacks(settings: config.Settings, oci: "OciRegistry | None" = None) -> "DerivedStacks":
+    """Stacks with system packages."""
     from gitreceive.engines.stacks import DerivedStacks
 
-    folder = settings.data_dir / "system-packages"
-    return DerivedStacks(settings.build, folder, oci or _oci_registry(settings), owner)
+    return DerivedStacks(settings.build, settings.data_dir, oci or _oci_registry(settings))
 
 
 @contextmanager
@@ -174,20 +174,14 @@ def publish_package(settings: config.Settings, build: Build, reference: str, log
 
 
 def create_stack(
-    settings: config.Settings,
-    name: str,
-    *,
-    suite: str,
-    packages: Sequence[str],
-    images: tuple[str | None, str | None],
-    log: Log,
+    settings: config.Settings, name: str, recipe: StackRecipe, log: Log, known: Stack | None = None
 ) -> Stack:
-    """Make a stack and keep its images in the registry. Raises as ``engines.stacks.create`` does."""
+    """Make a stack, or make ``known`` again, and keep its images in the registry. Raises as ``engines.stacks.create`` does."""
     from gitreceive.engines.stacks import StackRequest, create
 
-    build_image, run_image = images
-    request = StackRequest(name, suite, build_image, run_image, tuple(packages))
-    return create(request, _oci_registry(settings), config.process_environment(), log, Cancellation())
+    request, environment = StackRequest(name, recipe), config.process_environment()
+    with closing(_oci_registry(settings)) as registry:
+        return create(request, registry, environment, log, Cancellation(), known=known)
 
 
 def checks(settings: config.Settings) -> Iterator[tuple[str, Callable[[], Iterable[Check]]]]:
@@ -230,6 +224,18 @@ def only_server(settings: config.Settings) -> Iterator[None]:
         lock.write(f"{os.getpid()}\n")
         lock.flush()
         yield
+
+
+def require_server(settings: config.Settings) -> None:
+    """Raise UnavailableError unless a server works on the data folder: what is enqueued would wait for one."""
+    with contextlib.suppress(OSError), (settings.data_dir / "server.lock").open("rb") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return
+    raise UnavailableError(
+        f"no server works on {settings.data_dir}, so nobody would do it", hint="start it: gitreceive server"
+    )
 
 
 def make_data_dir(settings: config.Settings) -> None:

@@ -67,7 +67,7 @@ host_build_env() {
 # need_stack NAME: the base images that apps are built on, kept in the registry; made again when their recipe has changed.
 need_stack() {
   local mark=$GITRECEIVE_DATA_DIR/stack-made-from wanted
-  wanted=$(cat "$ROOT"/gitreceive/engines/stacks/* 2>/dev/null | sha256sum)
+  wanted=$(cat "$ROOT"/gitreceive/engines/stacks/*.{py,toml} | sha256sum)
   if [[ -f $mark && $(<"$mark") == "$wanted" ]] && gitreceive stack list --check >/dev/null 2>&1; then return; fi
   gitreceive stack create "$1"
   printf '%s\n' "$wanted" >"$mark"

@@ -77,6 +77,9 @@ class FakeRegistry:
     def check(self) -> Iterator[Check]:
         yield Check("registry answers", ok=True, seen=self.address)
 
+    def close(self) -> None:
+        """Nothing to let go of."""
+
     def _found(self, image: ImageRef) -> Build:
         if image not in self.images:
             raise RegistryError(f"the registry no longer has {image}")

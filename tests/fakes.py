@@ -3,23 +3,28 @@
 The target keeps tests/engines/target_record.py, as the real ones do.
 """
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
 from gitreceive.cancellation import Cancellation
 from gitreceive.errors import GitreceiveError
 from gitreceive.model import (
+    PACKAGES_LABEL,
+    STACK_IMAGE_LABEL,
     AppName,
     Build,
     Check,
+    ImageRef,
     LogLine,
     LogQuery,
     ProcessStatus,
     ProcessType,
     Release,
+    Stack,
 )
 from gitreceive.ports import BuildRequest, Log
+from tests.fake_registry import FakeRegistry
 
 
 @dataclass
@@ -33,6 +38,7 @@ class FakeBuilder:
     labels: Mapping[str, str] = field(default_factory=dict)
     failure: GitreceiveError | None = None
     during: Callable[[BuildRequest, Cancellation], None] = lambda _request, _cancel: None
+    stand_on: Callable[[Stack], Stack] = lambda stack: stack  # what a build makes of the request's
     requests: list[BuildRequest] = field(default_factory=list)
     open_builds: int = 0
 
@@ -50,7 +56,7 @@ class FakeBuilder:
                 buildpacks=("fake@1",) if request.stack else ("dockerfile",),
                 processes=self.processes,
                 port=None,
-                run_image=request.stack.run if request.stack else None,
+                run_image=self.stand_on(request.stack).run if request.stack else None,
                 layers=(),
                 config={"Labels": {"commit": request.source.commit, **self.labels}},
             )
@@ -63,6 +69,19 @@ class FakeBuilder:
 
     def check(self) -> Iterable[Check]:
         return ()
+
+
+@dataclass
+class FakeRunImages:
+    """Makes them in the registry, with the labels that the real ones have."""
+
+    registry: FakeRegistry
+
+    def run_image(self, stack: Stack, packages: Sequence[str], log: Log, cancel: Cancellation) -> ImageRef:
+        log.step(f"Installing system packages: {', '.join(packages)}")
+        labels = {PACKAGES_LABEL: " ".join(packages), STACK_IMAGE_LABEL: str(stack.run)}
+        build = Build((), (), None, stack.run, (), {"Labels": labels})
+        return self.registry.publish(build, f"stacks/{stack.name}-run", log, cancel)
 
 
 @dataclass

@@ -23,7 +23,7 @@ from tests.fake_ledger import FakeLedger
 from tests.fake_logbook import FakeLogBook
 from tests.fake_registry import FakeRegistry
 from tests.fake_source_store import FakeFile, FakeSourceStore
-from tests.fakes import FakeBuilder, FakeTarget
+from tests.fakes import FakeBuilder, FakeRunImages, FakeTarget
 
 SHOP = AppName("shop")
 MAIN = "refs/heads/main"
@@ -47,8 +47,19 @@ class World:
     @property
     def platform(self) -> Platform:
         return Platform(
-            self.sources, self.builder, self.registry, self.target, self.ledger, self.logbook, "bookworm"
+            self.sources,
+            self.builder,
+            self.registry,
+            self.target,
+            self.ledger,
+            self.logbook,
+            "bookworm",
+            self.run_images,
         )
+
+    @property
+    def run_images(self) -> FakeRunImages:
+        return FakeRunImages(self.registry)
 
     def commit(self, text: str, *parents: CommitId) -> CommitId:
         return self.sources.commit(SHOP, {"app.py": FakeFile(text.encode())}, *parents)

@@ -1,5 +1,7 @@
 """A rebase: the live release on another version of its run image, told as any job is."""
 
+from dataclasses import replace
+
 import pytest
 
 from gitreceive.cancellation import Cancellation
@@ -7,6 +9,7 @@ from gitreceive.errors import LeaseLostError, NotFoundError, RebaseError, Regist
 from gitreceive.jobs import work
 from gitreceive.model import JobState, ProcessType, Rebase, Stack, UserName
 from gitreceive.rebase import Wish, plan_move
+from gitreceive.voice import Voice
 from tests.platform import SHOP, World
 
 DEBIAN = {"io.buildpacks.base.distro.name": "debian", "io.buildpacks.base.distro.version": "bookworm"}
@@ -46,6 +49,25 @@ def test_a_rebase_is_the_next_release_of_the_same_commit_on_the_new_run_image(
     log = world.log(job)
     assert "-----> Rebasing shop v1 to bookworm 2" in log
     assert "-----> shop v2 is live after" in log
+
+
+def test_an_app_with_system_packages_keeps_them_on_the_new_run_image(world: World) -> None:
+    old = world.ledger.stack("bookworm")
+    assert old
+    quiet = Voice(lambda _: None)
+    derived = world.run_images.run_image(old, ["figlet", "tree=2"], quiet, Cancellation())
+    world.builder.stand_on = lambda stack: replace(stack, run=derived)
+    world.deploy(world.commit("two", world.head))
+    newer = world.stack("libssl 2", **DEBIAN)
+
+    job = world.rebase(newer)
+
+    assert job.state is JobState.LIVE, job.reason
+    facts = world.registry.facts(world.ledger.releases(SHOP)[0].image.ref)
+    assert facts.run_image == world.run_images.run_image(newer, ["figlet", "tree=2"], quiet, Cancellation())
+    assert (facts.stack_image, facts.packages) == (newer.run, ("figlet", "tree=2"))
+    assert "Installing system packages: figlet, tree=2" in world.log(job)
+    assert not plan_move(SHOP, Wish(), world.ledger, world.registry).needed
 
 
 def test_nothing_is_built_and_the_release_command_does_not_run_again(world: World) -> None:

@@ -12,7 +12,7 @@ _INSTRUCTION = re.compile(r"\s*(FROM|EXPOSE)\s", re.IGNORECASE)
 
 
 def takes(root: Iterable[SourceEntry]) -> bool:
-    """Whether a source with these names at its root is built by Docker, unless its push asks for a buildpack."""
+    """Whether a source with these names at its root is built by Docker, unless somebody chose buildpacks."""
     return any(entry.name == DOCKERFILE and entry.kind in {"file", "executable"} for entry in root)
 
 

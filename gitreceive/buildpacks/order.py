@@ -1,10 +1,12 @@
-"""The buildpacks that the server offers, and what a push option makes of their order. Pure but for reading the folder."""
+"""The buildpacks that the server offers, and the order that a choice makes of them. Pure but for reading the folder."""
 
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
 from gitreceive.errors import ConfigError, DetectError
 from gitreceive.lifecycle.folder import Folder, FolderError, Group, Member, load
+from gitreceive.model import BuildpackRef, Choice, Wanted
 
 
 def read_folder(path: Path) -> Folder:
@@ -17,31 +19,58 @@ def read_folder(path: Path) -> Folder:
         ) from error
 
 
-def choose(folder: Folder, wanted: str | None) -> tuple[Group, ...]:
-    """The order to try: the folder's, or one around the single buildpack that a push asked for.
+def find(folder: Folder, ref: BuildpackRef, by: str) -> Member:
+    """The folder's buildpack of that id, or the only one whose id ends so, in that version, or the only one that there is.
 
-    ``wanted`` is an id or the last part of one. It must then take the source; the optional buildpacks that follow it in its
-    group may. Raises DetectError, listing the known ids, where there is no such buildpack or more than one.
+    Raises DetectError, which begins with ``by`` and lists what is known.
     """
-    if wanted is None:
-        return folder.order
-    identity = _find(folder, wanted)
-    groups = [_around(group, identity) for group in folder.order]
-    found = tuple(dict.fromkeys(group for group in groups if group))
-    return found or ((Member(identity, ""),),)
-
-
-def _find(folder: Folder, wanted: str) -> str:
     known = sorted(folder.buildpacks)
-    matches = [wanted] if wanted in known else [one for one in known if one.endswith(f"/{wanted}")]
+    matches = [ref.id] if ref.id in known else [one for one in known if one.endswith(f"/{ref.id}")]
     if len(matches) != 1:
         problem = "names several buildpacks" if matches else "is not a buildpack here"
-        raise DetectError(f"-o buildpack={wanted} {problem}", hint=f"known: {', '.join(matches or known)}")
-    return matches[0]
+        raise DetectError(f"{by}: {ref.text} {problem}", hint=f"known: {', '.join(matches or known)}")
+    there = folder.buildpacks[matches[0]]
+    fitting = [b for b in there if ref.version in {"", b.version}]
+    if len(fitting) != 1:
+        versions = ", ".join(f"{b.id}@{b.version}" for b in there)
+        problem = "is there in several versions" if fitting else "is not there in this version"
+        raise DetectError(f"{by}: {ref.text} {problem}", hint=f"known: {versions}")
+    return Member(fitting[0].id, fitting[0].version)
 
 
-def _around(group: Group, identity: str) -> Group:
-    at = next((at for at, member in enumerate(group) if member.id == identity), None)
-    if at is None:
-        return ()
-    return replace(group[at], optional=False), *(member for member in group[at + 1 :] if member.optional)
+def arrange(own: Folder, choice: Choice, members: Mapping[Wanted, Member]) -> tuple[Group, ...]:
+    """The order to try; ``own`` is the server's folder, ``members`` has all that the choice names.
+
+    A group that was chosen is the only one, and what it names has to take the source. What the server's order has behind it
+    as optional, such as the Procfile's buildpack, stays behind it.
+    """
+    if choice.group:
+        group = tuple(members[wanted] for wanted in choice.group)
+        named = {member.id for member in group}
+        behind = _behind(own.order, [member.id for member in group])
+        return ((*group, *(member for member in behind if member.id not in named)),)
+    before, after = ([members[wanted] for wanted in some] for some in (choice.before, choice.after))
+    named = {member.id for member in (*before, *after)}
+    exact = (tuple(_exact(own, member) for member in group if member.id not in named) for group in own.order)
+    return tuple((*before, *group, *after) for group in exact)
+
+
+def _exact(own: Folder, member: Member) -> Member:
+    """With its version, as a choice may bring another of the same id."""
+    return replace(member, version=own.find(member).version)
+
+
+def _behind(order: Sequence[Group], named: Sequence[str]) -> Group:
+    """What is optional behind the last that is named, in the first group that has it; else what ends every group."""
+    for identity in reversed(named):
+        for group in order:
+            at = next((at for at, member in enumerate(group) if member.id == identity), None)
+            if at is not None:
+                return tuple(member for member in group[at + 1 :] if member.optional)
+    return tuple(member for member in _ends(order[0]) if all(member in _ends(group) for group in order))
+
+
+def _ends(group: Group) -> Group:
+    """The optional ones at its end."""
+    start = next((at for at in range(len(group), 0, -1) if not group[at - 1].optional), 0)
+    return group[start:]

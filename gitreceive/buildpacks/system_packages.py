@@ -15,6 +15,7 @@ MOST_PACKAGES = 100
 _TABLE = "com.gitreceive.system"
 # Debian policy 5.6.7; apt reads a hyphen at the end as: remove the package
 _NAME = re.compile(r"[a-z0-9][a-z0-9+.-]*[a-z0-9+.]", re.ASCII)
+_NO_LIBRARY = re.compile(r"(lib[\w.+-]+\.so[\w.]*): cannot open shared object file")  # ld.so's own words
 _VERSION = re.compile(r"[0-9][A-Za-z0-9.+:~-]*", re.ASCII)  # Debian policy 5.6.12
 
 
@@ -77,9 +78,17 @@ def of_project(document: Mapping[str, Any]) -> tuple[SystemPackage, ...]:
     return together(parse(name, f"{place}: packages") for name in packages)
 
 
-def of_label(text: str) -> tuple[SystemPackage, ...]:
-    """The set that an image's label names, with blanks between. Raises SourceError."""
-    return together(parse(name, "the image's label") for name in text.split())
+def of_names(names: Iterable[str]) -> tuple[SystemPackage, ...]:
+    """The set that an app was built with, by NAME or NAME=VERSION. Raises SourceError."""
+    return together(parse(name, "the app's system packages") for name in names)
+
+
+def hint_of_crash(output: bytes) -> str:
+    """What to do where a process ended for want of a system library, by its last lines; empty where they name none."""
+    missing = _NO_LIBRARY.search(output.decode("utf-8", "replace"))
+    if not missing:
+        return ""
+    return f"{missing[1]} is a system library that the image lacks: write its Debian package into an {APTFILE}, or install it in the Dockerfile"
 
 
 def parse(text: str, where: str) -> SystemPackage:

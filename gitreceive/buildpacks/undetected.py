@@ -5,7 +5,9 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from gitreceive.buildpacks.choice import APP_LIST, PROJECT
 from gitreceive.lifecycle.folder import Folder
+from gitreceive.model import Choice
 
 _MOST_NAMES = 40
 _CLOSE = 0.8
@@ -40,6 +42,26 @@ def explain(
         lines.append(f"{misspelt[0]} looks like {misspelt[1]}, which {looked_for[misspelt[1]]} looks for")
     why, hint = _why(verdicts, names, misspelt) or _unfit(verdicts, reasons) or _tried(verdicts, folder)
     return Explanation(f"no buildpack matched: {why}", tuple(lines), hint)
+
+
+def explain_choice(
+    verdicts: Sequence[Mapping[str, Any]], reasons: Sequence[str], choice: Choice
+) -> Explanation:
+    """Where a group that somebody chose does not fit: which of it does not take the source, and why."""
+    refusals = [_verdict_lines(verdict)[0] for verdict in verdicts if verdict["verdict"] != "pass"]
+    outcome = reasons[0].partition(": ")[2] if reasons else "the group is empty"
+    refusal = next((line for line in refusals if line.startswith(outcome)), outcome)
+    lines = tuple(line for verdict in verdicts for line in _verdict_lines(verdict))
+    change = {
+        APP_LIST: "change the list, which gitreceive buildpacks list APP shows",
+        PROJECT: f"take it out of {PROJECT}",
+        ".buildpacks": "take it out of .buildpacks",
+    }.get(choice.by, "push without it")
+    return Explanation(
+        f"{choice.by}: {refusal}",
+        lines,
+        f"each of them has to take the source: add what it looks for, or {change}",
+    )
 
 
 def nearest_misspelling(names: Iterable[str], looked_for: Iterable[str]) -> tuple[str, str] | None:

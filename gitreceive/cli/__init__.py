@@ -23,8 +23,9 @@ _COMMANDS = {
     "open": ("gitreceive.cli.open", "Where the app answers."),
     "plan": ("gitreceive.cli.plan", "What a push of a folder would build and apply, without doing it."),
     "ps": ("gitreceive.cli.ps", "The app's processes, in words."),
+    "rebase": ("gitreceive.cli.rebase", "Put apps on a newer run image, with nothing built."),
     "server": ("gitreceive.cli.server", "Run the server."),
-    "stack": ("gitreceive.cli.stack", "Stacks, the base images: create, list."),
+    "stack": ("gitreceive.cli.stack", "Stacks, the base images: create, update, list, info."),
     "version": ("gitreceive.cli.version", "Which gitreceive this is."),
 }
 # what people who come from elsewhere type

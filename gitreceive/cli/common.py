@@ -85,6 +85,7 @@ def open_platform() -> "Iterator[Platform]":
     try:
         yield platform
     finally:
+        platform.registry.close()
         platform.ledger.close()
 
 

@@ -1,9 +1,11 @@
 """What a push of a folder would build and apply. Offline: no server, Docker, registry or cluster is asked."""
 
+import tempfile
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -11,7 +13,7 @@ import click
 
 from gitreceive import config
 from gitreceive.access import LOCAL_ADMINISTRATOR
-from gitreceive.cli import remote
+from gitreceive.cli import remote, working_copy
 from gitreceive.cli.common import as_json, print_json
 from gitreceive.config import Settings
 from gitreceive.errors import DetectError, GitreceiveError, UsageError
@@ -20,10 +22,12 @@ from gitreceive.model import (
     WEB_PROCESS,
     ZERO_COMMIT,
     AppName,
+    Choice,
     Digest,
     Image,
     ImageRef,
     ProcessType,
+    Project,
     PushOptions,
     Release,
     SourceEntry,
@@ -60,7 +64,7 @@ class Plan:
 @click.option(
     "-a", "--app", metavar="NAME", help="The app; else that of the git remote, or the folder's name."
 )
-@click.option("--buildpack", metavar="ID", help="As git push -o buildpack=ID.")
+@click.option("--buildpack", metavar="REF", help="As git push -o buildpack=REF.")
 @click.option("--target", type=click.Choice(["kubernetes", "docker"]), help="In place of the setting.")
 @as_json
 def command(folder: Path, app: str | None, buildpack: str | None, target: str | None, as_json: bool) -> None:
@@ -92,13 +96,18 @@ def command(folder: Path, app: str | None, buildpack: str | None, target: str | 
 
 
 def _plan(folder: Path, settings: Settings, buildpack: str | None, log: Voice) -> Plan:
-    """Raises DetectError, and BuildError for a Procfile that is not understood."""
+    """Raises DetectError and SourceError, and BuildError for a Procfile that is not understood."""
+    from gitreceive.buildpacks.choice import read_choice, told_choice
     from gitreceive.buildpacks.dockerfile import takes
 
-    root = _entries(folder)
-    if buildpack is None and takes(root):
+    choice, project = read_choice(partial(working_copy.read, folder), PushOptions(buildpack=buildpack), ())
+    if not choice.group and takes(_entries(folder)):
         return _of_dockerfile(folder)
-    return _of_buildpacks(folder, root, settings, buildpack, log)
+    for line in (*project.warnings, *told_choice(choice)):
+        log.detail(line)
+    with tempfile.TemporaryDirectory(prefix="plan-") as name:
+        source = working_copy.selected(folder, project, Path(name) / "source")
+        return _of_buildpacks(source, _Chosen(folder, choice, project, Path(name)), settings, log)
 
 
 def _of_dockerfile(folder: Path) -> Plan:
@@ -112,24 +121,36 @@ def _of_dockerfile(folder: Path) -> Plan:
     return Plan(("dockerfile",), (), in_order, commands, exposed_port(_text(folder / DOCKERFILE)))
 
 
-def _of_buildpacks(
-    folder: Path, root: Sequence[SourceEntry], settings: Settings, buildpack: str | None, log: Voice
-) -> Plan:
-    from gitreceive.buildpacks.order import choose, read_folder
+@dataclass(frozen=True)
+class _Chosen:
+    """``folder`` is the whole source, ``place`` a folder for what is made of it."""
+
+    folder: Path
+    choice: Choice
+    project: Project
+    place: Path
+
+
+def _of_buildpacks(folder: Path, chosen: _Chosen, settings: Settings, log: Voice) -> Plan:
+    from gitreceive.buildpacks.gather import gather
+    from gitreceive.buildpacks.order import read_folder
     from gitreceive.buildpacks.verdicts import told
     from gitreceive.lifecycle.detect import detect_here
     from gitreceive.lifecycle.folder import FolderError
 
-    packs = read_folder(
+    own = read_folder(
         Path(settings.build.buildpacks) if settings.build.buildpacks else config.bundled("buildpacks")
     )
-    order = choose(packs, buildpack)
+    copy = partial(working_copy.copy_folder, chosen.folder)
+    gathered = gather(chosen.choice, own, chosen.place / "buildpacks", copy, working_copy.not_fetched)
+    packs, order = gathered.folder, gathered.order
+    env = {**chosen.project.env, **settings.build.env}
     try:
-        found = detect_here(packs, order, folder, config.process_environment(), settings.build.env)
+        found = detect_here(packs, order, folder, config.process_environment(), env)
     except FolderError as error:
         raise DetectError(str(error), hint="the buildpacks' order.toml needs a repair") from error
     if not found.group:
-        raise _undetected(found, root, packs, log)
+        raise _undetected(found, _entries(folder), packs, chosen.choice, log)
     commands = {process.name: process.command[-1] for process in _declared(folder, found)}
     starters = [member.id for member in found.group if _PROCFILE not in member.detects]
     commands = commands or {WEB_PROCESS: f"what {' or '.join(starters)} finds to start"}
@@ -150,14 +171,18 @@ def _declared(folder: Path, found: "Detection") -> tuple[ProcessType, ...]:
 
 
 def _undetected(
-    found: "Detection", root: Sequence[SourceEntry], packs: "Folder", log: Voice
+    found: "Detection", root: Sequence[SourceEntry], packs: "Folder", choice: Choice, log: Voice
 ) -> GitreceiveError:
-    from gitreceive.buildpacks.undetected import explain
+    from gitreceive.buildpacks.undetected import explain, explain_choice
 
     seen = found.as_json()
     names = [f"{entry.name}/" if entry.kind == "directory" else entry.name for entry in root]
-    explanation = explain(seen["verdicts"], seen["reasons"], names, packs)
-    log.step("No buildpack takes this folder")
+    if choice.group:
+        explanation = explain_choice(seen["verdicts"], seen["reasons"], choice)
+        log.step(f"The buildpacks of {choice.by} do not take this folder")
+    else:
+        explanation = explain(seen["verdicts"], seen["reasons"], names, packs)
+        log.step("No buildpack takes this folder")
     for line in explanation.lines:
         log.detail(line)
     return DetectError(explanation.message, hint=explanation.hint)

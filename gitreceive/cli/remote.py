@@ -135,6 +135,7 @@ _TAKES_APP: dict[tuple[str, ...], int] = {
     ("ps",): 1,
     ("logs",): 1,
     ("open",): 1,
+    ("rebase",): 1,
     ("apps", "info"): 2,
     ("builds", "list"): 2,
     ("builds", "log"): 2,
@@ -146,14 +147,14 @@ _TAKES_APP: dict[tuple[str, ...], int] = {
 def _with_app(arguments: list[str], app: AppName) -> list[str]:
     """``--app`` behind a command that can take it, where no app is named."""
     at = _TAKES_APP.get(tuple(arguments[:2])) or _TAKES_APP.get(tuple(arguments[:1]))
-    if at is None or _names_app(arguments[at:], positional=arguments[0] == "apps"):
+    if at is None or _names_app(arguments[at:], positional=arguments[0] in {"apps", "rebase"}):
         return arguments
     return [*arguments[:at], "--app", app, *arguments[at:]]
 
 
 def _names_app(words: list[str], *, positional: bool) -> bool:
     return any(
-        word in {"-a", "--app"}
+        word in {"-a", "--app", "--all"}
         or word.startswith(("--app=", "-a"))
         or (positional and not word.startswith("-"))
         for word in words

@@ -78,6 +78,9 @@ class DockerPush:
     def check(self) -> Iterable[Check]:
         return self._registry.check()
 
+    def close(self) -> None:
+        self._registry.close()
+
     def _push(self, image: str, name: str) -> Iterator[dict[str, Any]]:
         """What dockerd says while it pushes. The tag is for people, and so that the registry keeps the manifest."""
         import requests

@@ -2,6 +2,7 @@
 
 import subprocess
 import tempfile
+import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -9,6 +10,7 @@ from typing import Any
 
 from gitreceive.lifecycle import classic, sbom, slices, toml
 from gitreceive.lifecycle.env import BUILD_PATHS, apply_layer
+from gitreceive.lifecycle.failed_at import failed_at, watched
 from gitreceive.lifecycle.folder import Buildpack, applies, not_run
 from gitreceive.lifecycle.launch_toml import read_launch
 from gitreceive.lifecycle.layers import (
@@ -21,17 +23,21 @@ from gitreceive.lifecycle.layers import (
 )
 from gitreceive.lifecycle.place import Place, Variables
 from gitreceive.lifecycle.plan import Entry
+from gitreceive.lifecycle.strays import strays
 from gitreceive.lifecycle.talk import Talk
 
 
 class BuildFailedError(Exception):
-    """A ``bin/build`` failed, or what it left breaks the contract. ``code`` is its exit code, None where it had none."""
+    """A ``bin/build`` failed, or what it left breaks the contract. ``code`` is its exit code, None where it had none; ``where``
+    its script and line, where they are known.
+    """
 
-    def __init__(self, buildpack: Buildpack, code: int | None, reason: str) -> None:
+    def __init__(self, buildpack: Buildpack, code: int | None, reason: str, where: str = "") -> None:
         super().__init__(reason)
         self.buildpack = buildpack
         self.code = code
         self.reason = reason
+        self.where = where
 
 
 @dataclass
@@ -67,8 +73,13 @@ def build(
         folder.mkdir(parents=True, exist_ok=True)
         stamp = store_stamp(folder)
         own = [entry for entry in open_entries if buildpack.name in entry.providers]
+        began = time.time()
         _run(buildpack, own, place, env.seen(buildpack.clear_env, current))
         ended(buildpack.id)
+        for path in strays(buildpack, place, began):
+            talk.warn(
+                f"{buildpack.id} wrote to {path}, which is not its own: the next build need not find it so"
+            )
         try:
             layers = _collect(buildpack, folder, place, outcome)
             unmet = read_unmet(folder, [entry.name for entry in own])
@@ -113,7 +124,11 @@ def _run(buildpack: Buildpack, entries: Sequence[Entry], place: Place, env: Mapp
             "CNB_PLATFORM_DIR": str(place.platform),
             "CNB_BP_PLAN_PATH": str(plan),
         }
-        program = buildpack.path / "bin" / "build"
+        program = buildpack.path / "bin" / ("compile" if buildpack.classic else "build")
+        if buildpack.classic:
+            values["CNB_WORK_DIR"] = work  # for its adapter, which does the same
+        else:
+            values = watched(program, values, Path(work))
         try:
             # both streams of a build are its log
             code = subprocess.run(
@@ -126,8 +141,8 @@ def _run(buildpack: Buildpack, entries: Sequence[Entry], place: Place, env: Mapp
             ).returncode
         except OSError as error:
             raise BuildFailedError(buildpack, 126, not_run(program, error)) from error
-    if code:
-        raise BuildFailedError(buildpack, code, "")
+        if code:
+            raise BuildFailedError(buildpack, code, "", failed_at(program, Path(work)))
 
 
 def _plan_entries(entries: Sequence[Entry]) -> list[dict[str, Any]]:

@@ -15,8 +15,10 @@ from pathlib import Path
 from typing import Any
 
 from gitreceive.lifecycle import profile_scripts, toml
+from gitreceive.lifecycle.failed_at import watched
 from gitreceive.lifecycle.release_yaml import Release, ReleaseError, parse_release
 
+_ID = "classic/"
 VERSION = "0"  # classic buildpacks have none
 API = (0, 10)
 HOME = "/app"  # where Heroku has the app while it runs, and what shebangs of installed programs say
@@ -45,7 +47,12 @@ def is_classic(folder: Path) -> bool:
 
 def identity(folder: Path, root: Path) -> str:
     """The id of a classic buildpack in ``folder`` of the folder of buildpacks ``root``."""
-    return f"classic/{folder.relative_to(root).as_posix()}"
+    return f"{_ID}{folder.relative_to(root).as_posix()}"
+
+
+def place(identity: str) -> str:
+    """The folder that a classic buildpack of that id has in a folder of buildpacks."""
+    return identity.removeprefix(_ID)
 
 
 def command(phase: str) -> list[str]:
@@ -82,8 +89,9 @@ def build(app: Path, environ: Mapping[str, str]) -> int:
     buildpack = _writable_copy(Path(environ["CNB_BUILDPACK_DIR"]))
     cache = _layer(layers, "cache", cache=True)
     arguments = [str(app), str(cache), str(env_dir)]
+    program = buildpack / "bin" / "compile"
     try:
-        code = _run([str(buildpack / "bin" / "compile"), *arguments], app, env)
+        code = _run([str(program), *arguments], app, watched(program, env, Path(environ["CNB_WORK_DIR"])))
         _report(buildpack, arguments, app, env, tell=code != 0)
         if code:
             return code

@@ -17,6 +17,7 @@ DESCRIPTION = "buildpack.toml"
 MOST_GROUPS = 1000  # that an order may come to once its composites are replaced by their own
 
 _ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._/-]*")
+_VERSION = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+-]{0,63}", re.ASCII)
 _RESERVED = {"app", "config", "launcher", "sbom", "generated"}
 
 
@@ -178,6 +179,21 @@ def load(path: Path) -> Folder:
     for _ in folder.expand():
         pass
     return folder
+
+
+def read_buildpacks(path: Path) -> tuple[Buildpack, ...]:
+    """Those in ``*/`` and ``*/*/``, as ``load`` finds them, of a folder that need have no order. Raises FolderError."""
+    return tuple(_buildpacks(path.resolve()))
+
+
+def read_buildpack_in(place: Path) -> Buildpack:
+    """The one buildpack that the folder ``place`` is; a classic one gets its id from the folder's name. Raises FolderError."""
+    return _classic(place, place.parent) if classic.is_classic(place) else read_buildpack(place / DESCRIPTION)
+
+
+def is_version(text: str) -> bool:
+    """Whether a version can name a folder."""
+    return _VERSION.fullmatch(text) is not None
 
 
 _MARKS = ("*/buildpack.toml", "*/*/buildpack.toml", "*/bin/compile", "*/*/bin/compile")

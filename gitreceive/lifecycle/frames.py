@@ -17,7 +17,11 @@ _MESSAGE, _CHUNK, _END = b"M", b"C", b"E"
 
 
 class ChannelError(Exception):
-    """What came is not the frame that is due, or the channel ended within one."""
+    """What came is not the frame that is due."""
+
+
+class ChannelEndedError(ChannelError):
+    """The channel ended where something was due."""
 
 
 def write_message(write: Callable[[bytes], object], message: dict[str, Any]) -> None:
@@ -95,7 +99,7 @@ def _read_exactly(read: Callable[[int], bytes], size: int) -> bytes:
     while missing:
         part = read(missing)
         if not part:
-            raise ChannelError(f"the channel ended {missing} bytes before the end of a frame")
+            raise ChannelEndedError(f"the channel ended {missing} bytes before the end of a frame")
         parts.append(part)
         missing -= len(part)
     return b"".join(parts)

@@ -161,6 +161,8 @@ def _build(
             buildpack=error.buildpack.id,
             code=error.code,
             reason=error.reason,
+            where=error.where,
+            path=str(error.buildpack.path),
             out_of_memory=_out_of_memory_kills() > killed_before,
         ) from error
 

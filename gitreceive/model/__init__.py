@@ -1,6 +1,8 @@
 """The words of gitreceive as frozen, typed values. What is parsed here is never handled raw behind it."""
 
 from gitreceive.model.builds import (
+    PACKAGES_LABEL,
+    STACK_IMAGE_LABEL,
     Blob,
     Build,
     Image,
@@ -50,7 +52,9 @@ from gitreceive.model.releases import (
 
 __all__ = [
     "MOST_BUILDPACKS",
+    "PACKAGES_LABEL",
     "RELEASE_PROCESS",
+    "STACK_IMAGE_LABEL",
     "WEB_PROCESS",
     "ZERO_COMMIT",
     "App",

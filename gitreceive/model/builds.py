@@ -157,6 +157,11 @@ class Image:
     size: int = 0  # compressed bytes of all layers
 
 
+# of a run image that was made of a stack's with system packages, and so of the images of apps on it
+PACKAGES_LABEL = "io.gitreceive.system-packages"  # NAME or NAME=VERSION, with blanks between
+STACK_IMAGE_LABEL = "io.gitreceive.stack-image"
+
+
 @dataclass(frozen=True)
 class ImageFacts:
     """What an image's config says of where it runs, and its labels (OCI image spec, "Image Configuration")."""
@@ -174,3 +179,16 @@ class ImageFacts:
             return ImageRef.parse(str(below["reference"])) if below["topLayer"] else None
         except (KeyError, TypeError, ValueError, UsageError):
             return None
+
+    @property
+    def stack_image(self) -> ImageRef | None:
+        """The stack's own run image below all: the run image, but for one that has system packages besides."""
+        try:
+            return ImageRef.parse(self.labels[STACK_IMAGE_LABEL])
+        except (KeyError, UsageError):
+            return self.run_image
+
+    @property
+    def packages(self) -> tuple[str, ...]:
+        """The system packages that the app asked for, NAME or NAME=VERSION."""
+        return tuple(self.labels.get(PACKAGES_LABEL, "").split())

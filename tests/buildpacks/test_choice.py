@@ -32,9 +32,9 @@ def test_the_push_comes_before_the_apps_list_before_project_toml_before_the_buil
         (
             "-o buildpack=a",
             _refs("a"),
-            ("gitreceive buildpacks set", "project.toml", ".buildpacks"),
+            ("the app's list", "project.toml", ".buildpacks"),
         ),
-        ("gitreceive buildpacks set", _refs("b"), ("project.toml", ".buildpacks")),
+        ("the app's list", _refs("b"), ("project.toml", ".buildpacks")),
         ("project.toml", _refs("c"), (".buildpacks",)),
         (".buildpacks", _refs("d"), ()),
     ]

@@ -5,8 +5,9 @@ import pytest
 from gitreceive.buildpacks.system_packages import (
     MOST_PACKAGES,
     SystemPackage,
+    hint_of_crash,
     of_aptfile,
-    of_label,
+    of_names,
     of_project,
     of_project_file,
     together,
@@ -144,8 +145,25 @@ def test_both_files_are_taken_together() -> None:
     )
 
 
-def test_a_set_is_read_back_from_an_images_label() -> None:
+def test_a_set_is_read_back_from_its_names() -> None:
     packages = of_aptfile(b"tree=2.1.0-1\nfiglet\n")
 
-    assert of_label(" ".join(map(str, packages))) == packages
-    assert of_label("") == ()
+    assert of_names(map(str, packages)) == packages
+    assert of_names(()) == ()
+    with pytest.raises(SourceError, match="the app's system packages: '-y'"):
+        of_names(["-y"])
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        b"ImportError: libGL.so.1: cannot open shared object file: No such file or directory",
+        b"app: error while loading shared libraries: libGL.so.1: cannot open shared object file: No such file",
+    ],
+)
+def test_a_process_that_ends_for_want_of_a_library_gets_a_hint(line: bytes) -> None:
+    hint = hint_of_crash(b"Traceback\n  \xff\n" + line + b"\nbye\n")
+
+    assert hint.startswith("libGL.so.1 is a system library")
+    assert "Aptfile" in hint
+    assert hint_of_crash(b"ImportError: no module named libGL\n") == ""

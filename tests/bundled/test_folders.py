@@ -50,6 +50,10 @@ def test_buildpacks_that_ask_the_package_index_do_so_with_the_same_file() -> Non
     assert len(set(copies)) == 1
 
 
+def test_buildpacks_that_count_workers_by_memory_do_so_with_the_same_file() -> None:
+    assert len({copy.read_bytes() for copy in FOLDER.glob("*/lib/*/concurrency.py")}) == 1
+
+
 def test_the_order_names_buildpacks_that_are_there_in_the_version_that_they_have() -> None:
     order = tomllib.loads((FOLDER / "order.toml").read_text(encoding="utf-8"))["order"]
     versions = {d["id"]: d["version"] for d in (_describe(name)["buildpack"] for name in NAMES)}
@@ -66,9 +70,9 @@ def test_a_procfile_is_optional_in_every_group_and_nodejs_before_languages_with_
         ["gitreceive/php"],
         ["gitreceive/ruby"],
         ["gitreceive/java"],
-        ["gitreceive/nodejs"],
         ["gitreceive/static"],
+        ["gitreceive/nodejs"],
     ]
-    for group in groups[:2]:
+    for group in (*groups[:3], groups[-2]):
         assert group[0] == {**group[0], "id": "gitreceive/nodejs", "optional": True}
     assert all(group[-1] == {**group[-1], "id": "gitreceive/procfile", "optional": True} for group in groups)

@@ -8,6 +8,8 @@ from pathlib import Path
 import pytest
 from javapack import archives, cnb, detection, placing, project, runtime, settings, tools, truststore
 
+from gitreceive.lifecycle import folder
+
 
 def _write(app: Path, files: dict[str, str]) -> Path:
     for name, content in files.items():
@@ -329,6 +331,12 @@ def test_a_truststore_has_each_certificate_once_and_a_seal() -> None:
         truststore.to_jks(_PEM.replace("MIIB", "M!IB"))
 
 
+def test_a_bundle_that_cannot_be_read_is_the_operators_to_mend(tmp_path: Path) -> None:
+    with pytest.raises(cnb.Refusal, match="the CA bundle cannot be read") as refused:
+        runtime._trust(tmp_path, _PEM.replace("MIIB", "M!IB"))
+    assert "build.ca_bundle" in refused.value.hint
+
+
 @pytest.mark.skipif(not shutil.which("keytool"), reason="no Java on this machine")
 def test_java_reads_the_truststore(tmp_path: Path) -> None:
     bundle = Path("/etc/ssl/certs/ca-certificates.crt")
@@ -394,6 +402,7 @@ def _run(tmp_path: Path, tool: str, files: dict[str, str], **env: str) -> cnb.Co
     _write(context.app, {"mvnw" if tool == "maven" else "gradlew": script, **files})
     java = runtime.Java(context.layer("jre"), None, "17.0.15", 17)
     (context.layers / "jre/usr/lib/jvm/java-17-openjdk-amd64").mkdir(parents=True, exist_ok=True)
+    tools.check_tool(context, project.Project(tool, wrapper=True))
     tools.run_tool(context, project.Project(tool, wrapper=True), java, context.app)
     return context
 
@@ -469,10 +478,8 @@ def test_a_wrapper_that_cannot_work_is_refused(
 
 
 def test_gradle_without_wrapper_is_refused_where_the_stack_has_none(tmp_path: Path) -> None:
-    context = _context(tmp_path, PATH=str(tmp_path))
-    java = runtime.Java(context.layer("jre"), None, "17.0.15", 17)
     with pytest.raises(cnb.Refusal, match="no gradlew") as refused:
-        tools.run_tool(context, project.Project("gradle"), java, context.app)
+        tools.check_tool(_context(tmp_path, PATH=str(tmp_path)), project.Project("gradle"))
     assert "gradle wrapper" in refused.value.hint
 
 
@@ -498,3 +505,69 @@ def test_downloads_are_kept_until_the_mirror_changes_or_they_are_old(
 def test_a_failed_tool_is_a_failed_build(tmp_path: Path) -> None:
     with pytest.raises(cnb.Refusal, match="Maven could not build the app"):
         _run(tmp_path, "maven", _MVNW, FAIL="1")
+
+
+@pytest.mark.parametrize(
+    ("lines", "cause"),
+    [
+        (
+            ["[ERROR] COMPILATION ERROR :", "[ERROR] src/Shop.java:[1,24] illegal start of expression"],
+            "src/Shop.java:[1,24] illegal start of expression",
+        ),
+        (["src/Shop.java:3: error: ';' expected"], "src/Shop.java:3: error: ';' expected"),
+        (["e: file:///src/Shop.kt:3:1 Unresolved reference"], "src/Shop.kt:3:1 Unresolved reference"),
+        (
+            [
+                "[ERROR] Failed to execute goal a.b:c:1:jar (default-jar) on project shop: no such file -> [Help 1]"
+            ],
+            "no such file",
+        ),
+        (
+            [
+                "[ERROR] Plugin a:b:2.6 or one of its dependencies could not be resolved: Unknown host x -> [Help 1]"
+            ],
+            "Unknown host x",
+        ),
+        (
+            ["FAILURE: Build failed", "", "* What went wrong:", "Task 'stage' not found."],
+            "Task 'stage' not found.",
+        ),
+        (["nothing that is known"], ""),
+    ],
+)
+def test_the_error_says_why_the_tool_failed(lines: list[str], cause: str) -> None:
+    assert tools.find_cause(lines) == cause
+
+
+@pytest.mark.parametrize(
+    ("line", "words"),
+    [
+        ("[ERROR] Fatal error compiling: error: release version 21 not supported", "system.properties"),
+        (
+            "org/a/B has been compiled by a more recent version of the Java Runtime (class file 65)",
+            "newer Java",
+        ),
+        ("General error: Unsupported class file major version 61", "gradle-version"),
+        ("No matching toolchains found for requested specification", "toolchain"),
+        ("[ERROR] COMPILATION ERROR : ", "compiler's words"),
+        ("sun.security.validator.ValidatorException: PKIX path building failed", "build.ca_bundle"),
+        (
+            "Could not transfer artifact a:b from/to x (https://x): status code: 401, reason phrase:",
+            "maven-settings.xml",
+        ),
+        ("Received status code 403 from server: Forbidden", "init.gradle"),
+        ("transfer failed for https://x/y.pom: Unknown host x", "MAVEN_MIRROR"),
+        ("in offline mode and the artifact a:b:pom:1 has not been downloaded from it", "a:b:pom:1 is not in"),
+        ("Could not find artifact shop:nosuch:jar:1 in central", "in no repository"),
+        ("  > Could not find shop:nosuch:1.", "in no repository"),
+        ("Error: Could not find or load main class org.gradle.wrapper.GradleWrapperMain", "wrapper's jar"),
+        ("Task 'stage' not found in root project 'shop'.", "no task stage"),
+        ("Non-resolvable parent POM for shop:shop:1", "mvn validate"),
+        ("java.lang.OutOfMemoryError: Java heap space", "build.memory"),
+    ],
+)
+def test_a_known_failure_has_one_hint(line: str, words: str) -> None:
+    described = folder.read_buildpack(Path(__file__).parents[2] / "buildpacks/java/buildpack.toml")
+    hints = [text for hint in described.hints if (text := hint.of(f"before\n{line}\nafter"))]
+    assert len(hints) == 1
+    assert words in hints[0]

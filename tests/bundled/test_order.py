@@ -5,25 +5,32 @@ import os
 
 import pytest
 
-from gitreceive.buildpacks.order import choose
+from gitreceive.buildpacks.order import arrange, find
 from gitreceive.lifecycle.detect import detect
 from gitreceive.lifecycle.folder import load
 from gitreceive.lifecycle.place import Variables
+from gitreceive.model import BuildpackRef, Choice
 from tests.bundled.bench import BUILDPACKS, Bench
 
 _BUILDS = {"package.json": json.dumps({"scripts": {"build": "node build.js"}})}
 _TOOLS = {"package.json": json.dumps({"scripts": {"lint": "eslint ."}, "devDependencies": {"eslint": "9"}})}
 _BROKEN = {"package.json": "{"}
 _PYTHON = {"requirements.txt": "flask\n"}
+_PHP = {"index.php": "<?php"}
+_PAGE = {"index.html": "", "public/index.html": ""}
+_STATICFILE = {"Staticfile": "root: dist\n"}
 _GO = {"go.mod": "module a\n"}
 
 
 def _group(bench: Bench, files: dict[str, str], wanted: str | None = None) -> list[str]:
     for name, text in files.items():
+        (bench.app / name).parent.mkdir(exist_ok=True)
         (bench.app / name).write_text(text)
     folder = load(BUILDPACKS)
     env = Variables({"PATH": os.defpath, "CNB_TARGET_OS": "linux", "CNB_TARGET_ARCH": "amd64"})
-    found = detect(folder, choose(folder, wanted), bench.app, bench.folder / "platform", env)
+    refs = (BuildpackRef.parse(wanted),) if wanted else ()
+    order = arrange(folder, Choice("the test", refs), {ref: find(folder, ref, "the test") for ref in refs})
+    found = detect(folder, order, bench.app, bench.folder / "platform", env)
     return [buildpack.id.removeprefix("gitreceive/") for buildpack in found.group]
 
 
@@ -32,6 +39,11 @@ def _group(bench: Bench, files: dict[str, str], wanted: str | None = None) -> li
     [
         (_PYTHON | _BUILDS, ["nodejs", "python"]),
         (_GO | _BUILDS, ["nodejs", "go"]),
+        (_PHP | _BUILDS, ["nodejs", "php"]),
+        (_STATICFILE | _BUILDS, ["nodejs", "static"]),
+        (_STATICFILE | _TOOLS, ["static"]),
+        (_PAGE | _BUILDS, ["nodejs"]),
+        (_PAGE, ["static"]),
         (_PYTHON | _TOOLS, ["python"]),
         (_GO | _TOOLS, ["go"]),
         (_PYTHON | _BROKEN, ["python"]),

@@ -3,6 +3,8 @@ from pathlib import Path
 import pytest
 from staticpack import detection, serving
 
+from tests.bundled.bench import Bench
+
 
 def _site(app: Path, **files: str) -> Path:
     for name, text in files.items():
@@ -49,6 +51,13 @@ def test_detection_tells_what_was_looked_for(tmp_path: Path) -> None:
     assert detection.decide(_site(tmp_path, public__index="")).passed
 
 
+def test_a_page_beside_a_package_json_is_served_only_where_a_staticfile_says_so(tmp_path: Path) -> None:
+    app = _site(tmp_path, index="")
+    (app / "package.json").write_text("{}")
+    assert detection.decide(app).reason.startswith("no Staticfile")
+    assert detection.decide(_site(app, Staticfile="")).requires == "node-assets"
+
+
 def test_headers_are_set_for_the_paths_that_the_file_names_and_the_last_one_counts(tmp_path: Path) -> None:
     app = _site(tmp_path, index="")
     (app / "_headers").write_text(
@@ -82,3 +91,12 @@ def test_a_headers_file_that_is_not_understood_is_refused(tmp_path: Path, text: 
     (app / "_headers").write_text(text)
     with pytest.raises(ValueError, match=words):
         serving.find_site(app)
+
+
+def test_headers_outside_of_the_folder_that_is_served_are_warned_of(bench: Bench) -> None:
+    _site(bench.app, public__index="")
+    (bench.app / "_headers").write_text("/*\n  X-A: b\n")
+    words = "warning: _headers sets nothing where it is: move it to public/"
+    assert words in bench.build("static").output
+    (bench.app / "_headers").rename(bench.app / "public" / "_headers")
+    assert words not in bench.build("static").output

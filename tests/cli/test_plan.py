@@ -22,6 +22,7 @@ _GROUPS = {
     "express": ("nodejs",),
     "flask": ("python", "procfile"),
     "go": ("go",),
+    "jar": ("java",),
     "maven": ("java",),
     "multi": ("nodejs", "python"),
     "php": ("php",),
@@ -29,6 +30,7 @@ _GROUPS = {
     "poetry": ("python",),
     "procfile-worker": ("python", "procfile"),
     "ruby": ("ruby",),
+    "spa": ("nodejs", "static"),
     "static": ("static",),
     "system-packages": ("python", "procfile"),
     "workspaces": ("nodejs",),
@@ -114,15 +116,16 @@ def test_who_would_take_it_too_is_told_with_what_speaks_against_it(
     }
     cli("plan", str(folder), "--buildpack", "perl").ok()
     refused = cli("plan", str(folder), "--buildpack", "rails")
-    refused.failed(20, "no buildpack matched: the source is empty")
-    (folder / "app.pl").touch()
-    refused = cli("plan", str(folder), "--buildpack", "rails")
-    refused.failed(20, "no buildpack matched: test/rails 1.0 requires 'ruby'")
+    refused.failed(
+        20,
+        "-o buildpack=rails: test/rails 1.0 requires 'ruby', which no",
+        "add what it looks for, or push without it",
+    )
 
 
 def test_a_buildpack_by_option_is_the_one_that_must_take_it(cli: Cli) -> None:
     folder = str(SAMPLES / "dockerfile")
-    cli("plan", folder, "--buildpack", "python").failed(20, "no buildpack matched")
+    cli("plan", folder, "--buildpack", "python").failed(20, "python 0.1.0 does not take it: no req")
     cli("plan", folder, "--buildpack", "cobol").failed(20, "cobol", "gitreceive/python")
     cli("plan", folder, "--buildpack", "a b;c").failed(2, "names no buildpack")
 

@@ -2,12 +2,13 @@
 
 import json
 import re
+import urllib.request
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
-from tests.e2e.world import SAMPLES, Clone, fetch
+from tests.e2e.world import SAMPLES, Clone, Server, fetch
 
 pytestmark = pytest.mark.e2e
 
@@ -70,7 +71,35 @@ def test_a_front_end_is_built_for_a_python_app_and_nodejs_stays_out_of_its_image
     push = shop.push().ok()
     push.says("Detected: gitreceive/nodejs", "gitreceive/python", "Running the script build")
     push.does_not_say("sending gitreceive/nodejs")
-    assert "a front end, version 1" in fetch(shop.web() + "/")
+    page = fetch(shop.web() + "/")
+    assert "a front end, version 1" in page
+    assert "2 workers" in page  # a process has 512 MB where nobody says otherwise
     shop.commit("Colour it", {"front/window.css": "p {\n  color: #135;\n}\n"})
     shop.push().ok().says("Using the modules of the last build")
     assert "p{color:#135}" in fetch(shop.web() + "/static/window.css")
+
+
+def test_a_single_page_app_is_built_and_answers_each_path_compressed_and_with_its_headers(
+    docker_server: Server, app_name: str
+) -> None:
+    shop = docker_server.developer("alice").creates(app_name, "spa")
+    push = shop.push().ok().says("Running the script build", "Serving dist/ with nginx")
+    push.does_not_say("sending gitreceive/nodejs")
+    url = shop.web()
+
+    def ask(path: str) -> tuple[str, dict[str, str]]:
+        request = urllib.request.Request(url + path, headers={"Accept-Encoding": "gzip"})
+        with urllib.request.urlopen(request, timeout=10) as answer:
+            return answer.headers.get_content_type(), dict(answer.headers)
+
+    page = fetch(f"{url}/shelves/7")
+    assert page == fetch(url)
+    script = re.search(r"/assets/app\.[0-9a-f]+\.js", page)
+    assert script is not None, page
+    kind, headers = ask(script[0])
+    assert (kind, headers["Content-Encoding"]) == ("application/javascript", "gzip")
+    assert "immutable" in headers["Cache-Control"]
+    kind, headers = ask("/shelves/7")
+    assert (kind, headers["X-Frame-Options"], headers["Cache-Control"]) == ("text/html", "DENY", "no-cache")
+    # a file of another release is answered with the page, which nobody is to keep under its name
+    assert ask("/assets/app.00000000a1.js")[1]["Cache-Control"] == "no-cache"

@@ -21,7 +21,7 @@ def test_an_app_runs_what_its_aptfile_names_and_only_a_change_of_it_asks_for_a_b
     shop.replace("app.py", 'VERSION = "1"', 'VERSION = "2"')
     with containers_started({"gitreceive.app": shop.app, "gitreceive.job": None}) as second:
         shop.push().ok().says(
-            "System packages: figlet, libsodium23 (installed before)", "No build needed", "v2 is live after"
+            "System packages: figlet, libsodium23 (installed before, ", "No build needed", "v2 is live after"
         )
     assert second == []
     assert "version 2" in shop.get()
@@ -31,6 +31,18 @@ def test_an_app_runs_what_its_aptfile_names_and_only_a_change_of_it_asks_for_a_b
     push = shop.push().ok()
     push.says("Installing system packages: figlet, libsodium-dev, libsodium23 (first use", "v3 is live after")
     push.does_not_say("No build needed")
+
+
+def test_an_app_that_crashes_for_want_of_a_library_is_pointed_to_the_aptfile(
+    new_app: Callable[[str], Clone],
+) -> None:
+    shop = new_app("system-packages")
+    shop.commit("Forget the packages", {"Aptfile": "# libsodium23\n"})
+
+    push = shop.push().failed()
+
+    push.says("cannot open shared object file", "libsodium.so.23 is a system library", "into an Aptfile")
+    push.does_not_say("ystem packages:")
 
 
 def test_a_package_that_there_is_not_is_refused_with_its_line(docker_server: Server) -> None:

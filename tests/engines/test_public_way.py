@@ -10,7 +10,7 @@ import pytest
 from gitreceive.engines.buildpackages import PublicWay
 from gitreceive.engines.buildpackages.way import is_public
 from gitreceive.errors import ConfigError, ForbiddenError
-from tests.engines.web_server import Page, Web, serving
+from tests.engines.web_server import Page, Web, make_certificate, serving
 
 
 @pytest.fixture
@@ -125,3 +125,46 @@ def test_a_certificate_bundle_that_cannot_be_read_is_named(tmp_path: Path) -> No
         pytest.raises(ConfigError, match=r"ca\.pem cannot be read"),
     ):
         client.get("https://127.0.0.1:1/")
+
+
+def test_over_tls_the_name_is_what_the_certificate_is_for_whatever_address_is_asked(tmp_path: Path) -> None:
+    """``public`` says here that this machine is; all else is as it is for strangers."""
+    ca = make_certificate(tmp_path / "right.pem")
+    with serving(ca) as web:
+        url = web.put("/x", Page(status=302, headers={"Location": "y"}))
+        web.put("/y", Page(b"y"))
+        for bundle, environment in ((str(ca), {}), ("", {"SSL_CERT_FILE": str(ca)})):
+            way = PublicWay(environment, bundle, lambda _: False, lambda _: True)
+            with httpx.Client(transport=way, trust_env=False, follow_redirects=True) as client:
+                answer = client.get(url)
+            assert (answer.content, str(answer.url)) == (b"y", f"{web.url}/y")
+        assert {headers["Host"] for _, headers in web.asked} == {web.url.removeprefix("https://")}
+    wrong = make_certificate(tmp_path / "wrong.pem", "other.example")
+    with serving(wrong) as web:
+        way = PublicWay({}, str(wrong), lambda _: False, lambda _: True)
+        with httpx.Client(transport=way, trust_env=False) as client:
+            with pytest.raises(httpx.ConnectError, match="CERTIFICATE_VERIFY_FAILED"):
+                client.get(web.put("/x", Page()))
+            way_untrusting = PublicWay({}, "", lambda _: False, lambda _: True)
+            with (
+                httpx.Client(transport=way_untrusting, trust_env=False) as stranger,
+                pytest.raises(httpx.ConnectError),
+            ):
+                stranger.get(web.url)
+        assert not web.asked
+
+
+def test_every_address_of_a_name_has_to_be_public(web: Web) -> None:
+    asked: list[object] = []
+
+    def public(address: object) -> bool:
+        asked.append(address)
+        return False
+
+    way = PublicWay({}, "", lambda _: False, public)
+    with (
+        httpx.Client(transport=way, trust_env=False) as client,
+        pytest.raises(ForbiddenError, match="has a private address"),
+    ):
+        client.get("https://localhost/")
+    assert asked

@@ -3,6 +3,7 @@
 import gzip
 import stat
 import tarfile
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -14,6 +15,7 @@ from gitreceive.engines.stacks.bootstrap import Workshop, bootstrap
 from gitreceive.engines.stacks.inspect import resolve
 from gitreceive.engines.stacks.rootfs import EPOCH, Program, finish, read_packages
 from gitreceive.errors import BuildError, CanceledError, UnavailableError, UsageError
+from gitreceive.model import StackRecipe
 from tests.engines.oci_images import Notes, build, digest, layer, tar
 from tests.engines.scripted_registry import serving
 
@@ -128,11 +130,11 @@ def test_only_installed_packages_are_listed() -> None:
     [
         StackRequest("Big"),
         StackRequest("../x"),
-        StackRequest("ok", suite="--hook"),
-        StackRequest("ok", add=("-x",)),
-        StackRequest("ok", add=("a,b",)),
-        StackRequest("ok", build_image="debian:12"),
-        StackRequest("ok", build_image="a:1", run_image="b:1", add=("git",)),
+        StackRequest("ok", StackRecipe(suite="--hook")),
+        StackRequest("ok", StackRecipe(add=("-x",))),
+        StackRequest("ok", StackRecipe(add=("a,b",))),
+        StackRequest("ok", StackRecipe(build_image="debian:12")),
+        StackRequest("ok", StackRecipe(build_image="a:1", run_image="b:1", add=("git",))),
     ],
 )
 def test_a_request_that_cannot_be_made_is_refused_before_anything_runs(stack: StackRequest) -> None:
@@ -181,7 +183,7 @@ def test_a_stack_of_any_images_is_copied_and_described(tmp_path: Path) -> None:
             build(layer(tmp_path, "fit", tar(FIT))), "corp/base", Notes(), Cancellation()
         )
 
-        request = StackRequest("corp", build_image=str(image), run_image=str(image))
+        request = StackRequest("corp", StackRecipe(build_image=str(image), run_image=str(image)))
         stack = create(request, registry, {}, Notes(), Cancellation())
         registry.close()
 
@@ -189,6 +191,33 @@ def test_a_stack_of_any_images_is_copied_and_described(tmp_path: Path) -> None:
     assert stack.run.digest == stack.build.digest == image.digest
     assert stack.packages["run"] == ("bash=5.2.15", "python3=3.11.2-1")
     assert stack.run_bytes == layer(tmp_path, "fit", tar(FIT)).blob.size
+    assert stack.recipe == request.recipe
+
+
+def test_a_stack_is_made_again_of_what_its_images_tags_name_now(tmp_path: Path) -> None:
+    with serving() as server, closing(_client(server.address)) as registry:
+        fit = layer(tmp_path, "fit", tar(FIT))
+        image = registry.publish(build(fit), "corp/base", Notes(), Cancellation())
+        tag = f"{image.repository}:current"
+        server.manifests["corp/base"]["current"] = server.manifests["corp/base"][image.digest]
+        request = StackRequest("corp", StackRecipe(build_image=str(image), run_image=tag))
+        first = create(request, registry, {}, Notes(), Cancellation())
+        assert create(request, registry, {}, Notes(), Cancellation(), known=first).run == first.run
+
+        patched = tar({"var/lib/dpkg/status": STATUS.replace(b"5.2.15", b"5.2.37")})
+        newer = registry.publish(
+            build(fit, layer(tmp_path, "patched", patched)), "corp/base", Notes(), Cancellation()
+        )
+        server.manifests["corp/base"]["current"] = server.manifests["corp/base"][newer.digest]
+        second = create(request, registry, {}, Notes(), Cancellation(), known=first)
+
+    assert (second.build, second.run.digest) == (first.build, newer.digest)
+    assert second.packages["run"] == ("bash=5.2.37", "python3=3.11.2-1")
+    assert second.packages["build"] == first.packages["build"]
+
+
+def _client(address: str) -> OciRegistry:
+    return OciRegistry(address, insecure=False, environment={}, login=lambda host: None)
 
 
 @pytest.mark.parametrize(
@@ -206,7 +235,7 @@ def test_an_image_without_python_or_bash_is_refused(
     with serving() as server:
         registry = OciRegistry(server.address, insecure=False, environment={}, login=lambda host: None)
         image = registry.publish(build(*layers), "corp/base", Notes(), Cancellation())
-        request = StackRequest("corp", build_image=str(image), run_image=str(image))
+        request = StackRequest("corp", StackRecipe(build_image=str(image), run_image=str(image)))
 
         with pytest.raises(BuildError, match=lacks):
             create(request, registry, {}, Notes(), Cancellation())

@@ -27,7 +27,15 @@ class PublicWay(httpx.BaseTransport):
     Raises ForbiddenError, ConfigError for a CA bundle that cannot be read, and httpx's errors. Thread-safe.
     """
 
-    def __init__(self, environment: Mapping[str, str], ca_bundle: str, free: Callable[[str], bool]) -> None:
+    def __init__(
+        self,
+        environment: Mapping[str, str],
+        ca_bundle: str,
+        free: Callable[[str], bool],
+        public: Callable[[Address], bool] | None = None,
+    ) -> None:
+        """``environment`` names proxies and certificate authorities; ``public`` is ``is_public``, or stricter or looser."""
+        self._public = public or is_public
         self._environment = environment
         self._ca_bundle = ca_bundle
         self._free = free
@@ -43,7 +51,7 @@ class PublicWay(httpx.BaseTransport):
         if free:
             return self._way(proxy).handle_request(request)
         if proxy:
-            _refuse_written(request.url)
+            self._refuse_written(request.url)
             return self._way(proxy).handle_request(request)
         return self._direct(request)
 
@@ -55,7 +63,7 @@ class PublicWay(httpx.BaseTransport):
 
     def _direct(self, request: httpx.Request) -> httpx.Response:
         failure: httpx.ConnectError | None = None
-        for address in _public_addresses(request):
+        for address in self._addresses(request):
             pinned = httpx.Request(
                 request.method,
                 request.url.copy_with(host=str(address)),
@@ -68,6 +76,22 @@ class PublicWay(httpx.BaseTransport):
             except httpx.ConnectError as error:
                 failure = error
         raise failure or httpx.ConnectError(f"{request.url.host} has no address", request=request)
+
+    def _refuse_written(self, url: httpx.URL) -> None:
+        address = _written(url.host)
+        if url.host == "localhost" or (address is not None and not self._public(address)):
+            raise _forbidden(url, "is a private address")
+
+    def _addresses(self, request: httpx.Request) -> Iterator[Address]:
+        host, port = request.url.host, request.url.port or 443
+        try:
+            found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+        except (OSError, UnicodeError) as error:
+            raise httpx.ConnectError(f"{host}: {error}", request=request) from error
+        addresses = dict.fromkeys(ipaddress.ip_address(str(one[4][0]).partition("%")[0]) for one in found)
+        if not all(self._public(address) for address in addresses):
+            raise _forbidden(request.url, "has a private address")
+        yield from addresses
 
     def _way(self, proxy: str) -> httpx.HTTPTransport:
         with self._lock:
@@ -113,29 +137,11 @@ def is_public(address: Address) -> bool:
     return address.is_global and not address.is_multicast and not address.is_reserved
 
 
-def _public_addresses(request: httpx.Request) -> Iterator[Address]:
-    host, port = request.url.host, request.url.port or 443
-    try:
-        found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
-    except (OSError, UnicodeError) as error:
-        raise httpx.ConnectError(f"{host}: {error}", request=request) from error
-    addresses = list(dict.fromkeys(ipaddress.ip_address(str(one[4][0]).partition("%")[0]) for one in found))
-    if not all(is_public(address) for address in addresses):
-        raise _forbidden(request.url, "has a private address")
-    yield from addresses
-
-
 def _exempt(url: httpx.URL, listed: str) -> bool:
     """Whether ``no_proxy`` has the host: ``*``, or names and the domains above it, with or without a port."""
     names = (word.strip().lstrip(".").lower() for word in listed.split(","))
     host, whole = url.host.lower(), f"{url.host.lower()}:{url.port or ''}"
     return any(name in {"*", whole, host} or host.endswith(f".{name}") for name in names if name)
-
-
-def _refuse_written(url: httpx.URL) -> None:
-    address = _written(url.host)
-    if url.host == "localhost" or (address is not None and not is_public(address)):
-        raise _forbidden(url, "is a private address")
 
 
 def _written(host: str) -> Address | None:

@@ -13,28 +13,33 @@ import docker.utils
 from docker.errors import DockerException
 
 from gitreceive import config
-from gitreceive.buildpacks.order import choose, read_folder
+from gitreceive.buildpacks.choice import told_choice
+from gitreceive.buildpacks.gather import Gathered, gather
+from gitreceive.buildpacks.order import read_folder
 from gitreceive.cancellation import Cancellation
 from gitreceive.config import BuildSettings
 from gitreceive.engines.docker_builder import unchanged
 from gitreceive.engines.docker_builder.builder_image import recipe
 from gitreceive.engines.docker_builder.containers import BuildContainers
-from gitreceive.engines.docker_builder.inputs import Inputs, read_inputs
+from gitreceive.engines.docker_builder.inline import copy_folder
+from gitreceive.engines.docker_builder.inputs import read_inputs
 from gitreceive.engines.docker_builder.last_builds import LastBuilds
 from gitreceive.engines.docker_builder.masked_log import MaskedLog
 from gitreceive.engines.docker_builder.result import describe_layers, make_build
 from gitreceive.engines.docker_builder.run import Outcome, Run, given
+from gitreceive.engines.docker_builder.selected import selected
 from gitreceive.engines.docker_builder.speaking import disk_speaks, masked
 from gitreceive.engines.docker_builder.transcript import Transcript
-from gitreceive.errors import ConfigError
-from gitreceive.model import AppName, Build, Check
-from gitreceive.ports import BuildRequest, Log
+from gitreceive.errors import ConfigError, DetectError
+from gitreceive.model import AppName, Build, BuildpackRef, Check, Stack
+from gitreceive.ports import BuildpackSource, BuildRequest, FetchedBuildpack, Log
 
 
 class DockerBuilder:
     """A Builder. Raises ConfigError at once for settings that no build could use.
 
     ``observe`` is given what each build read of its source, as ``lifecycle.observation`` has it; without it nothing is watched.
+    ``elsewhere`` fetches the buildpacks that a choice names by an image or an archive; without it there are none.
     ``data_dir`` holds the spool; ``owner``, made of it, tells this server's containers and caches from others' on the same Docker engine.
     """
 
@@ -43,7 +48,10 @@ class DockerBuilder:
         settings: BuildSettings,
         data_dir: Path,
         observe: Callable[[Mapping[str, Any]], object] | None = None,
+        *,
+        elsewhere: BuildpackSource | None = None,
     ) -> None:
+        self._elsewhere = elsewhere
         self._observe = observe
         self._settings = settings
         self._spool = data_dir / "tmp" / "builds"
@@ -106,33 +114,51 @@ class DockerBuilder:
     ) -> Build:
         if request.stack is None:
             raise ConfigError("there is no stack to build on", hint="make one: gitreceive stack create")
-        inputs = read_inputs(self._settings)
+        inputs = read_inputs(self._settings).over(request.project.env)
         with masked(inputs):
-            return self._build_with(inputs, request, MaskedLog(log, inputs), cancel, spool)
+            masked_log = MaskedLog(log, inputs)
+            gathered = self._gather(request, spool, masked_log, cancel)
+            run = Run(
+                request=selected(request),
+                image=recipe(request.stack, gathered, self._path),
+                inputs=inputs,
+                folder=gathered.folder,
+                transcript=Transcript(masked_log, secrets.token_hex(8), inputs.wanted),
+                spool=spool,
+                log=masked_log,
+                cancel=cancel,
+            )
+            return self._outcome(run, request.stack, given(run, gathered.order))
 
-    def _build_with(
-        self, inputs: Inputs, request: BuildRequest, log: Log, cancel: Cancellation, spool: Path
-    ) -> Build:
-        assert request.stack is not None
-        folder = read_folder(self._path)
-        order = choose(folder, request.options.buildpack)
-        mark = secrets.token_hex(8)
-        transcript = Transcript(log, mark, inputs.wanted)
-        image = recipe(request.stack, folder, self._path)
-        run = Run(request, image, inputs, folder, transcript, spool, log, cancel)
-        told = given(run, order)
+    def _outcome(self, run: Run, stack: Stack, told: Mapping[str, Any]) -> Build:
+        request = run.request
         with disk_speaks():
-            chosen = {"image": image.tag, "buildpack": request.options.buildpack}
-            settings = self._last_builds.seal({**told, **chosen})
+            project = {"include": request.project.include, "exclude": request.project.exclude}
+            settings = self._last_builds.seal({**told, "image": run.image.tag, **project})
         left_out = self._leave_out(run, settings)
-        outcome = left_out or self._containers.run(run, {**told, "observe": bool(self._observe)}, mark)
+        observed = {**told, "observe": bool(self._observe)}
+        outcome = left_out or self._containers.run(run, observed, run.transcript.mark)
         if self._observe:
             self._observe(outcome.done["observed"])
-        build = make_build(request, request.stack, outcome.done, outcome.layers)
+        build = make_build(request, stack, outcome.done, outcome.layers)
         if left_out is None:
             self._remember(run, settings, outcome)
-        log.detail(describe_layers(outcome.layers, request.previous))
+        run.log.detail(describe_layers(outcome.layers, request.previous))
         return build
+
+    def _gather(self, request: BuildRequest, spool: Path, log: Log, cancel: Cancellation) -> Gathered:
+        def copy(path: str, target: Path) -> None:
+            copy_folder(request, path, target)
+
+        def fetch(ref: BuildpackRef) -> FetchedBuildpack:
+            if self._elsewhere is None:
+                raise DetectError(f"{ref} lies elsewhere, and nothing is fetched here")
+            return self._elsewhere.fetch(ref, log, cancel)
+
+        for line in (*request.project.warnings, *told_choice(request.choice)):
+            log.detail(line)
+        with disk_speaks():
+            return gather(request.choice, read_folder(self._path), spool / "buildpacks", copy, fetch)
 
     def _leave_out(self, run: Run, settings: str) -> Outcome | None:
         """The outcome that a build would have, without it; None where it has to run."""

@@ -1,19 +1,24 @@
 """The image that builds run in: a stack's build image with the lifecycle and the buildpacks, made once and kept by content."""
 
+import functools
 import hashlib
 import io
 import tarfile
+import tempfile
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import IO, Any
 
 import docker
 from docker.errors import APIError, ImageNotFound, NotFound
 
 from gitreceive import lifecycle
-from gitreceive.errors import ConfigError, UnavailableError
-from gitreceive.lifecycle.folder import Buildpack, Folder
+from gitreceive.buildpacks.gather import Gathered
+from gitreceive.errors import ConfigError, DetectError, UnavailableError
+from gitreceive.lifecycle import classic
+from gitreceive.lifecycle.folder import Buildpack
 from gitreceive.model import ImageRef, Stack
 from gitreceive.ports import Log
 
@@ -22,7 +27,9 @@ USER = 1000
 
 _REPOSITORY = "gitreceive/builder"
 _LABEL = "gitreceive.builder"
-_RECIPE = 2  # raise it when what is done here changes
+_BASE, _EXTRA = "gitreceive.builder.base", "gitreceive.builder.extra"
+_MOST_EXTRA = 20  # images with buildpacks of certain apps: one that is gone is made again when it is wanted
+_RECIPE = 3  # raise it when what is done here changes
 _START = """import sys
 from gitreceive.lifecycle.__main__ import main
 sys.exit(main(sys.argv[1:]))
@@ -55,8 +62,8 @@ class BuilderImages:
                 log.detail(
                     f"preparing the build image (once for each stack and set of buildpacks): {stack.name}"
                 )
-                self._make(stack, recipe.files, tag)
-                self._remove_older(stack, tag)
+                self._make(recipe)
+                self._remove_older(recipe)
             self._seen.add(tag)
 
     def _there(self, tag: str) -> bool:
@@ -66,7 +73,8 @@ class BuilderImages:
             return False
         return True
 
-    def _make(self, stack: Stack, files: Sequence[tuple[str, bytes, int]], tag: str) -> None:
+    def _make(self, recipe: "Recipe") -> None:
+        stack = recipe.stack
         self._pull(stack.build)
         command = ["/usr/bin/python3", "-ISB", "-c", _COMPILE]
         container = self._client.create_container(
@@ -77,15 +85,19 @@ class BuilderImages:
             labels={
                 _LABEL: self._owner,
                 "gitreceive.stack": stack.name,
+                _BASE: str(stack.build),
+                _EXTRA: "yes" if recipe.extra else "",
                 "gitreceive.data": self._owner,
                 "gitreceive.job": "",
             },
             host_config=self._client.create_host_config(network_mode="none"),
         )["Id"]
         try:
-            self._client.put_archive(container, "/", _archive(files))
+            with tempfile.TemporaryFile() as archive:
+                _write_archive(recipe.files, archive)
+                self._client.put_archive(container, "/", archive)
             self._start(container, stack)
-            repository, _, label = tag.partition(":")
+            repository, _, label = recipe.tag.partition(":")
             self._client.commit(container, repository, label)
         finally:
             self._client.remove_container(container, force=True, v=True)
@@ -111,77 +123,132 @@ class BuilderImages:
                 hint="is the registry up, and does it still hold the stack? gitreceive stack create makes it anew",
             ) from error
 
-    def _remove_older(self, stack: Stack, tag: str) -> None:
-        labels = [f"{_LABEL}={self._owner}", f"gitreceive.stack={stack.name}"]
-        for image in self._client.images(filters={"label": labels}):
-            if tag in (image.get("RepoTags") or ()):
-                continue
+    def _remove_older(self, recipe: "Recipe") -> None:
+        """Of another stack image all; of this one what the recipe takes the place of, or too many that were made for apps."""
+        labels = [f"{_LABEL}={self._owner}", f"gitreceive.stack={recipe.stack.name}"]
+        there = [
+            image
+            for image in self._client.images(filters={"label": labels})
+            if recipe.tag not in (image.get("RepoTags") or ())
+        ]
+        for image in _outdated(there, recipe):
             try:
                 self._client.remove_image(image["Id"])
             except APIError:
                 continue  # a build still runs in it, or it is gone: the next change looks again
 
 
+def _outdated(images: Sequence[Mapping[str, Any]], recipe: "Recipe") -> Iterator[Mapping[str, Any]]:
+    extra = []
+    for image in images:
+        labels = image.get("Labels") or {}
+        if labels.get(_BASE) != str(recipe.stack.build) or not (labels.get(_EXTRA) or recipe.extra):
+            yield image
+        elif labels.get(_EXTRA):
+            extra.append(image)
+    extra.sort(key=lambda image: float(image.get("Created", 0)), reverse=True)
+    yield from extra[_MOST_EXTRA - recipe.extra :]
+
+
+@dataclass(frozen=True)
+class BuilderFile:
+    """``name`` is its path in the image; a large content stays where it lies until it is wanted."""
+
+    name: str
+    content: bytes | Path
+    mode: int
+
+
 @dataclass(frozen=True)
 class Recipe:
-    """What a builder image is made of. ``tag`` names it by all of that."""
+    """What a builder image is made of. ``tag`` names it by all of that. ``extra``: it has buildpacks that an app chose."""
 
     stack: Stack
-    files: tuple[tuple[str, bytes, int], ...]
+    files: tuple[BuilderFile, ...]
     tag: str
+    extra: bool
 
 
-def recipe(stack: Stack, folder: Folder, path: Path) -> Recipe:
-    """For this stack and the buildpacks that are in the folder now. Docker is not asked."""
-    files = tuple(_files(folder, path))
-    return Recipe(stack, files, f"{_REPOSITORY}:{_hash(stack, files)}")
+def recipe(stack: Stack, gathered: Gathered, path: Path) -> Recipe:
+    """For this stack, the buildpacks that are in the server's folder ``path`` now, and those of a choice. Docker is not asked.
+
+    Raises DetectError for a buildpack of the choice that has a link out of its folder.
+    """
+    files = tuple(_files(gathered, path))
+    return Recipe(stack, files, f"{_REPOSITORY}:{_hash(stack, files)}", bool(gathered.extra))
 
 
-def _files(folder: Folder, path: Path) -> Iterator[tuple[str, bytes, int]]:
-    """Name, content and mode of all that is added, in a fixed order."""
-    yield "cnb/lifecycle/__main__.py", _START.encode(), 0o644
-    yield "cnb/lifecycle/gitreceive/__init__.py", b"", 0o644
+def _files(gathered: Gathered, path: Path) -> Iterator[BuilderFile]:
+    """All that is added, in a fixed order."""
+    yield BuilderFile("cnb/lifecycle/__main__.py", _START.encode(), 0o644)
+    yield BuilderFile("cnb/lifecycle/gitreceive/__init__.py", b"", 0o644)
     program = Path(lifecycle.__file__).parent
     for file in sorted(program.glob("*.py")):
-        yield f"cnb/lifecycle/gitreceive/lifecycle/{file.name}", file.read_bytes(), 0o644
-    yield "cnb/lifecycle/launcher", (program / "launcher").read_bytes(), 0o755
-    yield "cnb/buildpacks/order.toml", (path / "order.toml").read_bytes(), 0o644
-    for identity in sorted(folder.buildpacks):
-        for buildpack in folder.buildpacks[identity]:
-            place = f"cnb/buildpacks/{_place(buildpack, path)}"
-            for file in sorted(buildpack.path.rglob("*")):
-                if file.is_file() and not _NOT_ADDED.intersection(file.relative_to(buildpack.path).parts):
-                    mode = 0o755 if file.stat().st_mode & 0o100 else 0o644
-                    yield f"{place}/{file.relative_to(buildpack.path).as_posix()}", file.read_bytes(), mode
+        yield BuilderFile(f"cnb/lifecycle/gitreceive/lifecycle/{file.name}", file, 0o644)
+    yield BuilderFile("cnb/lifecycle/launcher", program / "launcher", 0o755)
+    yield BuilderFile("cnb/buildpacks/order.toml", path / "order.toml", 0o644)
+    for identity in sorted(gathered.folder.buildpacks):
+        for buildpack in gathered.folder.buildpacks[identity]:
+            yield from _files_of(buildpack, chosen=buildpack in gathered.extra)
+
+
+def _files_of(buildpack: Buildpack, *, chosen: bool) -> Iterator[BuilderFile]:
+    place = f"cnb/buildpacks/{_place(buildpack)}"
+    root = buildpack.path.resolve()
+    for file in sorted(buildpack.path.rglob("*")):
+        inside = file.relative_to(buildpack.path)
+        if not file.is_file() or _NOT_ADDED.intersection(inside.parts):
+            continue
+        if chosen and not file.resolve().is_relative_to(root):
+            raise DetectError(f"buildpack {buildpack.id}: {inside} is a link that leads out of it")
+        mode = 0o755 if file.stat().st_mode & 0o100 else 0o644
+        yield BuilderFile(f"{place}/{inside.as_posix()}", file, mode)
 
 
 _NOT_ADDED = {"__pycache__", ".git"}
 
 
-def _place(buildpack: Buildpack, path: Path) -> str:
+def _place(buildpack: Buildpack) -> str:
     """A classic buildpack's id is that of its folder, which it keeps."""
-    if buildpack.classic:
-        return buildpack.path.relative_to(path.resolve()).as_posix()
-    return f"{buildpack.folder}/{buildpack.version}"
+    return classic.place(buildpack.id) if buildpack.classic else f"{buildpack.folder}/{buildpack.version}"
 
 
-def _hash(stack: Stack, files: Sequence[tuple[str, bytes, int]]) -> str:
+def _hash(stack: Stack, files: Sequence[BuilderFile]) -> str:
     digest = hashlib.sha256(f"{_RECIPE} {stack.build}\n".encode())
-    for name, content, mode in files:
-        digest.update(f"{name} {mode:o} {len(content)}\n".encode() + content)
+    for file in files:
+        digest.update(f"{file.name} {file.mode:o} {_digest(file.content)}\n".encode())
     return digest.hexdigest()[:24]
 
 
-def _archive(files: Sequence[tuple[str, bytes, int]]) -> bytes:
-    """Owned by root, but for the folders that a build writes to."""
-    buffer = io.BytesIO()
-    with tarfile.open(fileobj=buffer, mode="w") as tar:
+def _digest(content: bytes | Path) -> str:
+    if isinstance(content, bytes):
+        return hashlib.sha256(content).hexdigest()
+    seen = content.stat()
+    return _digest_of(content, (seen.st_ino, seen.st_size, seen.st_mtime_ns, seen.st_ctime_ns))
+
+
+@functools.lru_cache(maxsize=1 << 14)
+def _digest_of(path: Path, _seen: tuple[int, ...]) -> str:
+    """Read once for as long as the file is what was seen: every push asks."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _write_archive(files: Sequence[BuilderFile], archive: IO[bytes]) -> None:
+    """A tar: all is owned by root, but for the folders that a build writes to."""
+    with tarfile.open(fileobj=archive, mode="w") as tar:
         for name in ("layers", "workspace", "platform", "app", HOME.strip("/")):
             info = tarfile.TarInfo(name)
             info.type, info.mode, info.uid, info.gid = tarfile.DIRTYPE, 0o755, USER, USER
             tar.addfile(info)
-        for name, content, mode in files:
-            info = tarfile.TarInfo(name)
-            info.size, info.mode = len(content), mode
-            tar.addfile(info, io.BytesIO(content))
-    return buffer.getvalue()
+        for file in files:
+            with _open(file.content) as content:
+                info = tarfile.TarInfo(file.name)
+                info.size, info.mode = content.seek(0, io.SEEK_END), file.mode
+                content.seek(0)
+                tar.addfile(info, content)
+    archive.seek(0)
+
+
+def _open(content: bytes | Path) -> IO[bytes]:
+    return io.BytesIO(content) if isinstance(content, bytes) else content.open("rb")

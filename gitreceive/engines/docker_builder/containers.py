@@ -15,7 +15,7 @@ from gitreceive.engines.docker_builder.container import BuildContainer, Spec
 from gitreceive.engines.docker_builder.feed import Feed
 from gitreceive.engines.docker_builder.run import Outcome, Run, memory_error, take
 from gitreceive.engines.docker_builder.speaking import docker_speaks
-from gitreceive.errors import BuildLimitError, GitreceiveError, UnavailableError
+from gitreceive.errors import BuildError, BuildLimitError, GitreceiveError, UnavailableError
 from gitreceive.lifecycle import frames
 from gitreceive.model import AppName, Check
 
@@ -58,6 +58,8 @@ class BuildContainers:
                     return take(container, run, self._settings)
                 except (frames.ChannelError, OSError) as error:
                     self._explain_end(container, deadline, feed, run)
+                    if not isinstance(error, frames.ChannelEndedError | OSError):
+                        raise _spoiled(run, error) from error
                     raise UnavailableError(
                         f"the build container ended without a word: {error}",
                         hint="see the Docker engine's own log",
@@ -156,6 +158,13 @@ class BuildContainers:
                 self._client = docker.APIClient(version="auto", timeout=60, **options)
                 self._images = BuilderImages(self._client, self._owner)
             return self._client
+
+
+def _spoiled(run: Run, error: frames.ChannelError) -> BuildError:
+    return BuildError(
+        f"{run.transcript.step or 'detection'} wrote onto the build's channel to the server: {error}",
+        hint="a buildpack's programs speak on their own stdout and stderr; what others have open in /proc is not theirs",
+    )
 
 
 class _Deadline:

@@ -1,12 +1,14 @@
 """What a build's ``failed`` event means in words."""
 
+import re
 from collections.abc import Mapping
 from typing import Any
 
-from gitreceive.buildpacks.undetected import explain
+from gitreceive.buildpacks.undetected import explain, explain_choice
 from gitreceive.engines.docker_builder.transcript import Transcript
 from gitreceive.errors import BuildError, DetectError, GitreceiveError, UnavailableError
 from gitreceive.lifecycle.folder import Folder
+from gitreceive.model import Choice
 from gitreceive.ports import BuildRequest, Log
 
 _MOST_HINTS = 3
@@ -20,7 +22,7 @@ def failure(
         case "detect":
             return _undetected(event, request, folder, log)
         case "buildpack":
-            return _failed_buildpack(event, folder, transcript)
+            return _failed_buildpack(event, folder, transcript, log)
         case "leak":
             return BuildError(
                 f"build secret {event['secret']} is in layer {event['layer']}: {event['file']}",
@@ -37,6 +39,8 @@ def failure(
 
 def _undetected(event: Mapping[str, Any], request: BuildRequest, folder: Folder, log: Log) -> DetectError:
     names = [f"{entry.name}/" if entry.kind == "directory" else entry.name for entry in request.root]
+    if request.choice.group:
+        return _misfit(event, request.choice, log)
     explanation = explain(event["verdicts"], event["reasons"], names, folder)
     log.step("No buildpack takes this source")
     for line in explanation.lines:
@@ -44,7 +48,17 @@ def _undetected(event: Mapping[str, Any], request: BuildRequest, folder: Folder,
     return DetectError(explanation.message, hint=explanation.hint)
 
 
-def _failed_buildpack(event: Mapping[str, Any], folder: Folder, transcript: Transcript) -> BuildError:
+def _misfit(event: Mapping[str, Any], choice: Choice, log: Log) -> DetectError:
+    explanation = explain_choice(event["verdicts"], event["reasons"], choice)
+    log.step(f"The buildpacks of {choice.by} do not take this source")
+    for line in explanation.lines:
+        log.detail(line)
+    return DetectError(explanation.message, hint=explanation.hint)
+
+
+def _failed_buildpack(
+    event: Mapping[str, Any], folder: Folder, transcript: Transcript, log: Log
+) -> BuildError:
     """What the buildpack said to do comes first; else what it declared for such output, at most three hints."""
     code = event.get("code")
     reason, hint = (event["reason"], "") if event.get("reason") else transcript.last_error()
@@ -52,4 +66,16 @@ def _failed_buildpack(event: Mapping[str, Any], folder: Folder, transcript: Tran
     fitting = dict.fromkeys(text for one in known if (text := one.of(transcript.tail)))
     hint = hint or "\n".join(list(fitting)[:_MOST_HINTS])
     ended = f" (exit {code})" if code is not None else ""
+    where = event.get("where") or _in_traceback(str(event.get("path", "")), transcript.tail)
+    if where:
+        log.detail(f"failed at {where}")
     return BuildError(f"{event['buildpack']} failed{ended}: {reason or 'it said nothing'}", hint=hint)
+
+
+def _in_traceback(folder: str, output: str) -> str:
+    """The last line of a buildpack's own Python in the output's last traceback; empty where there is none."""
+    _, found, traceback = output.rpartition("Traceback (most recent call last)")
+    frames = (
+        re.findall(rf'File "{re.escape(folder)}/([^"]+)", line (\d+)', traceback) if found and folder else []
+    )
+    return "{}, line {}".format(*frames[-1]) if frames else ""

@@ -2,7 +2,8 @@
 
 import base64
 import re
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from gitreceive.config import BuildSettings
@@ -18,6 +19,10 @@ class Inputs:
     secrets: dict[str, str]  # base64, by name
     ca_bundle: str
     patterns: dict[str, tuple[bytes, ...]]  # by name: how the secret could be written in a log or a layer
+
+    def over(self, env: Mapping[str, str]) -> "Inputs":
+        """With the variables of a project.toml below the operator's, which win."""
+        return replace(self, env={**env, **self.env})
 
     @property
     def wanted(self) -> tuple[bytes, ...]:

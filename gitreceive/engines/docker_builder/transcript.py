@@ -13,10 +13,14 @@ _ERROR = re.compile(r"error|fatal|failed|not found|cannot|could not|no such", re
 
 
 class Transcript:
-    """Takes the stream in any pieces. ``ended`` once the lifecycle has said its last word."""
+    """Takes the stream in any pieces. ``ended`` once the lifecycle has said its last word, which ``mark`` tells from programs'
+    output; ``step`` is the last that it began.
+    """
 
     def __init__(self, log: Log, mark: str, wanted: tuple[bytes, ...]) -> None:
+        self.mark = mark
         self.ended = False
+        self.step = ""
         self._log = log
         self._opening = opening(mark.encode())
         self._redactor = secrets.Redactor(wanted)
@@ -73,7 +77,7 @@ class Transcript:
             self.ended = True
         elif kind in KINDS:
             if kind == "step":
-                self._tail = b""
+                self._tail, self.step = b"", text
             getattr(self._log, kind)(text)
 
     def _output(self, content: bytes) -> None:

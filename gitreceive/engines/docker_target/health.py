@@ -6,6 +6,7 @@ import time
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+from gitreceive.buildpacks.system_packages import hint_of_crash
 from gitreceive.cancellation import Cancellation
 from gitreceive.engines.docker_target.connection import Address
 from gitreceive.engines.docker_target.containers import Container
@@ -132,7 +133,9 @@ def _crashed(container: Container, state: Mapping[str, Any], memory: str, lines:
     code = int(state.get("ExitCode", 0))
     words = _NOT_RUN.sub("", lines.decode("utf-8", "replace").strip().rpartition("\n")[2])
     reason = f" ({words[:120]})" if code in _NOT_STARTED and words else ""
-    return RolloutError(f"{container.place.process} {ended}{reason}", hint=_HINTS.get(code, ""))
+    return RolloutError(
+        f"{container.place.process} {ended}{reason}", hint=_HINTS.get(code) or hint_of_crash(lines)
+    )
 
 
 def _too_late(patient: _Patient, deadline: float) -> RolloutError:

@@ -4,6 +4,7 @@ import time
 from collections.abc import Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 
+from gitreceive.buildpacks.system_packages import hint_of_crash
 from gitreceive.cancellation import Cancellation
 from gitreceive.engines.kubernetes_target.api import Api
 from gitreceive.engines.kubernetes_target.logs import stamped
@@ -185,6 +186,7 @@ def _late(states: Iterable[State], deadline: float) -> Problem:
 
 
 def _failure(api: Api, namespace: str, log: Log, problem: Problem) -> RolloutError:
+    lines = b""
     if problem.detail and problem.detail not in problem.text:
         log.detail(f"{problem.process}: {problem.detail}")
     if problem.pod:
@@ -192,7 +194,7 @@ def _failure(api: Api, namespace: str, log: Log, problem: Problem) -> RolloutErr
         if lines:
             log.detail(f"last lines of {problem.pod}:")
             log.write(lines)
-    return RolloutError(problem.text, hint=problem.hint)
+    return RolloutError(problem.text, hint=problem.hint or hint_of_crash(lines))
 
 
 def last_lines(api: Api, namespace: str, pod: str, *, ended: bool) -> bytes:

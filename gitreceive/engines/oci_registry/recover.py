@@ -8,12 +8,18 @@ from typing import Any
 
 from gitreceive.engines.oci_registry.manifest import LIFECYCLE_LABEL, Base, diff_ids, parse, variables
 from gitreceive.errors import RegistryError
-from gitreceive.model import Build, ImageFacts, Layer
+from gitreceive.model import PACKAGES_LABEL, STACK_IMAGE_LABEL, Build, ImageFacts, Layer
 
 # what decides how a process is started stays the image's, also where it is the same as the run image's
 _ALWAYS_OWN = frozenset({"Entrypoint", "Cmd", "User", "WorkingDir"})
 # CNB Platform API, "Rebaser": these describe the run image, whoever set them
-_NEVER_OWN = ("io.buildpacks.base.", "io.buildpacks.stack.", "org.opencontainers.image.base.")
+_NEVER_OWN = (
+    "io.buildpacks.base.",
+    "io.buildpacks.stack.",
+    "org.opencontainers.image.base.",
+    PACKAGES_LABEL,
+    STACK_IMAGE_LABEL,
+)
 
 
 def build_of(image: Base, below: Mapping[str, Any]) -> Build:

@@ -23,7 +23,7 @@ from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.sql.functions import GenericFunction
 from sqlalchemy.types import TypeDecorator, TypeEngine
 
-REVISION = "0002"  # the newest migration
+REVISION = "0003"  # the newest migration
 
 
 class Instant(TypeDecorator[datetime]):

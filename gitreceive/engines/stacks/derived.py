@@ -14,16 +14,14 @@ from pathlib import Path
 import docker
 import docker.utils
 
-from gitreceive.buildpacks.system_packages import SystemPackage
+from gitreceive.buildpacks.system_packages import SystemPackage, of_names
 from gitreceive.cancellation import Cancellation
 from gitreceive.config import BuildSettings, process_environment
 from gitreceive.engines.stacks.installing import Installed, Site, docker_speaks, install
 from gitreceive.errors import UnavailableError, UsageError
-from gitreceive.model import Build, ImageRef, Stack
+from gitreceive.model import PACKAGES_LABEL, STACK_IMAGE_LABEL, Build, ImageRef, Stack
 from gitreceive.ports import Log, Registry
 
-PACKAGES_LABEL = "io.gitreceive.system-packages"
-BASE_LABEL = "io.gitreceive.stack-image"
 _RECIPE = 1  # raise it when what is done here or in inside.py changes what comes out
 _LOOK_AGAIN = 0.5  # seconds
 
@@ -38,16 +36,17 @@ class Derived:
 
 
 class DerivedStacks:
-    """Installs packages into stacks. What was made is known by ``folder``, also to the next server, and pushed beside the stack's images.
-
-    ``owner`` is the name by which a builder sweeps up the containers of a killed server.
+    """Installs packages into stacks. What was made is known in the data folder, also to the next server, and pushed beside the stack's
+    images. ``owner`` is what a builder over the same data folder has, which sweeps up the containers of a killed server.
     """
 
-    def __init__(self, settings: BuildSettings, folder: Path, registry: Registry, owner: str) -> None:
+    def __init__(self, settings: BuildSettings, data_dir: Path, registry: Registry) -> None:
         self._settings = settings
-        self._folder = folder
+        self._folder = data_dir / "system-packages"
+        self._spools = data_dir / "tmp" / "builds"  # a builder removes what a killed server left there
         self._registry = registry
-        self._labels = {"gitreceive.data": owner, "gitreceive.job": ""}
+        self.owner = hashlib.sha256(str(data_dir.resolve()).encode()).hexdigest()[:12]
+        self._labels = {"gitreceive.data": self.owner, "gitreceive.job": ""}
         self._client_lock = threading.Lock()
         self._client: docker.APIClient | None = None
 
@@ -67,20 +66,16 @@ class DerivedStacks:
         CanceledError.
         """
         names = ", ".join(map(str, packages))
-        known = {
-            kind: self._read(base, packages) for kind, base in (("run", stack.run), ("build", stack.build))
-        }
-        if all(known.values()):
-            log.step(f"System packages: {names} (installed before)")
+        run, build = self._read(stack.run, packages), self._read(stack.build, packages)
+        if run and build:
+            log.step(f"System packages: {names} (installed before, {_size(run.added_bytes)})")
         else:
             log.step(f"Installing system packages: {names} (first use of this set on the stack {stack.name})")
-        since = time.monotonic()
-        run = known["run"] or self.derive_image(stack, "run", packages, log, cancel)
-        build = known["build"] or self.derive_image(stack, "build", packages, log, cancel)
-        if not all(known.values()):
-            log.detail(
-                f"they add {_size(run.added_bytes)} to the image; that took {time.monotonic() - since:.0f} s"
-            )
+            since = time.monotonic()
+            run = run or self.derive_image(stack, "run", packages, log, cancel)
+            build = build or self.derive_image(stack, "build", packages, log, cancel)
+            took = time.monotonic() - since
+            log.detail(f"they add {_size(run.added_bytes)} to the image; that took {took:.0f} s")
         return replace(
             stack,
             name=f"{stack.name}+{_key(names)[:8]}",
@@ -89,6 +84,10 @@ class DerivedStacks:
             run_bytes=stack.run_bytes + run.added_bytes,
             build_bytes=stack.build_bytes + build.added_bytes,
         )
+
+    def run_image(self, stack: Stack, packages: Sequence[str], log: Log, cancel: Cancellation) -> ImageRef:
+        """A RunImages."""
+        return self.derive_image(stack, "run", of_names(packages), log, cancel).image
 
     def derive_image(
         self, stack: Stack, kind: str, packages: Sequence[SystemPackage], log: Log, cancel: Cancellation
@@ -121,7 +120,9 @@ class DerivedStacks:
                 port=None,
                 run_image=base,
                 layers=(installed.layer,) if installed.layer else (),
-                config={"Labels": {PACKAGES_LABEL: " ".join(map(str, packages)), BASE_LABEL: str(base)}},
+                config={
+                    "Labels": {PACKAGES_LABEL: " ".join(map(str, packages)), STACK_IMAGE_LABEL: str(base)}
+                },
             )
             image = self._registry.publish(build, f"stacks/{stack.name}-{kind}", _Quiet(log), cancel)
         added = installed.layer.blob.size if installed.layer else 0
@@ -173,7 +174,8 @@ class DerivedStacks:
     @contextlib.contextmanager
     def _spool(self) -> Iterator[Path]:
         with _disk_speaks():
-            place = tempfile.TemporaryDirectory(prefix="spool-", dir=self._folder)
+            self._spools.mkdir(parents=True, exist_ok=True)
+            place = tempfile.TemporaryDirectory(prefix="packages-", dir=self._spools)
         with place as name:
             yield Path(name)
 

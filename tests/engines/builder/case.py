@@ -12,6 +12,7 @@ from typing import BinaryIO
 
 import pytest
 
+from gitreceive.buildpacks.choice import read_choice
 from gitreceive.cancellation import Cancellation
 from gitreceive.engines.docker_builder import DockerBuilder
 from gitreceive.model import (
@@ -90,12 +91,19 @@ def request(
     *,
     app: str = "shop",
     options: tuple[str, ...] = (),
+    of_app: tuple[str, ...] = (),
     previous: Mapping[Digest, Blob] | None = None,
 ) -> BuildRequest:
+    chosen = PushOptions.parse(options)
+
+    def read(path: str, limit: int) -> bytes | None:
+        return files[path][:limit] if path in files else None
+
+    choice, project = read_choice(read, chosen, of_app)
     return BuildRequest(
         job=JobId(7),
         source=Source(AppName.parse(app), CommitId.parse("c0ffee" + "0" * 34)),
-        options=PushOptions.parse(options),
+        options=chosen,
         stack=stack,
         previous=previous or {},
         archive=archive(files),
@@ -104,6 +112,9 @@ def request(
             TreeEntry(name.encode(), 0o100644, sha1(content, usedforsecurity=False).hexdigest())
             for name, content in sorted(files.items())
         ),
+        read=read,
+        choice=choice,
+        project=project,
     )
 
 

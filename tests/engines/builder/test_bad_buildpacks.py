@@ -1,6 +1,7 @@
 """Buildpacks that break the contract: each is named, with the file, and leaves nothing behind."""
 
 import os
+import tracemalloc
 from pathlib import Path
 
 import docker
@@ -22,7 +23,7 @@ from tests.engines.builder.case import (
 
 pytestmark = pytest.mark.docker
 
-_LARGE = "head -c 2000000 /dev/zero | tr '\\0' '#'"
+_LARGE = "head -c 10000000 /dev/zero | tr '\\0' '#'"
 
 
 @pytest.mark.parametrize(
@@ -79,7 +80,7 @@ def test_a_detection_that_breaks_the_contract_is_named(
 
 
 @pytest.mark.parametrize("program", ["detect", "build"])
-@pytest.mark.parametrize("what", ["mode", "interpreter"])
+@pytest.mark.parametrize("what", ["mode", "interpreter", "no interpreter"])
 def test_a_program_that_cannot_be_run_is_named(
     what: str, program: str, make: Make, packs: Path, stack: Stack
 ) -> None:
@@ -89,14 +90,18 @@ def test_a_program_that_cannot_be_run_is_named(
     if what == "mode":
         file.chmod(0o644)
     else:
-        file.write_text("#!/there/is/no/sh\n")
+        file.write_text("#!/there/is/no/sh\n" if what == "interpreter" else "echo plain text\n")
     log = HeardLog()
     with pytest.raises(GitreceiveError) as caught:
         fails(make(), request({"hello": b""}, stack), log)
     said = f"{caught.value}\n{log.text}"
     assert "test/one" in said
-    reason = "it is not executable" if what == "mode" else "its interpreter is not there"
-    assert f"bin/{program} cannot be run: {reason}" in said
+    reason = {
+        "mode": "it is not executable",
+        "interpreter": "its interpreter is not there",
+        "no interpreter": "it says no interpreter in its first line",
+    }
+    assert f"bin/{program} cannot be run: {reason[what]}" in said
 
 
 def test_a_loop_in_an_order_is_refused_before_anything_starts(
@@ -132,6 +137,67 @@ def test_what_is_written_outside_a_layer_is_in_no_image_and_in_no_later_build(
         assert not [
             name for files in contents.values() for name in files if "stray" in name or name.endswith("/file")
         ]
+
+
+def test_who_writes_into_anothers_layer_or_the_platforms_is_named_with_the_file(
+    make: Make, packs: Path, stack: Stack
+) -> None:
+    write_buildpack(packs, "one", build=LAYER + "mkdir $layer/bin; echo a > $layer/bin/tool")
+    stray = "echo b > $1/../test_one/deps/bin/tool2; mkdir $1/../mine; echo c > $2/env/SPY; touch $PWD/fine"
+    write_buildpack(packs, "two", build=stray + WEB)
+    write_order(packs, ("one", "two"))
+    _, log, _ = run(make(), request({"hello": b""}, stack))
+    warned = [line.partition(",")[0] for line in log.lines if line.startswith("! ")]
+    assert warned == [
+        "! test/two wrote to /layers/mine",
+        "! test/two wrote to /layers/test_one/deps/bin/tool2",
+        "! test/two wrote to /platform/env/SPY",
+    ]
+
+
+def test_what_a_buildpack_writes_onto_its_channel_is_its_failure(
+    make: Make, packs: Path, stack: Stack, client: docker.APIClient
+) -> None:
+    garbage = """
+    for pid in /proc/[0-9]*; do
+      (head -c 100000 /dev/urandom > $pid/fd/1; head -c 100000 $pid/fd/0 > /dev/null) 2> /dev/null &
+    done
+    sleep 1
+    """
+    write_buildpack(packs, "one", build=garbage + WEB)
+    write_order(packs, ("one",))
+    builder = make(timeout=60)
+    with pytest.raises(BuildError, match=r"^test/one 1\.0 wrote onto the build's channel"):
+        fails(builder, request({"hello": b""}, stack))
+    assert not client.containers(all=True, filters={"label": [f"gitreceive.data={builder.owner}"]})
+
+
+class _CountingLog(HeardLog):
+    """Of what it is told in pieces it keeps the number of bytes."""
+
+    heard = 0
+
+    def write(self, chunk: bytes) -> None:
+        self.heard += len(chunk)
+
+
+def test_a_build_that_floods_the_log_is_heard_to_its_end_and_not_kept_in_memory(
+    make: Make, packs: Path, stack: Stack
+) -> None:
+    write_buildpack(
+        packs, "one", build="head -c 100000000 /dev/zero | tr '\\0' x; echo; echo 'error: the end'; exit 1"
+    )
+    write_order(packs, ("one",))
+    log = _CountingLog()
+    builder = make()
+    tracemalloc.start()
+    try:
+        with pytest.raises(BuildError, match="the end"):
+            fails(builder, request({"hello": b""}, stack), log)
+        assert tracemalloc.get_traced_memory()[1] < 32 << 20
+    finally:
+        tracemalloc.stop()
+    assert log.heard == 100_000_000 + len("\nerror: the end\n")
 
 
 def test_processes_that_a_build_leaves_end_with_it(

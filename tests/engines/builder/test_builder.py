@@ -133,6 +133,25 @@ def test_a_failed_build_names_the_buildpack_its_exit_code_and_its_last_error(
         fails(make(), request({"hello": b""}, stack))
 
 
+def test_the_line_at_which_a_script_failed_is_told(make: Make, packs: Path, stack: Stack) -> None:
+    write_buildpack(packs, "one", build="set -e\n\ncp nothing there")
+    write_order(packs, ("one",))
+    log = HeardLog()
+    with pytest.raises(BuildError, match=r"^test/one failed \(exit 1\): cp: cannot stat 'nothing'"):
+        fails(make(), request({"hello": b""}, stack), log)
+    assert "failed at bin/build, line 4: cp nothing there" in log.lines
+
+
+def test_the_line_of_python_that_raised_is_told(make: Make, packs: Path, stack: Stack) -> None:
+    write_buildpack(packs, "one", build="")
+    write_order(packs, ("one",))
+    (packs / "one/bin/build").write_text("#!/usr/bin/python3\nimport json\n\njson.loads('{')\n")
+    log = HeardLog()
+    with pytest.raises(BuildError, match=r"^test/one failed \(exit 1\): json"):
+        fails(make(), request({"hello": b""}, stack), log)
+    assert "failed at bin/build, line 4" in log.lines
+
+
 def test_a_layer_that_a_failed_build_changed_is_not_used_again(make: Make, packs: Path, stack: Stack) -> None:
     broken = "if [ -f break ]; then echo x >> $layer/numbers; exit 1; fi"
     write_buildpack(packs, "one", build=LAYER + broken + WEB)
@@ -181,7 +200,7 @@ def test_an_unknown_buildpack_in_a_push_option_lists_those_that_are_known(
 ) -> None:
     write_buildpack(packs, "one", build=WEB)
     write_order(packs, ("one",))
-    with pytest.raises(DetectError, match="buildpack=cobol is not a buildpack here") as caught:
+    with pytest.raises(DetectError, match="cobol is not a buildpack here") as caught:
         fails(make(), request({"hello": b""}, stack, options=("buildpack=cobol",)))
     assert caught.value.hint == "known: test/one"
 

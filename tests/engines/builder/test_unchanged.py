@@ -9,6 +9,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from gitreceive.buildpacks.choice import read_choice
 from gitreceive.cancellation import Cancellation
 from gitreceive.config import BuildSettings
 from gitreceive.engines.docker_builder import DockerBuilder
@@ -81,15 +82,24 @@ class Bench:
         builder = DockerBuilder(chosen, self.folder / place)
         self.builders.append(builder)
         store, log = self.repository.store, HeardLog()
+        said = PushOptions.parse(tuple(dict.fromkeys(options)))
+
+        def read(path: str, limit: int) -> bytes | None:
+            return store.read(source, path, limit)
+
+        choice, project = read_choice(read, said, ())
         request = BuildRequest(
             job=JobId(1),
             source=source,
-            options=PushOptions.parse(tuple(dict.fromkeys(options))),
+            options=said,
             stack=self.stack,
             previous=previous,
             archive=store.archive(source),
             root=store.entries(source),
             tree=lambda: store.tree(source),
+            read=read,
+            choice=choice,
+            project=project,
         )
         with builder.build(request, log, Cancellation()) as build:
             for layer in build.layers:
@@ -271,6 +281,44 @@ def test_a_source_with_a_build_secret_is_refused_without_a_build_as_with_one(
     assert "No build needed" not in push(START).text
 
 
+_HEAD = b'[_]\nschema-version = "0.2"\n'
+_PROJECTS = (
+    b"",
+    _HEAD,
+    _HEAD + b'[[io.buildpacks.build.env]]\nname = "FLAVOUR"\nvalue = "salty"\n',
+    _HEAD + b'[io.buildpacks]\nexclude = ["lib/", "/lib-b"]\n',
+    _HEAD + b'[io.buildpacks]\ninclude = ["app", "*.txt", "Procs"]\n',
+    _HEAD + b'[[io.buildpacks.group]]\nid = "test/one"\n',
+    _HEAD + b'[[io.buildpacks.group]]\nid = "test/procs"\n[[io.buildpacks.group]]\nid = "test/one"\n',
+    _HEAD + b'[[io.buildpacks.post.group]]\nid = "me/s"\n'
+    b'[io.buildpacks.post.group.script]\napi = "0.10"\ninline = "ls > listing"\n',
+)
+
+
+@pytest.mark.parametrize("project", _PROJECTS[2:-1])
+def test_what_project_toml_asks_for_is_built_once(bench: Bench, project: bytes) -> None:
+    bench.pushed(START)
+    tree = {**START, b"project.toml": Node(project)}
+    assert bench.agree(tree) is BUILT
+    assert bench.agree({**tree, b"app": Node(b"two\n")}) is LEFT_OUT
+    assert bench.agree({**tree, b"project.toml": Node(project + b"# a remark\n")}) is LEFT_OUT
+    assert bench.agree(START) is BUILT
+
+
+def test_a_file_that_project_toml_leaves_out_changes_nothing(bench: Bench) -> None:
+    tree = {**START, b"project.toml": Node(_HEAD + b'[io.buildpacks]\nexclude = ["conf/"]\n')}
+    first, _ = bench.pushed(tree)
+    assert bench.agree({**tree, b"conf/a.toml": Node(b"a = 2\n")}) is LEFT_OUT
+    second, _ = bench.pushed({**tree, b"conf/b.toml": Node(b"b = 2\n")})
+    assert [layer.diff_id for layer in first.layers] == [layer.diff_id for layer in second.layers]
+
+
+def test_a_source_with_a_script_in_project_toml_is_always_built(bench: Bench) -> None:
+    tree = {**START, b"project.toml": Node(_PROJECTS[-1])}
+    bench.pushed(tree)
+    assert bench.agree({**tree, b"app": Node(b"two\n")}) is BUILT
+
+
 _paths = st.sampled_from(
     [*START, b"package.json", b"lib/c", b"conf/b.toml", b"lib", b"conf", b"link", b".gitattributes"]
 )
@@ -287,7 +335,8 @@ _pushes = st.lists(
     st.tuples(
         st.dictionaries(_paths, _nodes, max_size=2),
         st.sampled_from(["", "", "sweet"]),
-        st.sampled_from([(), (), ("nocache",)]),
+        st.sampled_from([(), (), ("nocache",), ("buildpack=test/one",)]),
+        st.sampled_from(_PROJECTS),
     ),
     min_size=1,
     max_size=3,
@@ -297,15 +346,16 @@ _pushes = st.lists(
 @settings(max_examples=8, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(_pushes)
 def test_whatever_is_pushed_gives_what_a_whole_build_of_it_gives(
-    bench: Bench, pushes: list[tuple[Mapping[bytes, Node | None], str, tuple[str, ...]]]
+    bench: Bench, pushes: list[tuple[Mapping[bytes, Node | None], str, tuple[str, ...], bytes]]
 ) -> None:
     bench.env.clear()
     tree = dict(START)
-    for change, flavour, options in pushes:
+    for change, flavour, options, project in pushes:
         for path, node in change.items():
             tree = {k: v for k, v in tree.items() if k != path and not _clash(k, path)}
             tree |= {path: node} if node else {}
         tree |= {b"app": Node(b"three\n"), b"Procs": Node(b"worker\n")}  # what every build needs
+        tree |= {b"project.toml": Node(project)}
         bench.env["FLAVOUR"] = flavour
         bench.agree(tree, *options)
 

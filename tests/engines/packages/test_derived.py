@@ -2,7 +2,6 @@
 
 import gzip
 import json
-import os
 import tarfile
 import threading
 from collections.abc import Iterator
@@ -18,7 +17,7 @@ from gitreceive.buildpacks.system_packages import of_aptfile
 from gitreceive.cancellation import Cancellation
 from gitreceive.config import BuildSettings, process_environment
 from gitreceive.engines.oci_registry import OciRegistry
-from gitreceive.engines.stacks import BASE_LABEL, PACKAGES_LABEL, DerivedStacks
+from gitreceive.engines.stacks import DerivedStacks
 from gitreceive.errors import (
     BuildLimitError,
     CanceledError,
@@ -26,18 +25,12 @@ from gitreceive.errors import (
     GitreceiveError,
     SourceError,
 )
-from gitreceive.model import ImageRef, Stack
+from gitreceive.model import PACKAGES_LABEL, STACK_IMAGE_LABEL, ImageRef, Stack
 from tests.engines.builder.case import HeardLog
+from tests.engines.oci_images import build, layer
+from tests.engines.packages.settings import SETTINGS
 
 pytestmark = [pytest.mark.docker, pytest.mark.registry]
-
-PACKAGES = of_aptfile(b"figlet\nlibsodium23\n")
-SETTINGS = BuildSettings(
-    ca_bundle=os.environ.get("GITRECEIVE_TEST_CA_BUNDLE", ""),
-    env=dict(
-        line.split("=", 1) for line in os.environ.get("GITRECEIVE_TEST_BUILD_ENV", "").splitlines() if line
-    ),
-)
 
 
 @pytest.fixture(scope="module")
@@ -67,8 +60,7 @@ class Server:
         self, stack: Stack, aptfile: bytes, cancel: Cancellation | None = None
     ) -> tuple[Stack, HeardLog]:
         log = HeardLog()
-        owner = f"test-{self.folder.name}"
-        with closing(DerivedStacks(self.settings, self.folder, self.registry, owner)) as stacks:
+        with closing(DerivedStacks(self.settings, self.folder, self.registry)) as stacks:
             return stacks.derive(stack, of_aptfile(aptfile), log, cancel or Cancellation()), log
 
 
@@ -100,7 +92,7 @@ def labels(client: docker.APIClient, image: ImageRef) -> dict[str, str]:
 
 
 def leftovers(client: docker.APIClient, server: Server) -> list[dict[str, object]]:
-    label = f"gitreceive.data=test-{server.folder.name}"
+    label = f"gitreceive.data={DerivedStacks(server.settings, server.folder, server.registry).owner}"
     return list(client.containers(all=True, filters={"label": label}))
 
 
@@ -149,7 +141,7 @@ def test_the_images_say_what_they_were_made_of(
     _, derived, _ = made
 
     assert labels(client, derived.run)[PACKAGES_LABEL] == "figlet libsodium23"
-    assert labels(client, derived.run)[BASE_LABEL] == str(stack.run)
+    assert labels(client, derived.run)[STACK_IMAGE_LABEL] == str(stack.run)
     assert derived.name.startswith(f"{stack.name}+")
     assert derived.run_bytes > stack.run_bytes
 
@@ -164,7 +156,7 @@ def test_another_app_and_the_next_server_find_what_was_made(
     )
 
     assert again == derived
-    assert log.lines == ["-----> System packages: figlet, libsodium23 (installed before)"]
+    assert log.lines == ["-----> System packages: figlet, libsodium23 (installed before, 0.4 MB)"]
 
 
 def test_the_same_packages_make_the_same_image_anywhere(
@@ -182,11 +174,12 @@ def test_what_the_registry_lost_is_made_again(
     made: tuple[Server, Stack, HeardLog], stack: Stack, tmp_path: Path
 ) -> None:
     server, derived, _ = made
-    for record in server.folder.glob("*.json"):
+    (tmp_path / "system-packages").mkdir()
+    for record in server.folder.rglob("*.json"):
         kept = json.loads(record.read_text())
         image = ImageRef.parse(kept["image"])
         lost = f"{image.repository}@sha256:{'0' * 64}"
-        (tmp_path / record.name).write_text(json.dumps({**kept, "image": lost}))
+        (tmp_path / "system-packages" / record.name).write_text(json.dumps({**kept, "image": lost}))
 
     again, log = replace(server, folder=tmp_path).derive(stack, b"figlet\nlibsodium23\n")
 
@@ -215,6 +208,28 @@ def test_of_two_that_need_the_same_one_makes_it_and_the_other_waits(
     assert True in waited
 
 
+def test_an_image_is_rebased_to_the_next_version_of_its_stack_with_the_same_packages(
+    made: tuple[Server, Stack, HeardLog], stack: Stack, registry: OciRegistry, tmp_path: Path
+) -> None:
+    server, derived, log = made
+    app = registry.publish(
+        build(layer(tmp_path, "app"), run_image=derived.run), "test-packages", log, Cancellation()
+    )
+    relabelled = build(run_image=stack.run, config={"Labels": {"test.version": "2"}})
+    newer = replace(stack, run=registry.publish(relabelled, f"stacks/{stack.name}-run", log, Cancellation()))
+    packages = registry.facts(app).packages
+    with closing(DerivedStacks(server.settings, server.folder, registry)) as stacks:
+        run_image = stacks.run_image(newer, packages, log, Cancellation())
+
+    rebased = registry.rebase(app, run_image, "test-packages", log, Cancellation())
+
+    facts = registry.facts(rebased)
+    assert packages == facts.packages == ("figlet", "libsodium23")
+    assert (facts.run_image, facts.stack_image) == (run_image, newer.run)
+    assert run_image != derived.run
+    assert registry.blobs(rebased) == registry.blobs(app)
+
+
 def test_packages_that_the_stack_has_add_nothing(
     stack: Stack, registry: OciRegistry, client: docker.APIClient, tmp_path: Path
 ) -> None:
@@ -237,7 +252,7 @@ def test_a_package_that_there_is_not_is_told_with_its_line_and_one_that_there_is
     assert 'Aptfile line 4: "figlet" has no version 99 in Debian ' in caught.value.message
     assert "libpq5" in caught.value.hint
     assert "figlet=2" in caught.value.hint
-    assert not list(tmp_path.glob("*.json"))
+    assert not list(tmp_path.rglob("*.json"))
     assert leftovers(client, server) == []
 
 
@@ -287,4 +302,4 @@ def test_who_cancels_it_leaves_no_container_and_no_record(
         server.derive(stack, b"figlet\n", cancel)
     timer.join()
     assert leftovers(client, server) == []
-    assert not list(tmp_path.glob("*.json"))
+    assert not list(tmp_path.rglob("*.json"))

@@ -10,7 +10,7 @@ from javapack.cnb import Context, Process, say
 from javapack.placing import Start, find_program, place, start_in_place
 from javapack.project import Project, read_project
 from javapack.runtime import provide_java
-from javapack.tools import run_tool
+from javapack.tools import check_tool, run_tool
 
 # files that, when they appear or change, choose another Java, another jar or an error, where nothing is compiled
 _DECIDING = ("*.jar", "target/*.jar", "system.properties", ".java-version", ".sdkmanrc", "Procfile")
@@ -19,6 +19,7 @@ _DECIDING = ("*.jar", "target/*.jar", "system.properties", ".java-version", ".sd
 def make(context: Context) -> None:
     """The whole build. Raises Refusal."""
     project = read_project(context.app)
+    check_tool(context, project)
     java = provide_java(context, project)
     if project.tool == "jar":
         start = None if project.names_web else start_in_place(context.app, find_program(context.app, "jar"))

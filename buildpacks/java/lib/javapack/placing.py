@@ -131,7 +131,7 @@ def _move_libraries(context: Context, application: Layer, libraries: list[Path])
     kept = layer.metadata() == {"libraries": digest.hexdigest()}
     if not kept:
         layer.reset()
-    say(f"{len(names)} libraries in a layer of their own{', as in the last build' if kept else ''}")
+    say(f"Libraries in a layer of their own: {len(names)}{', as in the last build' if kept else ''}")
     for name, path in names.items():
         target = layer.path / name
         if kept:

@@ -51,14 +51,12 @@ def provide_java(context: Context, project: Project) -> Java:
     certificates = _read(_CERTIFICATES)
     wish = {
         "the stack": stack_digest(),
-        "the Java that is asked for": f"{project.wish.major or 'any'}{'' if project.wish.exact else ' or newer'}",
+        "the Java that is asked for": str(project.wish.major or "any"),
         "the package sources": context.env.get("APT_SOURCES", ""),
         "the certificates of the stack": hashlib.sha256(certificates.encode()).hexdigest(),
         "what the build needs beside Java": "a compiler and Maven" if maven else "a compiler" if jdk else "",
     }
-    reason = why_again(jre, wish)
-    if not reason and jdk and jdk.metadata().get("unpacked_at") != jre.metadata().get("unpacked_at"):
-        reason = "the compiler is not kept from the last build"
+    reason = why_again(jre, wish) or _unfit(jre, jdk, project.wish)
     if reason:
         say(f"Unpacking Java: {reason}")
         metadata = {**_unpack(context, jre, jdk, project.wish, maven=maven), "wish": wish}
@@ -72,6 +70,15 @@ def provide_java(context: Context, project: Project) -> Java:
     if reason:
         _check(context, java)
     return java
+
+
+def _unfit(jre: Layer, jdk: Layer | None, wish: Wish) -> str:
+    known = jre.metadata()
+    if wish.exact and known.get("major") != wish.major:
+        return "a newer Java will no longer do"
+    if jdk and jdk.metadata().get("unpacked_at") != known.get("unpacked_at"):
+        return "the compiler is not kept from the last build"
+    return ""
 
 
 def find_home(root: Path, major: int) -> Path:
@@ -117,17 +124,16 @@ def set_up(root: Path, major: int) -> None:
 
 
 def _unpack(context: Context, jre: Layer, jdk: Layer | None, wish: Wish, *, maven: bool) -> dict[str, object]:
-    jre.reset()
-    if jdk:
-        jdk.reset()
     with tempfile.TemporaryDirectory(prefix="apt-") as folder:
         archive = open_archive(context, Path(folder))
         offered = _offered(archive)
         major = choose(offered, wish)
         runtime, compiler = f"openjdk-{major}-jre-headless", f"openjdk-{major}-jdk-headless"
         packages = [p for p in archive.closure([runtime]) if not _NOT_NEEDED.match(p)]
+        jre.reset()  # not before it is known that there is something else to be had
         archive.unpack(packages, jre.path)
         if jdk:
+            jdk.reset()
             shutil.copytree(jre.path, jdk.path, symlinks=True, dirs_exist_ok=True)
             wanted = [compiler, *(["maven"] if maven else []), runtime]
             needed = [p for p in archive.closure(wanted) if p.startswith(f"{compiler}=") or _MAVEN.match(p)]
@@ -171,9 +177,14 @@ def _declare(context: Context, java: Java, metadata: dict[str, object]) -> None:
 
 
 def _trust(home: Path, certificates: str) -> None:
-    """Write the truststore that this Java reads, where it holds anything else."""
+    """Write the truststore that this Java reads, where it holds anything else. Raises Refusal."""
     path = home / "lib/security/cacerts"
-    content = to_jks(certificates)
+    try:
+        content = to_jks(certificates)
+    except ValueError as error:
+        raise Refusal(
+            f"the CA bundle cannot be read: {error}", "the operator sets build.ca_bundle to a file in PEM"
+        ) from error
     if path.is_symlink() or not path.is_file() or path.read_bytes() != content:
         path.unlink(missing_ok=True)
         path.write_bytes(content)

@@ -5,6 +5,7 @@ import shlex
 import shutil
 import tempfile
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -13,19 +14,37 @@ from javapack.project import GRADLE_FILES, Project
 from javapack.runtime import Java
 from javapack.settings import java_options, render_settings
 
-_KEPT = (
-    90 * 86400
-)  # seconds after which downloads begin anew: versions that are no longer used are among them
+_KEPT = 90 * 86400  # seconds; then downloads begin anew, as versions that are no longer used are among them
 _WRAPPERS = {
     "maven": ("mvnw", ".mvn/wrapper/maven-wrapper.properties", "mvn wrapper:wrapper"),
     "gradle": ("gradlew", "gradle/wrapper/gradle-wrapper.properties", "gradle wrapper"),
 }
+# a build is over before Java's second compiler would pay; and Maven writes escape sequences even where nothing is coloured
+_MAVEN_OPTIONS = "-XX:TieredStopAtLevel=1 -Djansi.mode=strip -Djansi.noreset=true"
+_LONGEST = 160  # characters of a cause: it stands in git's status line
+_CAUSES = (
+    r"^\[ERROR\] (\S+:\[\d+,\d+\] .+)$",
+    r"^(\S+\.\w+:\d+: error: .+)$",
+    r"^e: (?:file:/*)?(\S+\.kt\S* .+)$",
+    r"^\[ERROR\] (?:Failed to execute goal \S+ \(.+?\) on project \S+: |Plugin \S+ or .+? could not be resolved: )*(.+?)(?: -> \[Help \d+\])?$",
+    r"^\* What went wrong:\n(.+)$",
+    r"^Exception in thread \"main\" (.+)$",
+)
+
+
+def check_tool(context: Context, project: Project) -> None:
+    """Raises Refusal where the tool cannot be run as the source is."""
+    if project.wrapper:
+        _check_wrapper(context.app, *_WRAPPERS[project.tool])
+    elif project.tool == "gradle" and not shutil.which("gradle", path=context.env.get("PATH")):
+        raise Refusal(
+            "there is no gradlew, and this stack has no Gradle",
+            "run `gradle wrapper` and commit gradlew, gradlew.bat and gradle/wrapper with gradle-wrapper.jar",
+        )
 
 
 def run_tool(context: Context, project: Project, java: Java, folder: Path) -> None:
     """Build what lies in ``folder``. Raises Refusal; what to do about it is in buildpack.toml, by the tool's own words."""
-    if project.wrapper:
-        _check_wrapper(folder, *_WRAPPERS[project.tool])
     downloads = _downloads(context, project.tool)
     with tempfile.TemporaryDirectory(prefix="settings-") as settings:
         call = (_maven if project.tool == "maven" else _gradle)(
@@ -38,9 +57,25 @@ def run_tool(context: Context, project: Project, java: Java, folder: Path) -> No
             "PATH": f"{java.home / 'bin'}:{context.env.get('PATH', '/usr/bin:/bin')}",
         }
         say(f"Running {Path(call.program[-1]).name} {' '.join(call.asked)}")
-        status, _ = run([*call.program, *call.options, *call.asked], cwd=folder, env=env)
+
+        def show(line: str) -> bool:
+            say(line.replace(f"{folder}/", ""))  # people know their files by their place in the app
+            return True
+
+        status, lines = run([*call.program, *call.options, *call.asked], cwd=folder, env=env, quiet=show)
     if status:
-        raise Refusal(f"{project.tool.capitalize()} could not build the app")
+        cause = find_cause([line.replace(f"{folder}/", "") for line in lines])
+        raise Refusal(f"{project.tool.capitalize()} could not build the app{cause and f': {cause}'}")
+
+
+def find_cause(lines: Sequence[str]) -> str:
+    """The line that says most of why Maven or Gradle failed: the compiler's first, else the tool's own; empty where none is known."""
+    text = "\n".join(lines)
+    for pattern in _CAUSES:
+        match = re.search(pattern, text, re.MULTILINE)
+        if match:
+            return match[1].strip()[:_LONGEST]
+    return ""
 
 
 @dataclass(frozen=True)
@@ -72,8 +107,7 @@ def _maven(
     asked += shlex.split(context.env.get("MAVEN_CUSTOM_GOALS", "package"))
     env = {
         "MAVEN_USER_HOME": str(downloads),
-        # it writes escape sequences even where nothing is coloured
-        "MAVEN_OPTS": f"-Djansi.mode=strip -Djansi.noreset=true {context.env.get('MAVEN_OPTS', '')}".strip(),
+        "MAVEN_OPTS": f"{_MAVEN_OPTIONS} {context.env.get('MAVEN_OPTS', '')}".strip(),
     }
     if mirror:
         env["MVNW_REPOURL"] = mirror.rstrip("/")
@@ -96,11 +130,6 @@ def _find_settings(context: Context, folder: Path) -> Path | None:
 def _gradle(
     context: Context, project: Project, _java: Java, folder: Path, downloads: Path, _settings: Path
 ) -> _Call:
-    if not project.wrapper and not shutil.which("gradle", path=context.env.get("PATH")):
-        raise Refusal(
-            "there is no gradlew, and this stack has no Gradle",
-            "run `gradle wrapper` and commit gradlew, gradlew.bat and gradle/wrapper with gradle-wrapper.jar",
-        )
     secret = context.secret("init.gradle")
     options = ["--no-daemon", "--console=plain", *(["--init-script", str(secret)] if secret else [])]
     asked = shlex.split(context.env.get("GRADLE_TASK") or choose_task(folder))

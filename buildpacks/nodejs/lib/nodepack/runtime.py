@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from nodepack.cnb import Context, Layer, Refusal, say
+from nodepack.concurrency import follow_memory
 from nodepack.managers import PROGRAMS, Manager, provide_manager
 from nodepack.manifest import Manifest
 from nodepack.registry import Registry, find_registry
@@ -72,6 +73,7 @@ def _node(context: Context, manifest: Manifest, registry: Registry) -> tuple[Lay
         )
         known = {"asked": asked, "version": version}
     layer.set_env({"NODE_ENV.default": "production"}, when="launch")
+    follow_memory(layer.path, megabytes=512, without_limit=1)
     layer.save("build", "cache", metadata=known)
     headers.save("cache", metadata={"version": known["version"]})
     return layer, headers, str(known["version"])

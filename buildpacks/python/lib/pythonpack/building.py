@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from pythonpack.cnb import Context, Process, Refusal, say
+from pythonpack.concurrency import follow_memory
 from pythonpack.detection import LOCKS, dependencies
 from pythonpack.django import collect_static, find_django
 from pythonpack.frameworks import Start, find_start
@@ -86,7 +87,7 @@ def _announce(start: Start | None) -> None:
 
 def _set_launch_env(installation: Installation, start: Start | None) -> None:
     # an event loop serves many requests at once, and a second worker of uvicorn doubles memory and boot time
-    workers = "1" if start and start.server == "uvicorn" else "2"
+    loop = start is not None and start.server == "uvicorn"
+    follow_memory(installation.layer.path, megabytes=512 if loop else 256, without_limit=1 if loop else 2)
     # gunicorn's heartbeat on a disk-backed /tmp can block its workers
-    defaults = {"WEB_CONCURRENCY.default": workers, "GUNICORN_CMD_ARGS.default": "--worker-tmp-dir /dev/shm"}
-    installation.layer.set_env(defaults, when="launch")
+    installation.layer.set_env({"GUNICORN_CMD_ARGS.default": "--worker-tmp-dir /dev/shm"}, when="launch")

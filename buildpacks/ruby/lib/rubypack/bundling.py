@@ -9,6 +9,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from rubypack.cnb import Context, Layer, Refusal, run, say
+from rubypack.concurrency import follow_memory
 from rubypack.debian import stack_digest
 from rubypack.manifest import Manifest
 from rubypack.runtime import Runtime
@@ -75,8 +76,8 @@ def provide_gems(context: Context, manifest: Manifest, runtime: Runtime) -> Laye
         **dict.fromkeys(("RACK_ENV", "RAILS_ENV", "APP_ENV"), "production"),
         **dict.fromkeys(("RAILS_LOG_TO_STDOUT", "RAILS_SERVE_STATIC_FILES"), "1"),
         "MALLOC_ARENA_MAX": "2",
-        "WEB_CONCURRENCY": "2",
     }
+    follow_memory(layer.path, megabytes=256, without_limit=2)
     layer.set_env({**own, **{f"{name}.default": value for name, value in defaults.items()}}, when="launch")
     return layer
 

@@ -25,6 +25,9 @@ def make(context: Context) -> None:
         if site.root != context.app
         else "Serving the app's root with nginx"
     )
+    if (context.app / "_headers").is_file() and not (site.root / "_headers").is_file():
+        folder = site.root.relative_to(context.app).as_posix()
+        say(f"warning: _headers sets nothing where it is: move it to {folder}/, which is served")
     _check(context, site)
     layer = context.layer("server")
     layer.reset()
