@@ -3,23 +3,23 @@
 The wire is described in ``hook.py``.
 """
 
-import json
 import logging
 import select
 import socket
 import struct
 import tempfile
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 from gitreceive.config import Settings
 from gitreceive.errors import ConfigError, UsageError
-from gitreceive.receive.hook import LONGEST_FRAME
+from gitreceive.receive.hook import LONGEST_FRAME, PASS, frame
 
 _LONGEST_REQUEST = 1 << 20
+_ONCE = {b"h": "hook", b"s": "session", b"q": "quarantine"}
 _LONGEST_PATH = 100  # bytes; sockaddr_un has room for 108
 _log = logging.getLogger(__name__)
 
@@ -53,28 +53,33 @@ class HookConnection:
             raise ServerStoppingError
 
     def read_request(self) -> Mapping[str, Any]:
-        """Raises UsageError unless it is one JSON object on one line of at most 1 MiB."""
+        """``hook``, ``session``, ``quarantine``, ``updates`` (ref, old, new), ``options`` and ``atomic``, where there are any. Raises
+        UsageError unless these are whole frames of at most 1 MiB together.
+        """
+        request: dict[str, Any] = {"updates": [], "options": [], "atomic": False}
         with self._connection.makefile("rb") as stream:
-            line = stream.readline(_LONGEST_REQUEST + 1)
-        if len(line) > _LONGEST_REQUEST:
-            raise UsageError("the push names too many refs", hint="push fewer at once")
-        try:
-            request = json.loads(line)
-        except ValueError:
-            request = None
-        if not isinstance(request, dict):
-            raise UsageError(
-                "the hook's request is malformed", hint="restart the server, which writes the hooks"
-            )
+            for kind, content in _frames(stream):
+                if kind == b"u":
+                    request["updates"].append(content.split(" "))
+                elif kind == b"p":
+                    request["options"].append(content)
+                elif kind == b"a":
+                    request["atomic"] = True
+                elif kind in _ONCE:
+                    request[_ONCE[kind]] = content
+                else:
+                    raise _malformed()
         return request
 
     def reply(self, answer: Mapping[str, Any]) -> None:
-        """The last word. Raises HookGoneError."""
-        self._send(b"r", json.dumps(answer).encode())
+        """The last word: ``refs`` has a verdict and a reason for each update, or ``ok`` whether all may pass. Raises HookGoneError."""
+        lines = [f"{verdict} {reason}".rstrip() for verdict, reason in answer.get("refs", ())]
+        words = "\n".join(lines) if lines else PASS if answer.get("ok") is True else "ng"
+        self._send(b"r", words.encode())
 
     def _send(self, kind: bytes, content: bytes) -> None:
         try:
-            self._connection.sendall(struct.pack(">cI", kind, len(content)) + content)
+            self._connection.sendall(frame(kind, content))
         except OSError as error:
             raise HookGoneError from error
 
@@ -158,6 +163,30 @@ class HookSocket:
         finally:
             with self._lock:
                 self._threads.discard(threading.current_thread())
+
+
+def _frames(stream: BinaryIO) -> Iterator[tuple[bytes, str]]:
+    """Up to the last. What is too long is read to its end, so that who sends it hears why. Raises UsageError."""
+    left = _LONGEST_REQUEST
+    while True:
+        header = stream.read(5)
+        kind, length = struct.unpack(">cI", header) if len(header) == 5 else (b"", 0)
+        if kind == b"e" and left < 0:
+            raise UsageError("the push names too many refs", hint="push fewer at once")
+        if kind == b"e":
+            return
+        left -= len(header) + length
+        if not kind or length > LONGEST_FRAME:
+            raise _malformed()
+        content = stream.read(length)
+        if len(content) != length:
+            raise _malformed()
+        if left >= 0:
+            yield kind, content.decode("utf-8", "replace")
+
+
+def _malformed() -> UsageError:
+    return UsageError("the hook's request is malformed", hint="restart the server, which writes the hooks")
 
 
 def _remove_stale(path: Path) -> None:

@@ -1,6 +1,5 @@
 """The hook program as git runs it, and its refusals."""
 
-import json
 import os
 import socket
 import struct
@@ -13,6 +12,7 @@ import pytest
 from gitreceive.config import Settings
 from gitreceive.errors import ConfigError
 from gitreceive.receive.git_process import check_git, hooks_path, install_hooks
+from gitreceive.receive.hook import frame
 from gitreceive.receive.hook_socket import HookConnection, HookSocket
 
 LINE = b"0" * 40 + b" " + b"a" * 40 + b" refs/heads/main\n"
@@ -82,12 +82,11 @@ def test_malformed_input_to_proc_receive_is_refused(settings: Settings, stdin: b
     [
         b"",
         b"r",
-        struct.pack(">cI", b"r", 100) + b"{}",
-        struct.pack(">cI", b"r", 2) + b"{}",
-        struct.pack(">cI", b"r", 4) + b"true",
+        struct.pack(">cI", b"r", 100) + b"ok",
         struct.pack(">cI", b"r", 1 << 31),
-        struct.pack(">cI", b"x", 2) + b"{}",
-        struct.pack(">cI", b"r", 11) + b'{"refs":[]}',
+        frame(b"x", b"ok"),
+        frame(b"r", b"ok\nok"),
+        frame(b"r", b"\n"),
     ],
 )
 def test_a_server_that_breaks_off_or_answers_nonsense_accepts_nothing(
@@ -100,8 +99,9 @@ def test_a_server_that_breaks_off_or_answers_nonsense_accepts_nothing(
         def answer() -> None:
             for _ in range(2):
                 connection, _ = listener.accept()
-                with connection:
-                    connection.makefile("rb").readline()
+                with connection, connection.makefile("rb") as asked:
+                    while frame(b"e", b"") not in asked.peek():
+                        asked.read(1)
                     connection.sendall(reply)
 
         thread = threading.Thread(target=answer)
@@ -177,7 +177,9 @@ def test_two_servers_on_one_data_folder_are_refused_and_a_dead_ones_socket_is_no
     first.close()
 
 
-def test_a_request_longer_than_a_mebibyte_is_refused(settings: Settings) -> None:
+def test_a_request_that_is_too_long_or_malformed_or_of_no_push_under_way_is_refused(
+    settings: Settings,
+) -> None:
     from gitreceive.engines.git_store import GitStore
     from gitreceive.receive.hook_answers import HookAnswers
     from gitreceive.receive.sessions import Sessions
@@ -187,26 +189,51 @@ def test_a_request_longer_than_a_mebibyte_is_refused(settings: Settings) -> None
     answers = HookAnswers(settings.policy, Sessions(), FakeLedger(), GitStore(settings), FakeLogBook())
     hooks = HookSocket(settings, answers)
     hooks.start()
+    end, session = frame(b"e", b""), frame(b"s", b"guess")
     replies = [
-        _ask(hooks.path, request) for request in (b"x" * (1 << 20), b"{}", b'{"hook":"post-receive"}', b"[]")
+        _ask(hooks.path, request)
+        for request in (
+            frame(b"u", b"x" * (1 << 20)) + end,
+            end,
+            frame(b"h", b"post-receive") + session + end,
+            frame(b"h", b"pre-receive") + frame(b"?", b"") + end,
+            frame(b"h", b"pre-receive") + b"s\0",
+            frame(b"h", b"pre-receive") + session + end,
+        )
     ]
-    unknown = _ask(
-        hooks.path, b'{"hook":"proc-receive","session":"guess","updates":[["refs/heads/main","",""]]}'
-    )
+    update = b"refs/heads/main " + b"0" * 40 + b" " + b"a" * 40
+    unknown = _ask(hooks.path, frame(b"h", b"proc-receive") + session + frame(b"u", update) + end)
     hooks.close()
-    assert [reply["ok"] for reply in replies] == [False] * 4
-    assert unknown["refs"] == [["ng", "this push is not known to the server"]]
+    assert replies == [b"ng"] * 6
+    assert unknown == b"ng this push is not known to the server"
 
 
-def _ask(path: Path, request: bytes) -> dict[str, object]:
+def test_nothing_but_the_word_itself_lets_a_push_pass(settings: Settings) -> None:
+    codes = []
+    for answer in (
+        {"ok": True},
+        {"ok": False},
+        {"ok": 1},
+        {},
+        {"refs": [("ok", "")]},
+        {"ok": True, "refs": [("ng", "no")]},
+    ):
+        hooks = HookSocket(settings, lambda hook, answer=answer: hook.read_request() and answer)  # type: ignore[misc]
+        hooks.start()
+        given = {"GITRECEIVE_HOOK_SOCKET": str(hooks.path), "GITRECEIVE_SESSION": "x"}
+        codes.append(_run(settings, "pre-receive", LINE, **given).returncode)
+        hooks.close()
+    assert codes == [0, 1, 1, 1, 1, 1]
+
+
+def _ask(path: Path, request: bytes) -> bytes:
     with socket.socket(socket.AF_UNIX) as server:
         server.connect(str(path))
-        server.sendall(request + b"\n")
+        server.sendall(request)
+        server.shutdown(socket.SHUT_WR)
         stream = server.makefile("rb")
         while True:
             kind, length = struct.unpack(">cI", stream.read(5))
             content = stream.read(length)
             if kind == b"r":
-                reply = json.loads(content)
-                assert isinstance(reply, dict)
-                return reply
+                return content

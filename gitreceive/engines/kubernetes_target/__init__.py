@@ -49,10 +49,10 @@ class KubernetesTarget:
     def roll_out(self, release: Release, log: Log, cancel: Cancellation) -> None:
         objects = manifests.render(release, self._settings, self._api.facts(), self._pull())
         namespace = self._namespace(release.app)
-        rollout.claim_namespace(self._api, objects[0])
-        cancel.raise_if_requested()
-        unreached = self._settings.kubernetes.expose == "nodeport" and self.url(release.app) is None
-        with NamespaceWatch(self._api, namespace) as watch:
+        with NamespaceWatch(self._api, namespace) as watch:  # it lists while the namespace is looked at
+            rollout.claim_namespace(self._api, objects[0])
+            cancel.raise_if_requested()
+            unreached = self._settings.kubernetes.expose == "nodeport" and self.url(release.app) is None
             applied = rollout.apply_release(self._api, objects, watch)
             deadline = self._settings.kubernetes.deadline
             rollout.await_healthy(self._api, watch, applied, log, cancel=cancel, deadline=deadline)
