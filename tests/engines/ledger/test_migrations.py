@@ -27,7 +27,7 @@ _OF_0001 = (
 )
 
 
-def test_jobs_releases_and_stacks_of_the_first_schema_are_kept(url: str) -> None:
+def test_apps_jobs_releases_and_stacks_of_the_first_schema_are_kept(url: str) -> None:
     engine = create_engine(url)
     with engine.begin() as connection:
         upgrade(connection, None, "0001")
@@ -41,6 +41,7 @@ def test_jobs_releases_and_stacks_of_the_first_schema_are_kept(url: str) -> None
     assert (old.cause.new, old.cause.options.nocache, old.release) == (CommitId("a" * 40), True, 1)
     (release,) = ledger.releases(SHOP)
     assert (release.number, release.image.ref) == (1, IMAGE.ref)
+    assert ledger.app(SHOP).buildpacks == ()
     kept = ledger.stack("bookworm")
     assert kept
     assert (kept.version, kept.recipe, kept.packages) == (1, None, {"run": ("libc6=2.36",)})
