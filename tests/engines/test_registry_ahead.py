@@ -96,6 +96,7 @@ def test_one_that_did_not_arrive_is_sent_anew_when_it_is_published(
     server.fail("PUT", UPLOAD, status(403))
     with engine.sending("shop", Notes(), Cancellation()) as send:
         send(app)
+        soon(lambda: server.count("PUT", UPLOAD) == 1)  # and not the config's, which is sent beside it
         image = publish(engine, app, log=log)
 
     assert set(engine.layers(image)) == {app.diff_id}
