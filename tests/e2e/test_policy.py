@@ -27,7 +27,7 @@ def test_another_branch_is_refused_with_the_command_that_deploys_it(shop: Clone)
 
 
 def test_an_unknown_push_option_is_refused_with_the_known_ones(shop: Clone) -> None:
-    shop.push("-o", "colour=red").failed().says("colour=red", "-o nocache", "-o buildpack=ID")
+    shop.push("-o", "colour=red").failed().says("colour=red", "-o nocache", "-o buildpack=REFERENCE")
     assert shop.builds() == []
 
 
@@ -77,7 +77,7 @@ def test_a_clone_of_depth_one_deploys(shop: Clone, bob: Developer, tmp_path: Pat
 def test_an_undetected_source_is_told_what_was_looked_for(bob: Developer, app_name: str) -> None:
     clone = bob.creates(app_name, "undetected")
     push = clone.push().failed()
-    push.says("gitreceive/python", "gitreceive/nodejs", "gitreceive/static")
+    push.says("gitreceive/nodejs", "gitreceive/python", "gitreceive/java", "gitreceive/static")
     push.says("requirments.txt")
     push.says("requirements.txt", "! [remote rejected]", "no buildpack")
 

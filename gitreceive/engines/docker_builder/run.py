@@ -10,6 +10,7 @@ from gitreceive.cancellation import Cancellation
 from gitreceive.config import BuildSettings
 from gitreceive.engines.docker_builder.builder_image import Recipe
 from gitreceive.engines.docker_builder.container import BuildContainer
+from gitreceive.engines.docker_builder.events import read_event, require_layers
 from gitreceive.engines.docker_builder.failures import failure
 from gitreceive.engines.docker_builder.inputs import Inputs
 from gitreceive.engines.docker_builder.intake import refuse_leaks, take_layer
@@ -58,8 +59,8 @@ def take(container: BuildContainer, run: Run, settings: BuildSettings) -> Outcom
     """Read the channel to its end. Raises the error that a ``failed`` event stands for."""
     layers: list[Layer] = []
     while len(layers) < _LAYER_LIMIT:
-        event = frames.read_message(container.receive)
-        match event.get("event"):
+        event = read_event(container.receive)
+        match event["event"]:
             case "layer":
                 path = run.spool / f"{len(layers)}.tar.gz"
                 title, chunks, caches = (
@@ -79,13 +80,12 @@ def take(container: BuildContainer, run: Run, settings: BuildSettings) -> Outcom
                 container.drain(lambda: run.transcript.ended)
                 run.transcript.end()
                 if kind == "done":
+                    require_layers(event, {layer.title for layer in layers})
                     refuse_leaks(event, run.inputs.patterns)
                     return Outcome(tuple(layers), event)
                 if event.get("out_of_memory"):
                     raise memory_error(settings)
                 raise failure(event, run.request, run.folder, run.transcript, run.log)
-            case other:
-                raise frames.ChannelError(f"an event {other!r} came")
     raise BuildError("the build made more layers than an image can have")
 
 
