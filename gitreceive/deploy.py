@@ -20,6 +20,7 @@ from gitreceive.model import (
     Blob,
     Build,
     CommitId,
+    ConfigChange,
     Digest,
     Image,
     Job,
@@ -32,6 +33,7 @@ from gitreceive.model import (
     Rollback,
     Secret,
     Source,
+    require_config_fits,
 )
 from gitreceive.ports import BuildRequest, Log, Platform
 from gitreceive.rebase import Wish, plan_move
@@ -62,6 +64,8 @@ def deploy(deployment: Deployment) -> Release:
             return deploy_rebase(deployment, rebase)
         case Rollback() | Redeploy() as again:
             return deploy_again(deployment, again)
+        case ConfigChange() as change:
+            return deploy_config(deployment, change)
 
 
 def deploy_push(deployment: Deployment, push: Push) -> Release:
@@ -97,6 +101,23 @@ def deploy_again(deployment: Deployment, cause: Rollback | Redeploy) -> Release:
     ):  # else its roll-out may have begun: what is wrong with it must show there, to be put back
         require_image(plan.to, deployment.platform.registry)
     release = intend(deployment, plan.to.image, plan.to.commit, plan.description, plan.to.config)
+    roll_out(deployment, release)
+    return go_live(deployment, release)
+
+
+def deploy_config(deployment: Deployment, change: ConfigChange) -> Release:
+    """The live release with another config. The release command runs: it has not seen that one."""
+    live = live_release(change.app, deployment.platform.ledger)
+    config = change.applied(live.config)
+    require_config_fits(config)
+    if config == live.config:
+        raise CanceledError(f"nothing to do: the config of {change.app} is that already")
+    deployment.log.step(f"Config of {change.app}: {change.title}")
+    if deployment.job.image is None:
+        require_image(live, deployment.platform.registry)
+    description = change.title[:1].upper() + change.title[1:]
+    release = intend(deployment, live.image, live.commit, description, config)
+    run_release_command(deployment, release)
     roll_out(deployment, release)
     return go_live(deployment, release)
 

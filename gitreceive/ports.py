@@ -294,6 +294,14 @@ class AppLedger(Protocol):
     def set_buildpacks(self, name: AppName, before: tuple[str, ...], after: tuple[str, ...]) -> App:
         """Compare and swap: ``after`` in place of ``before``. Raises NotFoundError; ConflictError where they are others by now."""
 
+    def config(self, app: AppName) -> Mapping[str, Secret]:
+        """What its next release takes over: the live one's, else what was kept for the first. Raises NotFoundError."""
+
+    def keep_config(self, app: AppName, before: Mapping[str, Secret], after: Mapping[str, Secret]) -> None:
+        """For the app's first release: compare and swap. Raises NotFoundError; ConflictError where it is another by now, where a release
+        is live, and while a job of the app has not ended, which may have taken the config already.
+        """
+
     def delete_app(self, name: AppName) -> None:
         """With its jobs and releases. Raises NotFoundError; ConflictError while a job of it has not ended."""
 
@@ -363,7 +371,7 @@ class ReleaseLedger(Protocol):
         config: Mapping[str, Secret] | None = None,
     ) -> Release:
         """The app's next release, for this job: one more than the last live one. The same again when called twice. Its scale is the
-        last live one's, and so is its config where none is given; its user is the job's. Raises LeaseLostError.
+        last live one's; its config, where none is given, what ``config`` says; its user is the job's. Raises LeaseLostError.
         """
 
     def go_live(self, job: JobId, fence: int, seconds: Mapping[str, float]) -> Release:

@@ -12,6 +12,7 @@ from gitreceive.model import (
     Cause,
     Check,
     CommitId,
+    ConfigChange,
     Image,
     Job,
     JobId,
@@ -43,6 +44,7 @@ class FakeLedger:
         self._intended: dict[JobId, Release] = {}
         self._live: dict[AppName, list[Release]] = {}
         self._stacks: dict[str, list[Stack]] = {}
+        self._kept: dict[AppName, dict[str, Secret]] = {}
         self._last_id = 0
 
     # apps
@@ -72,6 +74,20 @@ class FakeLedger:
             self._apps[name] = replace(app, buildpacks=after)
             return self._apps[name]
 
+    def config(self, app: AppName) -> dict[str, Secret]:
+        with self._lock:
+            self.app(app)
+            live = self.current_release(app)
+            return dict(live.config if live else self._kept.get(app, {}))
+
+    def keep_config(self, app: AppName, before: Mapping[str, Secret], after: Mapping[str, Secret]) -> None:
+        with self._lock:
+            if self.config(app) != before:
+                raise ConflictError(f"the config of {app} was changed just now")
+            if self._unended(app) or self.current_release(app):
+                raise ConflictError(f"the first release of {app} is being made")
+            self._kept[app] = dict(after)
+
     def delete_app(self, name: AppName) -> None:
         with self._lock:
             self.app(name)
@@ -79,6 +95,7 @@ class FakeLedger:
                 raise ConflictError(f"build {unended[0].id} of {name} has not ended")
             del self._apps[name]
             self._live.pop(name, None)
+            self._kept.pop(name, None)
             self._jobs = {id_: job for id_, job in self._jobs.items() if job.app != name}
 
     # keys
@@ -206,13 +223,12 @@ class FakeLedger:
             held = self._held(job, fence)
             if job not in self._intended:
                 last = self.current_release(held.app)
-                carried = last.config if last else {}
                 self._intended[job] = Release(
                     app=held.app,
                     number=last.number + 1 if last else 1,
                     image=image,
                     commit=commit,
-                    config=dict(carried if config is None else config),
+                    config=dict(self.config(held.app) if config is None else config),
                     user=held.user,
                     description=description,
                     created_at=self._clock(),
@@ -228,6 +244,7 @@ class FakeLedger:
                 raise ConflictError(f"build {job} has no release that could go live")
             release = self._intended.pop(job)
             self._live.setdefault(held.app, []).append(release)
+            self._kept.pop(held.app, None)
             self._end(held, JobState.LIVE, "", seconds)
             return release
 
@@ -284,6 +301,8 @@ class FakeLedger:
 
     def _end(self, job: Job, state: JobState, reason: str, seconds: Mapping[str, float]) -> Job:
         self._leases.pop(job.id, None)
+        if isinstance(job.cause, ConfigChange):
+            job = replace(job, cause=job.cause.without_values())
         return self._set(
             replace(job, state=state, reason=reason, seconds=dict(seconds), ended_at=self._clock())
         )

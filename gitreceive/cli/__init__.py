@@ -21,6 +21,7 @@ _COMMANDS = {
         "By which buildpacks an app is built: list, set, add, remove, clear.",
     ),
     "builds": ("gitreceive.cli.builds", "Builds: list, log, attach, cancel."),
+    "config": ("gitreceive.cli.configs", "The app's environment: list, get, set, unset, import, export."),
     "doctor": ("gitreceive.cli.doctor", "Look at everything the server stands on, and say how to mend it."),
     "keys": ("gitreceive.cli.keys", "SSH keys: add, list, remove."),
     "logs": ("gitreceive.cli.logs", "What the app's processes print."),

@@ -17,6 +17,12 @@ from gitreceive.model.builds import (
     TreeEntry,
 )
 from gitreceive.model.choices import MOST_BUILDPACKS, Choice, InlineBuildpack, Project, Wanted
+from gitreceive.model.configs import (
+    LARGEST_CONFIG,
+    LONGEST_VALUE,
+    parse_config_name,
+    require_config_fits,
+)
 from gitreceive.model.names import (
     ZERO_COMMIT,
     AppName,
@@ -32,6 +38,7 @@ from gitreceive.model.people import (
 )
 from gitreceive.model.pushes import (
     Cause,
+    ConfigChange,
     Job,
     JobId,
     JobState,
@@ -54,6 +61,8 @@ from gitreceive.model.releases import (
 )
 
 __all__ = [
+    "LARGEST_CONFIG",
+    "LONGEST_VALUE",
     "MOST_BUILDPACKS",
     "PACKAGES_LABEL",
     "RELEASE_PROCESS",
@@ -70,6 +79,7 @@ __all__ = [
     "Check",
     "Choice",
     "CommitId",
+    "ConfigChange",
     "Digest",
     "Image",
     "ImageFacts",
@@ -101,4 +111,6 @@ __all__ = [
     "User",
     "UserName",
     "Wanted",
+    "parse_config_name",
+    "require_config_fits",
 ]

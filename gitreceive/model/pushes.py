@@ -1,14 +1,14 @@
 """What a release is asked for by, and the job that brings it there."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from enum import StrEnum
 from typing import ClassVar, NewType, Self
 
 from gitreceive.errors import UsageError
 from gitreceive.model.builds import Image
-from gitreceive.model.names import AppName, CommitId, UserName
+from gitreceive.model.names import AppName, CommitId, Secret, UserName
 from gitreceive.model.references import BuildpackRef
 
 JobId = NewType("JobId", int)
@@ -97,7 +97,43 @@ class Redeploy:
     user: UserName
 
 
-Cause = Push | Rebase | Rollback | Redeploy
+@dataclass(frozen=True)
+class ConfigChange:
+    """A request to make the live release with another config the next one, with nothing built.
+
+    Values are kept until the job has ended; from then on they are empty, and only the names tell what it was.
+    """
+
+    kind: ClassVar[str] = "config"
+
+    app: AppName
+    user: UserName
+    values: Mapping[str, Secret] = field(default_factory=dict)  # what is set
+    unset: tuple[str, ...] = ()
+
+    def applied(self, config: Mapping[str, Secret]) -> dict[str, Secret]:
+        """``config`` as it is afterwards."""
+        return {name: value for name, value in {**config, **self.values}.items() if name not in self.unset}
+
+    def without_values(self) -> Self:
+        return replace(self, values=dict.fromkeys(self.values, Secret("")))
+
+    @property
+    def title(self) -> str:
+        """In names alone: ``set A, B; unset C``."""
+        parts = (("set", sorted(self.values)), ("unset", sorted(self.unset)))
+        return "; ".join(f"{verb} {_some(names)}" for verb, names in parts if names)
+
+
+_MOST_NAMES = 5
+
+
+def _some(names: list[str]) -> str:
+    more = f" and {len(names) - _MOST_NAMES} more" if len(names) > _MOST_NAMES else ""
+    return ", ".join(names[:_MOST_NAMES]) + more
+
+
+Cause = Push | Rebase | Rollback | Redeploy | ConfigChange
 
 
 class JobState(StrEnum):
@@ -156,3 +192,5 @@ class Job:
                 return f"rollback to v{number}"
             case Redeploy():
                 return "redeploy"
+            case ConfigChange(title=title):
+                return title

@@ -1,15 +1,17 @@
 """Apps."""
 
+from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
-from sqlalchemy import Row, delete, insert, select, update
+from sqlalchemy import Connection, Row, delete, insert, select, update
 
 from gitreceive.engines.sql_ledger.database import now
+from gitreceive.engines.sql_ledger.documents import config_document, config_from
 from gitreceive.engines.sql_ledger.part import Part
-from gitreceive.engines.sql_ledger.schema import apps, jobs
+from gitreceive.engines.sql_ledger.schema import apps, jobs, releases
 from gitreceive.errors import ConflictError, NotFoundError
-from gitreceive.model import App, AppName, UserName
+from gitreceive.model import App, AppName, Secret, UserName
 
 
 class Apps(Part):
@@ -51,6 +53,23 @@ class Apps(Part):
             connection.execute(update(apps).where(apps.c.name == name).values(buildpacks=list(after)))
         return replace(app, buildpacks=after)
 
+    def config(self, app: AppName) -> dict[str, Secret]:
+        with self._database.reading() as connection:
+            return config_from(next_config(connection, app))
+
+    def keep_config(self, app: AppName, before: Mapping[str, Secret], after: Mapping[str, Secret]) -> None:
+        with self._database.writing() as connection:
+            if next_config(connection, app) != config_document(before):
+                raise ConflictError(f"the config of {app} was changed just now", hint="look, and try again")
+            taken = select(jobs.c.id).where(jobs.c.app == app, jobs.c.ended_at.is_(None))
+            live = select(releases.c.id).where(releases.c.app == app, releases.c.live_at.is_not(None))
+            if any(connection.execute(query.limit(1)).first() for query in (taken, live)):
+                raise ConflictError(
+                    f"the first release of {app} is being made, or was just now",
+                    hint="wait for it (gitreceive builds attach), and try again",
+                )
+            connection.execute(update(apps).where(apps.c.name == app).values(config=config_document(after)))
+
     def delete_app(self, name: AppName) -> None:
         under_way = select(jobs.c.id).where(jobs.c.app == name, jobs.c.ended_at.is_(None)).order_by(jobs.c.id)
         with self._database.writing() as connection:
@@ -61,6 +80,21 @@ class Apps(Part):
                 )
             if connection.execute(delete(apps).where(apps.c.name == name)).rowcount == 0:
                 raise no_app(name)
+
+
+def next_config(connection: Connection, app: AppName) -> dict[str, str]:
+    """What the app's next release takes over: of the live one, else what waits for the first. Raises NotFoundError."""
+    waiting = connection.execute(select(apps.c.config).where(apps.c.name == app)).first()
+    if waiting is None:
+        raise no_app(app)
+    live = connection.execute(
+        select(releases.c.config)
+        .where(releases.c.app == app, releases.c.live_at.is_not(None))
+        .order_by(releases.c.number.desc())
+        .limit(1)
+    ).first()
+    found: dict[str, str] = live.config if live else waiting.config
+    return found
 
 
 def no_app(name: AppName) -> NotFoundError:

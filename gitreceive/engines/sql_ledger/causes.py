@@ -4,9 +4,24 @@ from typing import Any
 
 from sqlalchemy import Row
 
-from gitreceive.engines.sql_ledger.documents import options_document, options_from
+from gitreceive.engines.sql_ledger.documents import (
+    config_document,
+    config_from,
+    options_document,
+    options_from,
+)
 from gitreceive.errors import UnavailableError
-from gitreceive.model import AppName, Cause, CommitId, Push, Rebase, Redeploy, Rollback, UserName
+from gitreceive.model import (
+    AppName,
+    Cause,
+    CommitId,
+    ConfigChange,
+    Push,
+    Rebase,
+    Redeploy,
+    Rollback,
+    UserName,
+)
 
 
 def cause_columns(cause: Cause) -> dict[str, Any]:
@@ -20,6 +35,8 @@ def cause_columns(cause: Cause) -> dict[str, Any]:
             return _columns(cause, options={"to": number})
         case Redeploy():
             return _columns(cause)
+        case ConfigChange(values=values, unset=unset):
+            return _columns(cause, options={"set": config_document(values), "unset": list(unset)})
 
 
 def cause_from(row: Row[Any]) -> Cause:
@@ -34,6 +51,8 @@ def cause_from(row: Row[Any]) -> Cause:
             return Rollback(app, user, asked["to"])
         case Redeploy.kind:
             return Redeploy(app, user)
+        case ConfigChange.kind:
+            return ConfigChange(app, user, config_from(asked["set"]), tuple(asked["unset"]))
         case kind:
             raise UnavailableError(
                 f"build {row.id} is a {kind!r}, which this version does not know", hint="run a newer one"

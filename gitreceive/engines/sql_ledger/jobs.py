@@ -17,7 +17,7 @@ from gitreceive.engines.sql_ledger.documents import image_document, image_from, 
 from gitreceive.engines.sql_ledger.part import Part
 from gitreceive.engines.sql_ledger.schema import apps, jobs, releases
 from gitreceive.errors import ConflictError, LeaseLostError, NotFoundError, UsageError
-from gitreceive.model import AppName, Cause, Image, Job, JobId, JobState
+from gitreceive.model import AppName, Cause, ConfigChange, Image, Job, JobId, JobState
 
 
 class Jobs(Part):
@@ -133,7 +133,11 @@ def held(connection: Connection, job: JobId, fence: int) -> Job:
 def record_end(
     connection: Connection, job: JobId, state: JobState, reason: str, seconds: Mapping[str, float]
 ) -> None:
-    """The job has ended so, now, and nobody holds it."""
+    """The job has ended so, now, and nobody holds it. What it was to set is forgotten, but for the names."""
+    cause = _read(connection, job).cause
+    if isinstance(cause, ConfigChange):
+        bare = cause_columns(cause.without_values())
+        connection.execute(update(jobs).where(jobs.c.id == job).values(**bare))
     connection.execute(
         update(jobs)
         .where(jobs.c.id == job)

@@ -5,11 +5,12 @@ from typing import Any
 
 from sqlalchemy import Connection, Row, Select, insert, select, update
 
+from gitreceive.engines.sql_ledger.apps import next_config
 from gitreceive.engines.sql_ledger.database import now
 from gitreceive.engines.sql_ledger.documents import config_document, config_from, image_document, image_from
 from gitreceive.engines.sql_ledger.jobs import held, record_end
 from gitreceive.engines.sql_ledger.part import Part
-from gitreceive.engines.sql_ledger.schema import releases
+from gitreceive.engines.sql_ledger.schema import apps, releases
 from gitreceive.errors import ConflictError, NotFoundError
 from gitreceive.model import AppName, CommitId, Image, Job, JobId, JobState, Release, Secret, UserName
 
@@ -35,9 +36,11 @@ class Releases(Part):
     def go_live(self, job: JobId, fence: int, seconds: Mapping[str, float]) -> Release:
         """Raises LeaseLostError; ConflictError where no release was intended for the job."""
         with self._database.writing() as connection:
-            if held(connection, job, fence).release is None:
+            holding = held(connection, job, fence)
+            if holding.release is None:
                 raise ConflictError(f"build {job} has no release that could go live")
             connection.execute(update(releases).where(releases.c.job == job).values(live_at=now(connection)))
+            connection.execute(update(apps).where(apps.c.name == holding.app).values(config={}))
             record_end(connection, job, JobState.LIVE, "", seconds)
             return _of_job(connection, job)
 
@@ -67,7 +70,6 @@ def _intend(
     config: Mapping[str, Secret] | None,
 ) -> None:
     last = connection.execute(_live(job.app, 1)).first()
-    carried = last.config if last else {}
     connection.execute(
         insert(releases).values(
             app=job.app,
@@ -75,7 +77,7 @@ def _intend(
             job=job.id,
             image=image_document(image),
             commit=commit,
-            config=carried if config is None else config_document(config),
+            config=next_config(connection, job.app) if config is None else config_document(config),
             scale=last.scale if last else {},
             user=job.user,
             description=description,

@@ -23,7 +23,7 @@ from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.sql.functions import GenericFunction
 from sqlalchemy.types import TypeDecorator, TypeEngine
 
-REVISION = "0003"  # the newest migration
+REVISION = "0004"  # the newest migration
 
 
 class Instant(TypeDecorator[datetime]):
@@ -99,6 +99,7 @@ apps = Table(
     Column("branch", Text, nullable=False),
     Column("created_at", Instant, nullable=False),
     Column("buildpacks", JSON, nullable=False, server_default="[]"),
+    Column("config", JSON, nullable=False, server_default="{}"),  # waits for the first release
 )
 
 jobs = Table(

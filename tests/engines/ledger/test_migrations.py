@@ -42,6 +42,7 @@ def test_apps_jobs_releases_and_stacks_of_the_first_schema_are_kept(url: str) ->
     (release,) = ledger.releases(SHOP)
     assert (release.number, release.image.ref) == (1, IMAGE.ref)
     assert ledger.app(SHOP).buildpacks == ()
+    assert ledger.config(SHOP) == {}
     kept = ledger.stack("bookworm")
     assert kept
     assert (kept.version, kept.recipe, kept.packages) == (1, None, {"run": ("libc6=2.36",)})
