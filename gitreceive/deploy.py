@@ -1,5 +1,6 @@
 """The stories of a job, top to bottom. A push: receive → detect → build → publish → release command → roll out → live. Where nothing
-is to be built, the story begins later: a rebase publishes, rolls out and is live. What is asked for decides which chapters it has.
+is to be built, the story begins later: a rebase publishes, rolls out and is live; a rollback rolls out and is live. What is asked for
+decides which chapters it has.
 
 Each step's intent is in the ledger before its effect begins, and each may run twice with the same end; so a job that a dead
 server left is told again from its last committed step. Any error before the last line leaves the app as it was: the ref where
@@ -13,7 +14,7 @@ from dataclasses import dataclass, field, replace
 
 from gitreceive.buildpacks.choice import read_choice
 from gitreceive.cancellation import Cancellation
-from gitreceive.errors import CanceledError, GitreceiveError, LeaseLostError, NotFoundError, RolloutError
+from gitreceive.errors import CanceledError, GitreceiveError, LeaseLostError, RolloutError
 from gitreceive.model import (
     RELEASE_PROCESS,
     Blob,
@@ -26,11 +27,15 @@ from gitreceive.model import (
     Layer,
     Push,
     Rebase,
+    Redeploy,
     Release,
+    Rollback,
+    Secret,
     Source,
 )
 from gitreceive.ports import BuildRequest, Log, Platform
 from gitreceive.rebase import Wish, plan_move
+from gitreceive.rollback import live_release, plan_return, require_image
 
 
 @dataclass
@@ -55,6 +60,8 @@ def deploy(deployment: Deployment) -> Release:
             return deploy_push(deployment, push)
         case Rebase() as rebase:
             return deploy_rebase(deployment, rebase)
+        case Rollback() | Redeploy() as again:
+            return deploy_again(deployment, again)
 
 
 def deploy_push(deployment: Deployment, push: Push) -> Release:
@@ -69,9 +76,27 @@ def deploy_push(deployment: Deployment, push: Push) -> Release:
 
 def deploy_rebase(deployment: Deployment, rebase: Rebase) -> Release:
     """The code and its config stay, so the release command does not run again, and the branch stays where it is."""
-    live = live_release(deployment)
+    live = live_release(
+        rebase.app, deployment.platform.ledger
+    )  # no other job of the app can change it meanwhile
     image = deployment.job.image or rebase_and_publish(deployment, rebase)
     release = intend(deployment, image, live.commit, f"Rebase to {rebase.stack} {rebase.version}")
+    roll_out(deployment, release)
+    return go_live(deployment, release)
+
+
+def deploy_again(deployment: Deployment, cause: Rollback | Redeploy) -> Release:
+    """A release that was live, or the live one, as the next: its image with its process types, its commit and its config.
+
+    Its release command has run already and does not run again, and the branch stays where it is.
+    """
+    plan = plan_return(cause, deployment.platform.ledger)
+    deployment.log.step(plan.saying)
+    if (
+        deployment.job.image is None
+    ):  # else its roll-out may have begun: what is wrong with it must show there, to be put back
+        require_image(plan.to, deployment.platform.registry)
+    release = intend(deployment, plan.to.image, plan.to.commit, plan.description, plan.to.config)
     roll_out(deployment, release)
     return go_live(deployment, release)
 
@@ -99,14 +124,6 @@ def build_and_publish(deployment: Deployment, push: Push, source: Source) -> Ima
             return _publish(deployment, build)
 
 
-def live_release(deployment: Deployment) -> Release:
-    """What a story without a push begins with. No other job of the app can change it meanwhile."""
-    release = deployment.platform.ledger.current_release(deployment.job.app)
-    if release is None:
-        raise NotFoundError(f"nothing of {deployment.job.app} is live", hint="push it first")
-    return release
-
-
 def rebase_and_publish(deployment: Deployment, rebase: Rebase) -> Image:
     """The live release's image on the stack's run image. Raises CanceledError where a job that came first has done it."""
     platform, log = deployment.platform, deployment.log
@@ -125,10 +142,17 @@ def rebase_and_publish(deployment: Deployment, rebase: Rebase) -> Image:
         return replace(old, ref=ref, size=registry.size(ref))
 
 
-def intend(deployment: Deployment, image: Image, commit: CommitId, description: str) -> Release:
+def intend(
+    deployment: Deployment,
+    image: Image,
+    commit: CommitId,
+    description: str,
+    config: Mapping[str, Secret] | None = None,
+) -> Release:
+    """``config`` None: the live release's."""
     _advance(deployment, JobState.RELEASING, image=image)
     job = deployment.job
-    return deployment.platform.ledger.intend_release(job.id, job.fence, image, commit, description)
+    return deployment.platform.ledger.intend_release(job.id, job.fence, image, commit, description, config)
 
 
 def run_release_command(deployment: Deployment, release: Release) -> None:
@@ -201,12 +225,12 @@ def _request(
 
 
 def _previous_layers(deployment: Deployment, push: Push) -> Mapping[Digest, Blob]:
-    """What the registry holds of the app's newest image, live or not."""
+    """What the registry holds of the image that was made last for the app, live or not."""
     job, platform = deployment.job, deployment.platform
     if push.options.nocache:
         return {}
-    images = (earlier.image for earlier in platform.ledger.jobs(job.app) if earlier.image is not None)
-    newest = next(images, None)
+    made = (earlier for earlier in platform.ledger.jobs(job.app) if isinstance(earlier.cause, Push | Rebase))
+    newest = next((earlier.image for earlier in made if earlier.image is not None), None)
     return platform.registry.layers(newest.ref) if newest else {}
 
 

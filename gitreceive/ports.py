@@ -37,6 +37,7 @@ from gitreceive.model import (
     PublicKey,
     PushOptions,
     Release,
+    Secret,
     Source,
     SourceEntry,
     Stack,
@@ -353,10 +354,16 @@ class JobLedger(Protocol):
 
 class ReleaseLedger(Protocol):
     def intend_release(
-        self, job: JobId, fence: int, image: Image, commit: CommitId, description: str
+        self,
+        job: JobId,
+        fence: int,
+        image: Image,
+        commit: CommitId,
+        description: str,
+        config: Mapping[str, Secret] | None = None,
     ) -> Release:
-        """The app's next release, for this job: one more than the last live one. The same again when called twice. Its config is
-        the app's as it is now, its scale the last release's, its user the job's. Raises LeaseLostError.
+        """The app's next release, for this job: one more than the last live one. The same again when called twice. Its scale is the
+        last live one's, and so is its config where none is given; its user is the job's. Raises LeaseLostError.
         """
 
     def go_live(self, job: JobId, fence: int, seconds: Mapping[str, float]) -> Release:
@@ -364,6 +371,9 @@ class ReleaseLedger(Protocol):
 
     def current_release(self, app: AppName) -> Release | None:
         """The last live one."""
+
+    def release(self, app: AppName, number: int) -> Release:
+        """One that is live or was. Raises NotFoundError."""
 
     def releases(self, app: AppName, limit: int = 20) -> tuple[Release, ...]:
         """Live ones, newest first."""

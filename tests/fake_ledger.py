@@ -18,6 +18,7 @@ from gitreceive.model import (
     JobState,
     PublicKey,
     Release,
+    Secret,
     Stack,
     User,
     UserName,
@@ -193,18 +194,25 @@ class FakeLedger:
     # releases
 
     def intend_release(
-        self, job: JobId, fence: int, image: Image, commit: CommitId, description: str
+        self,
+        job: JobId,
+        fence: int,
+        image: Image,
+        commit: CommitId,
+        description: str,
+        config: Mapping[str, Secret] | None = None,
     ) -> Release:
         with self._lock:
             held = self._held(job, fence)
             if job not in self._intended:
                 last = self.current_release(held.app)
+                carried = last.config if last else {}
                 self._intended[job] = Release(
                     app=held.app,
                     number=last.number + 1 if last else 1,
                     image=image,
                     commit=commit,
-                    config={},
+                    config=dict(carried if config is None else config),
                     user=held.user,
                     description=description,
                     created_at=self._clock(),
@@ -225,6 +233,14 @@ class FakeLedger:
 
     def current_release(self, app: AppName) -> Release | None:
         return next(iter(self.releases(app, 1)), None)
+
+    def release(self, app: AppName, number: int) -> Release:
+        with self._lock:
+            found = (release for release in self._live.get(app, []) if release.number == number)
+            release = next(found, None)
+        if release is None:
+            raise NotFoundError(f"there is no release v{number} of {app}")
+        return release
 
     def releases(self, app: AppName, limit: int = 20) -> tuple[Release, ...]:
         with self._lock:

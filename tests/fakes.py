@@ -6,6 +6,7 @@ The target keeps tests/engines/target_record.py, as the real ones do.
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from pathlib import Path
 
 from gitreceive.cancellation import Cancellation
 from gitreceive.errors import GitreceiveError
@@ -13,9 +14,12 @@ from gitreceive.model import (
     PACKAGES_LABEL,
     STACK_IMAGE_LABEL,
     AppName,
+    Blob,
     Build,
     Check,
+    Digest,
     ImageRef,
+    Layer,
     LogLine,
     LogQuery,
     ProcessStatus,
@@ -25,6 +29,10 @@ from gitreceive.model import (
 )
 from gitreceive.ports import BuildRequest, Log
 from tests.fake_registry import FakeRegistry
+
+_APP_LAYER = Layer(
+    "app", Digest(f"sha256:{'e' * 64}"), Blob(Digest(f"sha256:{'f' * 64}"), 1, ""), Path("app.tar")
+)
 
 
 @dataclass
@@ -57,7 +65,7 @@ class FakeBuilder:
                 processes=self.processes,
                 port=None,
                 run_image=self.stand_on(request.stack).run if request.stack else None,
-                layers=(),
+                layers=(_APP_LAYER,),
                 config={"Labels": {"commit": request.source.commit, **self.labels}},
             )
         finally:

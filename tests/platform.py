@@ -9,6 +9,7 @@ from gitreceive.model import (
     ZERO_COMMIT,
     AppName,
     Build,
+    Cause,
     CommitId,
     Job,
     Push,
@@ -77,8 +78,11 @@ class World:
         return self.ledger.put_stack(Stack(name, ref, ref, 1, 1, {}, datetime.now(UTC)))
 
     def rebase(self, to: Stack, *, force: bool = False) -> Job:
-        """Ask for it, and work on it to its end."""
-        self.ledger.enqueue(Rebase(SHOP, UserName("ada"), to.name, to.version, force))
+        return self.ask(Rebase(SHOP, UserName("ada"), to.name, to.version, force))
+
+    def ask(self, cause: Cause) -> Job:
+        """For something else than a push, and work on it to its end."""
+        self.ledger.enqueue(cause)
         job = self.claim()
         work(job, self.platform, Cancellation())
         return self.ledger.job(job.id)

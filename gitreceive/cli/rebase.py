@@ -1,6 +1,5 @@
 import sys
-import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -10,10 +9,10 @@ from gitreceive import config, wiring
 from gitreceive.access import check_admin, check_push
 from gitreceive.cli import remote
 from gitreceive.cli.common import actor, app_option, as_json, open_platform, print_json, print_table
+from gitreceive.cli.watching import watched, write
 from gitreceive.errors import GitreceiveError, NotFoundError, UsageError
 from gitreceive.model import AppName, Job, JobState, Rebase, User
 from gitreceive.rebase import Move, Wish, is_of_buildpacks, plan_move
-from gitreceive.receive.follow import follow
 from gitreceive.voice import Voice
 
 if TYPE_CHECKING:
@@ -136,37 +135,16 @@ def _enqueued(platform: "Platform", one: _Asked, who: User, *, force: bool) -> _
 
 
 def _watched(platform: "Platform", asked: list[_Asked], *, alone: bool) -> Iterator[_Asked]:
-    voice = Voice(_write)
     for one in asked:
         if one.job is None:
             yield one
             continue
-        voice.step(f"Build {one.job.id} of {one.app}: {one.job.title}")
-        audience = _Audience(_write if alone else lambda _output: None)
-        ended = follow(one.job, platform.ledger, platform.logbook, voice, audience)
+        ended = watched(one.job, platform, log=alone)
         yield _Asked(one.app, one.move, ended, why=ended.reason, hint=f"gitreceive builds log {ended.id}")
 
 
-@dataclass(frozen=True)
-class _Audience:
-    """A terminal: Ctrl-C leaves the jobs alone."""
-
-    show: Callable[[bytes], None]
-
-    def say(self, output: bytes) -> None:
-        self.show(output)
-
-    def wait(self, seconds: float) -> None:
-        time.sleep(seconds)
-
-
-def _write(chunk: bytes) -> None:
-    sys.stderr.buffer.write(chunk)
-    sys.stderr.buffer.flush()
-
-
 def _tell(asked: list[_Asked], *, alone: bool) -> None:
-    voice = Voice(_write)
+    voice = Voice(write)
     if alone and asked[0].job is not None:
         return  # its log has said all
     if alone and asked[0].move is None:

@@ -136,6 +136,12 @@ _TAKES_APP: dict[tuple[str, ...], int] = {
     ("logs",): 1,
     ("open",): 1,
     ("rebase",): 1,
+    ("rollback",): 1,
+    ("redeploy",): 1,
+    ("releases",): 1,
+    ("releases", "list"): 2,
+    ("releases", "info"): 2,
+    ("releases", "diff"): 2,
     ("apps", "info"): 2,
     ("builds", "list"): 2,
     ("builds", "log"): 2,
@@ -144,10 +150,15 @@ _TAKES_APP: dict[tuple[str, ...], int] = {
 }
 
 
+_APP_IS_A_WORD = {"apps", "rebase", "rollback", "redeploy", "releases"}
+_WITH_A_VALUE = {"-n", "--stack"}
+RELEASE = re.compile(r"v[1-9][0-9]{0,8}", re.ASCII)  # v7, where an app may stand too
+
+
 def _with_app(arguments: list[str], app: AppName) -> list[str]:
     """``--app`` behind a command that can take it, where no app is named."""
     at = _TAKES_APP.get(tuple(arguments[:2])) or _TAKES_APP.get(tuple(arguments[:1]))
-    if at is None or _names_app(arguments[at:], positional=arguments[0] in {"apps", "rebase"}):
+    if at is None or _names_app(arguments[at:], positional=arguments[0] in _APP_IS_A_WORD):
         return arguments
     return [*arguments[:at], "--app", app, *arguments[at:]]
 
@@ -156,6 +167,11 @@ def _names_app(words: list[str], *, positional: bool) -> bool:
     return any(
         word in {"-a", "--app", "--all"}
         or word.startswith(("--app=", "-a"))
-        or (positional and not word.startswith("-"))
-        for word in words
+        or (
+            positional
+            and not word.startswith("-")
+            and before not in _WITH_A_VALUE
+            and not RELEASE.fullmatch(word)
+        )
+        for before, word in zip(["", *words], words, strict=False)
     )

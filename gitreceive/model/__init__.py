@@ -38,11 +38,14 @@ from gitreceive.model.pushes import (
     Push,
     PushOptions,
     Rebase,
+    Redeploy,
+    Rollback,
 )
 from gitreceive.model.references import BuildpackRef, RefKind
 from gitreceive.model.releases import (
     RELEASE_PROCESS,
     WEB_PROCESS,
+    Changes,
     Check,
     LogLine,
     LogQuery,
@@ -63,6 +66,7 @@ __all__ = [
     "Build",
     "BuildpackRef",
     "Cause",
+    "Changes",
     "Check",
     "Choice",
     "CommitId",
@@ -84,8 +88,10 @@ __all__ = [
     "Push",
     "PushOptions",
     "Rebase",
+    "Redeploy",
     "RefKind",
     "Release",
+    "Rollback",
     "Secret",
     "Source",
     "SourceEntry",

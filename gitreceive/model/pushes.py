@@ -1,4 +1,4 @@
-"""A push or a rebase, and the job that brings it to a release."""
+"""What a release is asked for by, and the job that brings it there."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -76,7 +76,28 @@ class Rebase:
     force: bool = False  # also where the run images are not known to be alike
 
 
-Cause = Push | Rebase
+@dataclass(frozen=True)
+class Rollback:
+    """A request to make an earlier release the next one, as it was, with nothing built."""
+
+    kind: ClassVar[str] = "rollback"
+
+    app: AppName
+    user: UserName
+    to: int
+
+
+@dataclass(frozen=True)
+class Redeploy:
+    """A request to start the live release anew, as the next one, with nothing built. Which one that is shows when its turn comes."""
+
+    kind: ClassVar[str] = "redeploy"
+
+    app: AppName
+    user: UserName
+
+
+Cause = Push | Rebase | Rollback | Redeploy
 
 
 class JobState(StrEnum):
@@ -131,3 +152,7 @@ class Job:
                 return commit.short
             case Rebase(stack=stack, version=version):
                 return f"rebase to {stack} {version}"
+            case Rollback(to=number):
+                return f"rollback to v{number}"
+            case Redeploy():
+                return "redeploy"

@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
+from typing import Self
 
 from gitreceive.model.builds import Image, ProcessType
 from gitreceive.model.names import AppName, CommitId, Secret, UserName
@@ -35,6 +36,23 @@ class Release:
     def services(self) -> tuple[ProcessType, ...]:
         """The process types that keep running: all but ``release``, which runs once before the roll-out."""
         return tuple(process for process in self.image.processes if process.name != RELEASE_PROCESS)
+
+
+@dataclass(frozen=True)
+class Changes:
+    """The names of what is in one mapping only, or in both with another value. Sorted; the values are not kept."""
+
+    added: tuple[str, ...]
+    removed: tuple[str, ...]
+    changed: tuple[str, ...]
+
+    @classmethod
+    def between(cls, old: Mapping[str, object], new: Mapping[str, object]) -> Self:
+        return cls(
+            added=tuple(sorted(new.keys() - old.keys())),
+            removed=tuple(sorted(old.keys() - new.keys())),
+            changed=tuple(sorted(name for name in old.keys() & new.keys() if old[name] != new[name])),
+        )
 
 
 RELEASE_PROCESS = "release"

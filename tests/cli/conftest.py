@@ -12,12 +12,20 @@ import docker.utils
 import pytest
 
 from gitreceive import cli as command_line
-from gitreceive import config
+from gitreceive import config, wiring
 from gitreceive.config import BuildSettings
 from gitreceive.engines.docker_builder import DockerBuilder
 from gitreceive.engines.file_logbook import FileLogBook
 from gitreceive.engines.sql_ledger import SqlLedger, open_ledger
+from gitreceive.jobs import JobRunner
 from gitreceive.model import Stack
+from gitreceive.ports import Platform
+from tests.cli.people import owns
+from tests.cli.place import Place
+from tests.engines.scripted_registry import serving
+from tests.fake_registry import FakeRegistry
+from tests.fake_source_store import FakeSourceStore
+from tests.fakes import FakeBuilder, FakeRunImages
 
 _DOCKER_HOST = config.process_environment().get("DOCKER_HOST")
 
@@ -93,6 +101,45 @@ def ledger(cli: Cli) -> Iterator[SqlLedger]:
 def logbook(cli: Cli) -> FileLogBook:
     settings = config.load()
     return FileLogBook(settings.data_dir / "logs", settings.log_limit)
+
+
+@pytest.fixture
+def place(
+    cli: Cli,
+    ledger: SqlLedger,
+    logbook: FileLogBook,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> Iterator[Place]:
+    with serving() as server:
+        monkeypatch.setenv("GITRECEIVE_REGISTRY", server.address)
+        monkeypatch.setenv("GITRECEIVE_TARGET", "docker")
+        place = Place(server, ledger, logbook, tmp_path)
+        base = f"{place.address}:current"
+        cli("stack", "create", "--build-image", base, "--run-image", base).ok()
+        owns(ledger, "alice", "shop")
+        with contextlib.closing(place.registry):
+            yield place
+
+
+@pytest.fixture
+def runner(place: Place) -> Iterator[JobRunner]:
+    """A server, but for its doors."""
+    platform = Platform(
+        FakeSourceStore(),
+        FakeBuilder(),
+        place.registry,
+        place.target,
+        place.ledger,
+        place.logbook,
+        "bookworm",
+        FakeRunImages(FakeRegistry()),
+    )
+    with wiring.only_server(config.load()):
+        runner = JobRunner(platform, 2, "runner")
+        runner.start()
+        yield runner
+        runner.stop()
 
 
 @pytest.fixture

@@ -1,112 +1,15 @@
 """Rebase and stack update as they are typed: a real ledger, a registry in this process, and a runner beside the command line."""
 
-from collections.abc import Iterator
-from contextlib import closing
 from dataclasses import replace
 from datetime import UTC, datetime
-from pathlib import Path
 
-import pytest
-
-from gitreceive import config, wiring
 from gitreceive.cancellation import Cancellation
-from gitreceive.engines.file_logbook import FileLogBook
-from gitreceive.engines.oci_registry import OciRegistry
-from gitreceive.engines.sql_ledger import SqlLedger
 from gitreceive.errors import RolloutError
 from gitreceive.jobs import JobRunner
-from gitreceive.model import AppName, Image, ProcessType, Stack, StackRecipe, UserName
-from gitreceive.ports import Platform
+from gitreceive.model import AppName, Stack, StackRecipe, UserName
 from tests.cli.conftest import Cli
-from tests.cli.people import has_key, owns, pushed
-from tests.engines.oci_images import Notes, build, layer, tar
-from tests.engines.scripted_registry import ScriptedRegistry, serving
-from tests.fake_registry import FakeRegistry
-from tests.fake_source_store import FakeSourceStore
-from tests.fakes import FakeBuilder, FakeRunImages, FakeTarget
-
-_FIT: dict[str, bytes | str] = {
-    "usr/bin/python3": "python3.11",
-    "usr/bin/python3.11": b"ELF",
-    "bin/bash": b"ELF",
-}
-
-
-def _status(version: str) -> bytes:
-    return f"Package: libssl3\nStatus: install ok installed\nVersion: {version}\n".encode()
-
-
-class Place:
-    """A server's data folder with two versions of a stack, and what its runner works with."""
-
-    def __init__(
-        self, server: ScriptedRegistry, ledger: SqlLedger, logbook: FileLogBook, folder: Path
-    ) -> None:
-        self.registry = OciRegistry(server.address, insecure=True, environment={}, login=lambda _host: None)
-        self.server, self.ledger, self.logbook, self.folder = server, ledger, logbook, folder
-        self.target = FakeTarget()
-        self.offer("3.0.11")
-        self.address = f"{server.address}/corp"
-
-    def offer(self, version: str) -> None:
-        """What the tag of the base image names from now on."""
-        made = layer(self.folder, "base", tar({**_FIT, "var/lib/dpkg/status": _status(version)}))
-        image = self.registry.publish(build(made), "corp", Notes(), Cancellation())
-        self.server.manifests["corp"]["current"] = self.server.manifests["corp"][image.digest]
-
-    def live(self, app: str, *, buildpacks: tuple[str, ...] = ("x/a@1",)) -> None:
-        stack = self.ledger.stack("bookworm")
-        assert stack
-        made = build(layer(self.folder, app), run_image=stack.run, config={"Labels": {}})
-        ref = self.registry.publish(made, app, Notes(), Cancellation())
-        job = pushed(self.ledger, app)
-        held = self.ledger.claim("tests", 60)
-        assert held
-        image = Image(ref, (ProcessType("web"),), None, buildpacks)
-        self.ledger.intend_release(job.id, held.fence, image, held.cause.new, "Deploy")  # type: ignore[union-attr]
-        self.ledger.go_live(job.id, held.fence, {})
-
-    def versions(self, app: str) -> list[str]:
-        return [release.description for release in self.ledger.releases(AppName(app))]
-
-
-@pytest.fixture
-def place(
-    cli: Cli,
-    ledger: SqlLedger,
-    logbook: FileLogBook,
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
-) -> Iterator[Place]:
-    with serving() as server:
-        monkeypatch.setenv("GITRECEIVE_REGISTRY", server.address)
-        monkeypatch.setenv("GITRECEIVE_TARGET", "docker")
-        place = Place(server, ledger, logbook, tmp_path)
-        base = f"{place.address}:current"
-        cli("stack", "create", "--build-image", base, "--run-image", base).ok()
-        owns(ledger, "alice", "shop")
-        with closing(place.registry):
-            yield place
-
-
-@pytest.fixture
-def runner(place: Place) -> Iterator[JobRunner]:
-    """A server, but for its doors."""
-    platform = Platform(
-        FakeSourceStore(),
-        FakeBuilder(),
-        place.registry,
-        place.target,
-        place.ledger,
-        place.logbook,
-        "bookworm",
-        FakeRunImages(FakeRegistry()),
-    )
-    with wiring.only_server(config.load()):
-        runner = JobRunner(platform, 2, "runner")
-        runner.start()
-        yield runner
-        runner.stop()
+from tests.cli.people import has_key
+from tests.cli.place import Place
 
 
 def test_an_update_says_which_packages_changed_and_an_app_moves_by_a_rebase(

@@ -6,7 +6,7 @@ from sqlalchemy import Row
 
 from gitreceive.engines.sql_ledger.documents import options_document, options_from
 from gitreceive.errors import UnavailableError
-from gitreceive.model import AppName, Cause, CommitId, Push, Rebase, UserName
+from gitreceive.model import AppName, Cause, CommitId, Push, Rebase, Redeploy, Rollback, UserName
 
 
 def cause_columns(cause: Cause) -> dict[str, Any]:
@@ -16,6 +16,10 @@ def cause_columns(cause: Cause) -> dict[str, Any]:
             return _columns(cause, ref, old, new, options_document(options))
         case Rebase(stack=stack, version=version, force=force):
             return _columns(cause, options={"stack": stack, "version": version, "force": force})
+        case Rollback(to=number):
+            return _columns(cause, options={"to": number})
+        case Redeploy():
+            return _columns(cause)
 
 
 def cause_from(row: Row[Any]) -> Cause:
@@ -26,6 +30,10 @@ def cause_from(row: Row[Any]) -> Cause:
             return Push(app, user, row.ref, CommitId(row.old), CommitId(row.new), options_from(asked))
         case Rebase.kind:
             return Rebase(app, user, asked["stack"], asked["version"], asked["force"])
+        case Rollback.kind:
+            return Rollback(app, user, asked["to"])
+        case Redeploy.kind:
+            return Redeploy(app, user)
         case kind:
             raise UnavailableError(
                 f"build {row.id} is a {kind!r}, which this version does not know", hint="run a newer one"

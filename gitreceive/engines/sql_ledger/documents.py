@@ -37,6 +37,10 @@ def options_from(document: Mapping[str, Any]) -> PushOptions:
     return PushOptions(nocache=document["nocache"], buildpack=document["buildpack"])
 
 
+def config_document(config: Mapping[str, Secret]) -> dict[str, str]:
+    return {name: value.reveal() for name, value in config.items()}
+
+
 def config_from(document: Mapping[str, str]) -> dict[str, Secret]:
     return {name: Secret(value) for name, value in document.items()}
 

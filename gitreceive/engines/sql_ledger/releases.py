@@ -6,24 +6,30 @@ from typing import Any
 from sqlalchemy import Connection, Row, Select, insert, select, update
 
 from gitreceive.engines.sql_ledger.database import now
-from gitreceive.engines.sql_ledger.documents import config_from, image_document, image_from
+from gitreceive.engines.sql_ledger.documents import config_document, config_from, image_document, image_from
 from gitreceive.engines.sql_ledger.jobs import held, record_end
 from gitreceive.engines.sql_ledger.part import Part
 from gitreceive.engines.sql_ledger.schema import releases
-from gitreceive.errors import ConflictError
-from gitreceive.model import AppName, CommitId, Image, Job, JobId, JobState, Release, UserName
+from gitreceive.errors import ConflictError, NotFoundError
+from gitreceive.model import AppName, CommitId, Image, Job, JobId, JobState, Release, Secret, UserName
 
 
 class Releases(Part):
     """The port ``ReleaseLedger``."""
 
     def intend_release(
-        self, job: JobId, fence: int, image: Image, commit: CommitId, description: str
+        self,
+        job: JobId,
+        fence: int,
+        image: Image,
+        commit: CommitId,
+        description: str,
+        config: Mapping[str, Secret] | None = None,
     ) -> Release:
         with self._database.writing() as connection:
             holding = held(connection, job, fence)
             if holding.release is None:
-                _intend(connection, holding, image, commit, description)
+                _intend(connection, holding, image, commit, description, config)
             return _of_job(connection, job)
 
     def go_live(self, job: JobId, fence: int, seconds: Mapping[str, float]) -> Release:
@@ -40,13 +46,28 @@ class Releases(Part):
             row = connection.execute(_live(app, 1)).first()
         return _release(row) if row else None
 
+    def release(self, app: AppName, number: int) -> Release:
+        with self._database.reading() as connection:
+            row = connection.execute(_live(app, 1).where(releases.c.number == number)).first()
+        if row is None:
+            raise NotFoundError(f"there is no release v{number} of {app}", hint=f"gitreceive releases {app}")
+        return _release(row)
+
     def releases(self, app: AppName, limit: int = 20) -> tuple[Release, ...]:
         with self._database.reading() as connection:
             return tuple(_release(row) for row in connection.execute(_live(app, limit)))
 
 
-def _intend(connection: Connection, job: Job, image: Image, commit: CommitId, description: str) -> None:
+def _intend(
+    connection: Connection,
+    job: Job,
+    image: Image,
+    commit: CommitId,
+    description: str,
+    config: Mapping[str, Secret] | None,
+) -> None:
     last = connection.execute(_live(job.app, 1)).first()
+    carried = last.config if last else {}
     connection.execute(
         insert(releases).values(
             app=job.app,
@@ -54,7 +75,7 @@ def _intend(connection: Connection, job: Job, image: Image, commit: CommitId, de
             job=job.id,
             image=image_document(image),
             commit=commit,
-            config={},
+            config=carried if config is None else config_document(config),
             scale=last.scale if last else {},
             user=job.user,
             description=description,

@@ -16,7 +16,21 @@ from gitreceive.model import (
     JobState,
 )
 from gitreceive.ports import Ledger
-from tests.engines.ledger.words import ANN, BLINK, BLOG, BOB, IMAGE, LONG, SHOP, claimed, intend, push, rebase
+from tests.engines.ledger.words import (
+    ANN,
+    BLINK,
+    BLOG,
+    BOB,
+    IMAGE,
+    LONG,
+    SHOP,
+    claimed,
+    intend,
+    push,
+    rebase,
+    redeploy,
+    rollback,
+)
 
 
 def test_a_job_is_read_as_it_was_enqueued(ledger: Ledger) -> None:
@@ -36,6 +50,12 @@ def test_a_job_without_a_push_stands_in_the_same_queue(ledger: Ledger) -> None:
     assert ledger.ahead(second.id) == (first,)
     assert claimed(ledger).id == first.id
     assert ledger.claim("server-2", LONG) is None
+
+
+def test_what_a_job_was_asked_for_is_read_as_it_was_written(ledger: Ledger) -> None:
+    for cause in (push(), rebase(), rollback(), redeploy()):
+        job = ledger.enqueue(cause)
+        assert (job.cause, ledger.job(job.id)) == (cause, job)
 
 
 def test_jobs_are_listed_newest_first(ledger: Ledger) -> None:

@@ -7,9 +7,11 @@ import pytest
 
 from gitreceive.errors import (
     LeaseLostError,
+    NotFoundError,
 )
 from gitreceive.model import (
     JobState,
+    Secret,
 )
 from gitreceive.ports import Ledger
 from tests.engines.ledger.words import ANN, BLINK, BLOG, COMMIT, IMAGE, SHOP, claimed, go_live, intend, push
@@ -68,3 +70,34 @@ def test_each_app_counts_its_own_releases_newest_first(ledger: Ledger) -> None:
     assert [release.number for release in ledger.releases(SHOP)] == [3, 2, 1]
     assert [release.number for release in ledger.releases(SHOP, limit=2)] == [3, 2]
     assert [release.number for release in ledger.releases(BLOG)] == [1]
+
+
+def test_a_release_that_was_live_is_found_by_its_number_and_no_other(ledger: Ledger) -> None:
+    for app in (SHOP, BLOG, SHOP):
+        go_live(ledger, app)
+    ledger.enqueue(push())
+    intend(ledger, claimed(ledger))
+    assert [ledger.release(SHOP, number) for number in (2, 1)] == list(ledger.releases(SHOP))
+    for app, number in ((SHOP, 3), (SHOP, 0), (BLOG, 2)):
+        with pytest.raises(NotFoundError, match=f"no release v{number} of {app}"):
+            ledger.release(app, number)
+
+
+def test_a_release_takes_over_the_config_of_the_live_one_unless_it_is_given_one(ledger: Ledger) -> None:
+    strange = {"KEY": Secret("no\n'\"{{ x }} $(HOME) ü \u2028 1e3"), "EMPTY": Secret("")}
+    for config in (None, strange, None, {}, None):
+        go_live(ledger, config=config)
+    go_live(ledger, BLOG)
+    configs = [dict(release.config) for release in reversed(ledger.releases(SHOP))]
+    assert configs == [{}, strange, strange, {}, {}]
+    assert ledger.releases(BLOG)[0].config == {}
+
+
+def test_the_config_of_a_release_that_did_not_go_live_is_not_taken_over(ledger: Ledger) -> None:
+    go_live(ledger, config={"A": Secret("1")})
+    ledger.enqueue(push())
+    job = claimed(ledger)
+    intend(ledger, job, config={"A": Secret("2")})
+    ledger.end(job.id, job.fence, JobState.FAILED, "crashed", {})
+    go_live(ledger)
+    assert ledger.releases(SHOP)[0].config == {"A": Secret("1")}

@@ -1,5 +1,6 @@
 """What the tests of ledgers speak of."""
 
+from collections.abc import Mapping
 from datetime import UTC, datetime
 
 from gitreceive.model import (
@@ -14,7 +15,10 @@ from gitreceive.model import (
     Push,
     PushOptions,
     Rebase,
+    Redeploy,
     Release,
+    Rollback,
+    Secret,
     Stack,
     StackRecipe,
     UserName,
@@ -44,6 +48,14 @@ def rebase(app: AppName = SHOP, user: UserName = ANN) -> Rebase:
     return Rebase(app, user, "bookworm", 2, force=True)
 
 
+def rollback(app: AppName = SHOP, user: UserName = ANN) -> Rollback:
+    return Rollback(app, user, 5)
+
+
+def redeploy(app: AppName = SHOP, user: UserName = ANN) -> Redeploy:
+    return Redeploy(app, user)
+
+
 def stack(name: str = "bookworm") -> Stack:
     return Stack(
         name=name,
@@ -63,13 +75,15 @@ def claimed(ledger: Ledger, seconds: float = LONG) -> Job:
     return job
 
 
-def go_live(ledger: Ledger, app: AppName = SHOP) -> Job:
+def go_live(ledger: Ledger, app: AppName = SHOP, config: Mapping[str, Secret] | None = None) -> Job:
     ledger.enqueue(push(app))
     job = claimed(ledger)
-    intend(ledger, job)
+    intend(ledger, job, config=config)
     ledger.go_live(job.id, job.fence, {"rollout": 2.5})
     return ledger.job(job.id)
 
 
-def intend(ledger: Ledger, job: Job, image: Image = IMAGE) -> Release:
-    return ledger.intend_release(job.id, job.fence, image, COMMIT, "Deploy it")
+def intend(
+    ledger: Ledger, job: Job, image: Image = IMAGE, config: Mapping[str, Secret] | None = None
+) -> Release:
+    return ledger.intend_release(job.id, job.fence, image, COMMIT, "Deploy it", config)
