@@ -54,6 +54,7 @@ def app_name() -> str:
 
 
 @pytest.fixture
-def new_app(alice: Developer, app_name: str) -> Callable[[str], Clone]:
-    """Makes this scenario's app. It is removed with all others when its server stops."""
-    return lambda sample: alice.creates(app_name, sample)
+def new_app(alice: Developer, app_name: str) -> Iterator[Callable[[str], Clone]]:
+    """Makes this scenario's app, which goes with it."""
+    yield lambda sample: alice.creates(app_name, sample)
+    alice.server.let_go(app_name)

@@ -85,6 +85,7 @@ class Server:
     ssh_port: int = 0
     http_port: int = 0
     process: subprocess.Popen[bytes] | None = None
+    _leaving: ThreadPoolExecutor = field(default_factory=lambda: ThreadPoolExecutor(2), repr=False)
 
     @property
     def env(self) -> dict[str, str]:
@@ -139,8 +140,13 @@ class Server:
             self.cli("keys", "add", name, *flags, stdin=key.with_suffix(".pub").read_text()).ok()
         return Developer(self, name, key)
 
+    def let_go(self, app: str) -> None:
+        """Remove an app while the next scenario runs: a small node holds only so many. ``destroy_apps`` sees that it is gone."""
+        self._leaving.submit(self.cli, "apps", "destroy", app, "--confirm", app)
+
     def destroy_apps(self) -> None:
         """All at once: a cluster takes seconds for each, and has the time for many."""
+        self._leaving.shutdown()
         names = [app["name"] for app in self.cli("apps", "list", "--json").ok().json()]
         with ThreadPoolExecutor(8) as pool:
             for gone in pool.map(lambda name: self.cli("apps", "destroy", name, "--confirm", name), names):
