@@ -9,6 +9,8 @@ from typing import Any
 
 import pytest
 import yaml
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
 
 from gitreceive import manifests
 from gitreceive.config import KubernetesSettings, Settings, bundled
@@ -137,6 +139,18 @@ HOSTILE = [
     "",
     "x" * 4000,
 ]
+
+
+_NAMES = st.sampled_from(["NO", "y", "null", "_", "e1"]) | st.from_regex(r"\A[A-Za-z_][A-Za-z0-9_]{0,9}\Z")
+_TEXTS = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0"))
+
+
+@settings(deadline=None)
+@given(st.dictionaries(_NAMES, _TEXTS, min_size=1))
+@example({"NO": "\u04cd4"})  # in base64 a number of YAML
+def test_any_config_is_in_the_secret_to_the_byte(config: dict[str, str]) -> None:
+    got = render(a_release(config={name: Secret(value) for name, value in config.items()}), Settings())
+    assert config_of(got) == config
 
 
 @pytest.mark.parametrize("value", HOSTILE)
