@@ -80,9 +80,8 @@ def deploy_push(deployment: Deployment, push: Push) -> Release:
 
 def deploy_rebase(deployment: Deployment, rebase: Rebase) -> Release:
     """The code and its config stay, so the release command does not run again, and the branch stays where it is."""
-    live = live_release(
-        rebase.app, deployment.platform.ledger
-    )  # no other job of the app can change it meanwhile
+    # no other job of the app can change it meanwhile
+    live = live_release(rebase.app, deployment.platform.ledger)
     image = deployment.job.image or rebase_and_publish(deployment, rebase)
     release = intend(deployment, image, live.commit, f"Rebase to {rebase.stack} {rebase.version}")
     roll_out(deployment, release)
@@ -96,9 +95,8 @@ def deploy_again(deployment: Deployment, cause: Rollback | Redeploy) -> Release:
     """
     plan = plan_return(cause, deployment.platform.ledger)
     deployment.log.step(plan.saying)
-    if (
-        deployment.job.image is None
-    ):  # else its roll-out may have begun: what is wrong with it must show there, to be put back
+    if deployment.job.image is None:
+        # else its roll-out may have begun: what is wrong with it must show there, to be put back
         require_image(plan.to, deployment.platform.registry)
     release = intend(deployment, plan.to.image, plan.to.commit, plan.description, plan.to.config)
     roll_out(deployment, release)
