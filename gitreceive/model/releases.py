@@ -21,9 +21,8 @@ class Release:
     user: UserName
     description: str
     created_at: datetime
-    scale: Mapping[str, int] = field(
-        default_factory=dict
-    )  # by process type; web runs 1, others 1 where silent
+    # by process type; web runs 1, others 1 where silent
+    scale: Mapping[str, int] = field(default_factory=dict)
 
     @property
     def label(self) -> str:

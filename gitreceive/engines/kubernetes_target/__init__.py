@@ -132,9 +132,8 @@ class KubernetesTarget:
         # No pod is made in it any more, and nobody waits for what those there still have to say.
         self._delete_pods(namespace, grace=_DESTROY_GRACE_SECONDS)
         if not self._is_gone(namespace, _DESTROY_PATIENCE_SECONDS):
-            self._delete_pods(
-                namespace, grace=0
-            )  # a node that is slow or away: its containers go when it sees to it
+            # a node that is slow or away: its containers go when it sees to it
+            self._delete_pods(namespace, grace=0)
             self._await_gone(namespace)
 
     def plan(self, release: Release) -> str:

@@ -32,9 +32,8 @@ class Database:
     def __init__(self, url: URL) -> None:
         self.url = url
         self._engine = _engine(url)
-        self._lock = (
-            threading.Lock()
-        )  # threads of one process queue here, fairly, and not in SQLite's busy loop
+        # threads of one process queue here, fairly, and not in SQLite's busy loop
+        self._lock = threading.Lock()
         try:
             self._prepare()
         except GitreceiveError:
