@@ -5,10 +5,15 @@ import os
 from datetime import datetime
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 from gitreceive.model import ImageRef, Stack
 
 _NAME = "bookworm"
+
+# How long a machine takes to make an example up, or to try it, is no finding.
+settings.register_profile("any machine", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("any machine")
 
 
 @pytest.fixture(scope="session")

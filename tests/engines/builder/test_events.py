@@ -40,9 +40,10 @@ EVENTS: list[dict[str, Any]] = [
         "out_of_memory": False,
     },
 ]
+_TEXTS = st.sampled_from(["", "web", "acme/lua", "é\n", "x" * 300])
 JSON = st.recursive(
-    st.none() | st.booleans() | st.integers() | st.text(max_size=5),
-    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=5), inner, max_size=3),
+    st.none() | st.booleans() | st.integers() | _TEXTS,
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(_TEXTS, inner, max_size=3),
     max_leaves=5,
 )
 
