@@ -39,7 +39,7 @@ def _answers(url: str, timeout: float) -> bool:
     try:
         connection.request("GET", "/", headers={"User-Agent": "gitreceive"})
         connection.getresponse()
-    except (http.client.HTTPException, http.client.RemoteDisconnected):
+    except http.client.HTTPException:
         return True  # whoever hung up, or spoke another protocol, was there
     except OSError:
         return False
