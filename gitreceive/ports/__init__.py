@@ -1,0 +1,54 @@
+"""What the story needs from the world, as Protocols. ``engines/`` has the real ones, ``tests/fakes.py`` the fakes.
+
+All methods block; all may be called from several threads at once. Engines raise only errors of ``errors.py`` and speak
+only through the Log they are handed.
+"""
+
+from dataclasses import dataclass
+
+from gitreceive.ports.building import (
+    Builder,
+    BuildpackSource,
+    BuildRequest,
+    FetchedBuildpack,
+    Registry,
+    RunImages,
+)
+from gitreceive.ports.ledger import AppLedger, JobLedger, KeyLedger, Ledger, ReleaseLedger, StackLedger
+from gitreceive.ports.logs import Log, LogBook
+from gitreceive.ports.sources import SourceStore
+from gitreceive.ports.targets import Target
+
+__all__ = [
+    "AppLedger",
+    "BuildRequest",
+    "Builder",
+    "BuildpackSource",
+    "FetchedBuildpack",
+    "JobLedger",
+    "KeyLedger",
+    "Ledger",
+    "Log",
+    "LogBook",
+    "Platform",
+    "Registry",
+    "ReleaseLedger",
+    "RunImages",
+    "SourceStore",
+    "StackLedger",
+    "Target",
+]
+
+
+@dataclass(frozen=True)
+class Platform:
+    """The engines that were chosen. Made by ``wiring``, used by all above it."""
+
+    sources: SourceStore
+    builder: Builder
+    registry: Registry
+    target: Target
+    ledger: Ledger
+    logbook: LogBook
+    stack: str  # the name of the stack that apps are built on
+    run_images: RunImages

@@ -1,0 +1,150 @@
+"""All durable state, a Protocol for each part of it."""
+
+from collections.abc import Iterable, Mapping
+from typing import Protocol
+
+from gitreceive.model import (
+    App,
+    AppName,
+    Cause,
+    Check,
+    CommitId,
+    Image,
+    Job,
+    JobId,
+    JobState,
+    PublicKey,
+    Release,
+    Secret,
+    Stack,
+    User,
+    UserName,
+)
+
+
+class AppLedger(Protocol):
+    def create_app(self, name: AppName, owner: UserName, branch: str) -> App:
+        """Raises ConflictError where the name is taken."""
+
+    def app(self, name: AppName) -> App:
+        """Raises NotFoundError."""
+
+    def apps(self) -> tuple[App, ...]:
+        """By name."""
+
+    def set_buildpacks(self, name: AppName, before: tuple[str, ...], after: tuple[str, ...]) -> App:
+        """Compare and swap: ``after`` in place of ``before``. Raises NotFoundError; ConflictError where they are others by now."""
+
+    def config(self, app: AppName) -> Mapping[str, Secret]:
+        """What its next release takes over: the live one's, else what was kept for the first. Raises NotFoundError."""
+
+    def keep_config(self, app: AppName, before: Mapping[str, Secret], after: Mapping[str, Secret]) -> None:
+        """For the app's first release: compare and swap. Raises NotFoundError; ConflictError where it is another by now, where a release
+        is live, and while a job of the app has not ended, which may have taken the config already.
+        """
+
+    def delete_app(self, name: AppName) -> None:
+        """With its jobs and releases. Raises NotFoundError; ConflictError while a job of it has not ended."""
+
+
+class KeyLedger(Protocol):
+    def add_key(
+        self, user: UserName, algorithm: str, blob: str, comment: str, fingerprint: str, *, admin: bool
+    ) -> PublicKey:
+        """The user is made where new, and made administrator where ``admin``, by a key of their own that is known too.
+
+        Raises ConflictError where the key is known otherwise.
+        """
+
+    def keys(self, user: UserName | None = None) -> tuple[PublicKey, ...]: ...
+
+    def remove_key(self, fingerprint: str) -> PublicKey:
+        """Raises NotFoundError."""
+
+    def user(self, name: UserName) -> User:
+        """Raises NotFoundError."""
+
+    def user_of_key(self, algorithm: str, blob: str) -> User | None:
+        """Whole-key comparison; None where nobody has it."""
+
+
+class JobLedger(Protocol):
+    """Jobs and their leases. Order is by id; times are the database's."""
+
+    def enqueue(self, cause: Cause) -> Job:
+        """A job for it, at the end of the app's queue. Raises NotFoundError where the app is gone."""
+
+    def job(self, job: JobId) -> Job:
+        """Raises NotFoundError."""
+
+    def jobs(self, app: AppName | None = None, limit: int = 20) -> tuple[Job, ...]:
+        """Newest first."""
+
+    def ahead(self, job: JobId) -> tuple[Job, ...]:
+        """The jobs of the same app that have not ended and come before it, oldest first."""
+
+    def claim(self, holder: str, lease_seconds: float) -> Job | None:
+        """The next job to work on, or None: not ended, the first of its app, and its lease free or run out. Unfinished ones
+        (left by a dead holder) come first, then the user with the fewest jobs under way, then the oldest. Raises the fence.
+        """
+
+    def renew(self, job: JobId, fence: int, lease_seconds: float) -> Job:
+        """Keep the lease and see the newest record (a cancel request). Raises LeaseLostError."""
+
+    def request_cancel(self, job: JobId, by: str) -> Job:
+        """Raises ConflictError where the job has ended. A queued job ends at once as canceled."""
+
+    def advance(self, job: JobId, fence: int, state: JobState, *, image: Image | None = None) -> Job:
+        """Commit the intent of the step that begins now, and the image once it is published. Raises LeaseLostError."""
+
+    def end(self, job: JobId, fence: int, state: JobState, reason: str, seconds: Mapping[str, float]) -> Job:
+        """Failed or canceled, and the lease goes; its intended release is gone. Raises LeaseLostError."""
+
+
+class ReleaseLedger(Protocol):
+    def intend_release(
+        self,
+        job: JobId,
+        fence: int,
+        image: Image,
+        commit: CommitId,
+        description: str,
+        config: Mapping[str, Secret] | None = None,
+    ) -> Release:
+        """The app's next release, for this job: one more than the last live one. The same again when called twice. Its scale is the
+        last live one's; its config, where none is given, what ``config`` says; its user is the job's. Raises LeaseLostError.
+        """
+
+    def go_live(self, job: JobId, fence: int, seconds: Mapping[str, float]) -> Release:
+        """In one transaction: the intended release is the app's current one, and the job has ended live."""
+
+    def current_release(self, app: AppName) -> Release | None:
+        """The last live one."""
+
+    def release(self, app: AppName, number: int) -> Release:
+        """One that is live or was. Raises NotFoundError."""
+
+    def releases(self, app: AppName, limit: int = 20) -> tuple[Release, ...]:
+        """Live ones, newest first."""
+
+
+class StackLedger(Protocol):
+    def put_stack(self, stack: Stack) -> Stack:
+        """Record it as the next version of its name, whatever its own ``version`` says; as it is recorded."""
+
+    def stack(self, name: str, version: int | None = None) -> Stack | None:
+        """That version of it, else the newest."""
+
+    def stacks(self) -> tuple[Stack, ...]:
+        """The newest version of each, by name."""
+
+    def stack_versions(self, name: str | None = None) -> tuple[Stack, ...]:
+        """All versions, of all stacks or of one: by name, newest first."""
+
+
+class Ledger(AppLedger, KeyLedger, JobLedger, ReleaseLedger, StackLedger, Protocol):
+    """All durable state."""
+
+    def check(self) -> Iterable[Check]: ...
+
+    def close(self) -> None: ...

@@ -1,0 +1,49 @@
+"""What runs releases."""
+
+from collections.abc import Iterable, Iterator
+from typing import Protocol
+
+from gitreceive.cancellation import Cancellation
+from gitreceive.model import AppName, Check, LogLine, LogQuery, ProcessStatus, ProcessType, Release
+from gitreceive.ports.logs import Log
+
+
+class Target(Protocol):
+    """What runs releases."""
+
+    def roll_out(self, release: Release, log: Log, cancel: Cancellation) -> None:
+        """Replace what runs by ``release`` and return when all its processes are healthy, without dropping a request.
+
+        May be called twice for the same release. Raises RolloutError with the target's own words (after having written
+        the crashing process's last lines to the log), or CanceledError; the caller then calls ``put_back``.
+        """
+
+    def put_back(self, failed: Release, previous: Release | None, log: Log) -> None:
+        """Undo what ``roll_out`` of ``failed`` began: ``previous`` serves, or nothing where there was none."""
+
+    def run_once(self, release: Release, process: ProcessType, log: Log, cancel: Cancellation) -> int:
+        """Run one process to its end with the release's image and config, its output in the log; its exit code."""
+
+    def url(self, app: AppName) -> str | None:
+        """Where the web process answers; None where there is none."""
+
+    def running(self, app: AppName) -> int | None:
+        """The release number that the target itself has on record; None where nothing runs."""
+
+    def processes(self, app: AppName) -> tuple[ProcessStatus, ...]: ...
+
+    def logs(self, app: AppName, query: LogQuery) -> Iterator[LogLine]:
+        """By time. With ``follow`` it goes on over restarts and releases until the caller closes the iterator."""
+
+    def destroy(self, app: AppName) -> None:
+        """Remove all of the app from the target; no error where there is nothing."""
+
+    def plan(self, release: Release) -> str:
+        """What would be applied, as YAML, without asking the target."""
+
+    def check(self) -> Iterable[Check]: ...
+
+    def start(self) -> None:
+        """Called once in the server: begin what must live as long as it does (the docker target's forwarder)."""
+
+    def stop(self) -> None: ...
