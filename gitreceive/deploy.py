@@ -26,6 +26,7 @@ from gitreceive.model import (
     Job,
     JobState,
     Layer,
+    Promotion,
     Push,
     Rebase,
     Redeploy,
@@ -36,6 +37,7 @@ from gitreceive.model import (
     require_config_fits,
 )
 from gitreceive.ports import BuildRequest, Log, Platform
+from gitreceive.promote import plan_promotion
 from gitreceive.rebase import Wish, plan_move
 from gitreceive.rollback import live_release, plan_return, require_image
 
@@ -64,6 +66,8 @@ def deploy(deployment: Deployment) -> Release:
             return deploy_rebase(deployment, rebase)
         case Rollback() | Redeploy() as again:
             return deploy_again(deployment, again)
+        case Promotion() as promotion:
+            return deploy_promotion(deployment, promotion)
         case ConfigChange() as change:
             return deploy_config(deployment, change)
 
@@ -99,6 +103,19 @@ def deploy_again(deployment: Deployment, cause: Rollback | Redeploy) -> Release:
         # else its roll-out may have begun: what is wrong with it must show there, to be put back
         require_image(plan.to, deployment.platform.registry)
     release = intend(deployment, plan.to.image, plan.to.commit, plan.description, plan.to.config)
+    roll_out(deployment, release)
+    return go_live(deployment, release)
+
+
+def deploy_promotion(deployment: Deployment, promotion: Promotion) -> Release:
+    """Another app's image with this app's config. The release command runs, with that config; the branch stays where it is."""
+    wanted = plan_promotion(promotion, deployment.platform.ledger)
+    if wanted.there:
+        raise CanceledError(f"nothing to do: {promotion.app} has {wanted.release.title} already")
+    deployment.log.step(f"Promoting {wanted.release.title} to {promotion.app}")
+    image = deployment.job.image or copy_image(deployment, wanted.release)
+    release = intend(deployment, image, wanted.release.commit, f"Promote {wanted.release.title}")
+    run_release_command(deployment, release)
     roll_out(deployment, release)
     return go_live(deployment, release)
 
@@ -159,6 +176,16 @@ def rebase_and_publish(deployment: Deployment, rebase: Rebase) -> Image:
             run = platform.run_images.run_image(move.to, move.packages, log, deployment.cancel)
         ref = registry.rebase(old.ref, run, rebase.app, log, deployment.cancel)
         return replace(old, ref=ref, size=registry.size(ref))
+
+
+def copy_image(deployment: Deployment, release: Release) -> Image:
+    """Into the app's own repository: what becomes of the other app, and of its images, does not touch this one."""
+    _advance(deployment, JobState.PUBLISHING)
+    registry = deployment.platform.registry
+    with _phase(deployment, "publish"):
+        old = release.image
+        ref = registry.copy(str(old.ref), deployment.job.app, deployment.log, deployment.cancel)
+        return replace(old, ref=ref)
 
 
 def intend(

@@ -74,6 +74,15 @@ class FakeRegistry:
         self._found(run_image)
         return self.publish(replace(build, run_image=run_image), repository, log, cancel)
 
+    def copy(self, reference: str, repository: str, log: Log, cancel: Cancellation) -> ImageRef:
+        cancel.raise_if_requested()
+        found = self._found(ImageRef.parse(reference))
+        ref = ImageRef(f"{self.address}/{repository}", ImageRef.parse(reference).digest)
+        self.held.setdefault(repository, set()).update(layer.blob.digest for layer in found.layers)
+        self.images[ref] = found
+        log.detail(f"digest {ref.digest}")
+        return ref
+
     def check(self) -> Iterator[Check]:
         yield Check("registry answers", ok=True, seen=self.address)
 

@@ -138,6 +138,7 @@ _TAKES_APP: dict[tuple[str, ...], int] = {
     ("rebase",): 1,
     ("rollback",): 1,
     ("redeploy",): 1,
+    ("promote",): 1,
     ("releases",): 1,
     ("releases", "list"): 2,
     ("releases", "info"): 2,
@@ -150,8 +151,8 @@ _TAKES_APP: dict[tuple[str, ...], int] = {
 }
 
 
-_APP_IS_A_WORD = {"apps", "rebase", "rollback", "redeploy", "releases"}
-_WITH_A_VALUE = {"-n", "--stack"}
+_APP_IS_A_WORD = {"apps", "promote", "rebase", "rollback", "redeploy", "releases"}
+_WITH_A_VALUE = {"-n", "--stack", "--to"}
 RELEASE = re.compile(r"v[1-9][0-9]{0,8}", re.ASCII)  # v7, where an app may stand too
 
 

@@ -75,6 +75,9 @@ class DockerPush:
     ) -> ImageRef:
         return self._registry.rebase(image, run_image, repository, log, cancel)
 
+    def copy(self, reference: str, repository: str, log: Log, cancel: Cancellation) -> ImageRef:
+        return self._registry.copy(reference, repository, log, cancel)
+
     def check(self) -> Iterable[Check]:
         return self._registry.check()
 

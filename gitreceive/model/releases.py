@@ -28,6 +28,11 @@ class Release:
     def label(self) -> str:
         return f"v{self.number}"
 
+    @property
+    def title(self) -> str:
+        """For those who look at several apps."""
+        return f"{self.app} {self.label}"
+
     def replicas(self, process: str) -> int:
         return self.scale.get(process, 1)
 

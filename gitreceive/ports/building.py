@@ -127,6 +127,11 @@ class Registry(Protocol):
         CanceledError.
         """
 
+    def copy(self, reference: str, repository: str, log: Log, cancel: Cancellation) -> ImageRef:
+        """Bring an image, HOST[:PORT]/NAME@DIGEST or :TAG, from any registry into ours, unchanged: one platform's digest stays. Within
+        ours nothing is sent. May be called twice. Raises RegistryError, CanceledError, UsageError.
+        """
+
     def check(self) -> Iterable[Check]: ...
 
     def close(self) -> None:

@@ -16,6 +16,8 @@ from gitreceive.model import (
     Cause,
     CommitId,
     ConfigChange,
+    Digest,
+    Promotion,
     Push,
     Rebase,
     Redeploy,
@@ -35,6 +37,8 @@ def cause_columns(cause: Cause) -> dict[str, Any]:
             return _columns(cause, options={"to": number})
         case Redeploy():
             return _columns(cause)
+        case Promotion(origin=origin, number=number, digest=digest):
+            return _columns(cause, options={"origin": origin, "number": number, "digest": digest})
         case ConfigChange(values=values, unset=unset):
             return _columns(cause, options={"set": config_document(values), "unset": list(unset)})
 
@@ -51,6 +55,8 @@ def cause_from(row: Row[Any]) -> Cause:
             return Rollback(app, user, asked["to"])
         case Redeploy.kind:
             return Redeploy(app, user)
+        case Promotion.kind:
+            return Promotion(app, user, AppName(asked["origin"]), asked["number"], Digest(asked["digest"]))
         case ConfigChange.kind:
             return ConfigChange(app, user, config_from(asked["set"]), tuple(asked["unset"]))
         case kind:
