@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from enum import StrEnum
-from typing import ClassVar, NewType, Self
+from typing import Any, ClassVar, NewType, Self
 
 from gitreceive.errors import UsageError
 from gitreceive.model.builds import Image
@@ -141,6 +141,20 @@ class ConfigChange:
         return "; ".join(f"{verb} {_some(names)}" for verb, names in parts if names)
 
 
+@dataclass(frozen=True)
+class SettingsChange:
+    """A request to change what is set for the app apart from its config. ``patch`` is a JSON merge patch (RFC 7386) of the settings'
+    document, so that what others ask for at the same time stays. A release follows where processes are given something else.
+    """
+
+    kind: ClassVar[str] = "settings"
+
+    app: AppName
+    user: UserName
+    title: str  # what is changed, in a few words, no secrets in them: scale web=3
+    patch: Mapping[str, Any]
+
+
 _MOST_NAMES = 5
 
 
@@ -149,7 +163,11 @@ def _some(names: list[str]) -> str:
     return ", ".join(names[:_MOST_NAMES]) + more
 
 
+<<<<<<< HEAD
 Cause = Push | Rebase | Rollback | Redeploy | Promotion | ConfigChange
+=======
+Cause = Push | Rebase | Rollback | Redeploy | ConfigChange | SettingsChange
+>>>>>>> main
 
 
 class JobState(StrEnum):
@@ -208,7 +226,11 @@ class Job:
                 return f"rollback to v{number}"
             case Redeploy():
                 return "redeploy"
+<<<<<<< HEAD
             case Promotion(origin=origin, number=number):
                 return f"promote {origin} v{number}"
             case ConfigChange(title=title):
+=======
+            case ConfigChange(title=title) | SettingsChange(title=title):
+>>>>>>> main
                 return title
