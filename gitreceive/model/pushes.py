@@ -163,11 +163,7 @@ def _some(names: list[str]) -> str:
     return ", ".join(names[:_MOST_NAMES]) + more
 
 
-<<<<<<< HEAD
-Cause = Push | Rebase | Rollback | Redeploy | Promotion | ConfigChange
-=======
-Cause = Push | Rebase | Rollback | Redeploy | ConfigChange | SettingsChange
->>>>>>> main
+Cause = Push | Rebase | Rollback | Redeploy | Promotion | ConfigChange | SettingsChange
 
 
 class JobState(StrEnum):
@@ -226,11 +222,7 @@ class Job:
                 return f"rollback to v{number}"
             case Redeploy():
                 return "redeploy"
-<<<<<<< HEAD
             case Promotion(origin=origin, number=number):
                 return f"promote {origin} v{number}"
-            case ConfigChange(title=title):
-=======
             case ConfigChange(title=title) | SettingsChange(title=title):
->>>>>>> main
                 return title

@@ -27,7 +27,7 @@ from gitreceive.model import (
 )
 
 
-def cause_columns(cause: Cause) -> dict[str, Any]:
+def cause_columns(cause: Cause) -> dict[str, Any]:  # noqa: PLR0911 - one for each kind
     """All but the app and the user, which every cause has."""
     match cause:
         case Push(ref=ref, old=old, new=new, options=options):
@@ -46,7 +46,7 @@ def cause_columns(cause: Cause) -> dict[str, Any]:
             return _columns(cause, options={"title": title, "patch": dict(patch)})
 
 
-def cause_from(row: Row[Any]) -> Cause:
+def cause_from(row: Row[Any]) -> Cause:  # noqa: PLR0911 - one for each kind
     """Raises UnavailableError for a kind that a later version recorded."""
     app, user, asked = AppName(row.app), UserName(row.user), row.options
     match row.kind:
