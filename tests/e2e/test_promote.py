@@ -21,7 +21,7 @@ def test_what_runs_in_staging_goes_to_production_and_outlives_it(alice: Develope
 
     said = alice.ssh("promote", staging.app, "--to", shop).ok()
     said.says(
-        f"Promoting {staging.app} v1 to {shop}", "taken over", "migrates production", "v1 is live after"
+        f"Promoting {staging.app} v1 to {shop}", "taking over", "migrates production", "v1 is live after"
     )
     said.does_not_say("gitreceive/python", "sent")
     there, here = (

@@ -176,7 +176,8 @@ class OciRegistry:
         place = self._place(repository)
         raw, media_type = self._together([partial(self._one_image, origin, name)], cancel, log)[0]
         manifest = read_manifest(raw, reference)
-        log.detail(f"copying {reference} ({human(manifest.size)})")
+        verb = "taking over" if origin.host == place.host else "copying"
+        log.detail(f"{verb} {reference} ({human(manifest.size)})")
         parts = (manifest.config, *manifest.layers)
         self._together([partial(self._bring, place, origin, log, blob) for blob in parts], cancel, log)
         put = partial(blobs.put_manifest, self._transport, place, raw, media_type)
