@@ -23,6 +23,7 @@ _COMMANDS = {
     "builds": ("gitreceive.cli.builds", "Builds: list, log, attach, cancel."),
     "config": ("gitreceive.cli.configs", "The app's environment: list, get, set, unset, import, export."),
     "doctor": ("gitreceive.cli.doctor", "Look at everything the server stands on, and say how to mend it."),
+    "gc": ("gitreceive.cli.gc", "Remove what is no longer kept: old releases, logs, caches."),
     "keys": ("gitreceive.cli.keys", "SSH keys: add, list, remove."),
     "logs": ("gitreceive.cli.logs", "What the app's processes print."),
     "open": ("gitreceive.cli.open", "Where the app answers."),

@@ -26,6 +26,7 @@ class Release:
     description: str
     created_at: datetime
     settings: AppSettings = field(default_factory=AppSettings)
+    kept: bool = True  # False: its image and its config are no longer kept, only that it was
 
     @property
     def label(self) -> str:
