@@ -9,6 +9,7 @@ from collections.abc import Callable
 from contextlib import suppress
 
 from gitreceive import __version__, config, wiring
+from gitreceive.collector import Collector
 from gitreceive.errors import ConfigError
 from gitreceive.jobs import JobRunner
 from gitreceive.ports import Platform
@@ -27,10 +28,13 @@ def run(settings: config.Settings, announce: Callable[[str], None]) -> None:
         platform.builder.sweep()
         platform.target.start()
         runner = JobRunner(platform, settings.build.concurrency, _holder())
+        collector = Collector(platform, settings.retention, _holder())
         runner.start()
+        collector.start()
         try:
             asyncio.run(_serve(settings, platform, runner, announce))
         finally:
+            collector.stop()
             runner.stop()
             platform.target.stop()
             platform.ledger.close()

@@ -18,11 +18,11 @@ from gitreceive.cli.common import (
     print_json,
     print_table,
 )
-from gitreceive.errors import ConflictError, UsageError
+from gitreceive.errors import ConflictError, GitreceiveError, UsageError
 from gitreceive.model import App, AppName, Job, UserName
 
 if TYPE_CHECKING:
-    from gitreceive.ports import Ledger, Target
+    from gitreceive.ports import Ledger, Platform, Target
 
 
 @click.group("apps", cls=Group)
@@ -158,6 +158,7 @@ def destroy(name: str, confirm: str | None, as_json: bool) -> None:
         platform.target.destroy(app.name)
         platform.builder.forget(app.name)
         platform.sources.delete(app.name)
+        _remove_images(platform, jobs)
         for job in jobs:
             platform.logbook.delete(job.id)
         platform.ledger.delete_app(app.name)
@@ -165,6 +166,18 @@ def destroy(name: str, confirm: str | None, as_json: bool) -> None:
         print_json({"name": app.name, "owner": app.owner, "destroyed": True})
     else:
         click.echo(f"-----> {app.name} is gone", err=True)
+
+
+def _remove_images(platform: "Platform", jobs: tuple[Job, ...]) -> None:
+    """Other apps have their own, also where they were promoted. What the registry does not remove is left to whoever keeps it."""
+    images = {job.image.ref: None for job in jobs if job.image}
+    try:
+        platform.target.forget_images(images)
+        for image in images:
+            platform.registry.remove(image)
+    except GitreceiveError as error:
+        click.echo(f" !     images of it stay: {error.message}", err=True)
+        click.echo(f" !     {error.hint}", err=True)
 
 
 def _require_quiet(jobs: tuple[Job, ...]) -> None:
