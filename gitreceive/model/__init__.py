@@ -23,6 +23,7 @@ from gitreceive.model.configs import (
     parse_config_name,
     require_config_fits,
 )
+from gitreceive.model.declared import CheckKind, CronTask, Declared, HealthCheck, Scripts
 from gitreceive.model.names import (
     ZERO_COMMIT,
     AppName,
@@ -77,10 +78,14 @@ __all__ = [
     "Cause",
     "Changes",
     "Check",
+    "CheckKind",
     "Choice",
     "CommitId",
     "ConfigChange",
+    "CronTask",
+    "Declared",
     "Digest",
+    "HealthCheck",
     "Image",
     "ImageFacts",
     "ImageRef",
@@ -102,6 +107,7 @@ __all__ = [
     "RefKind",
     "Release",
     "Rollback",
+    "Scripts",
     "Secret",
     "Source",
     "SourceEntry",

@@ -6,6 +6,7 @@ from datetime import datetime
 from typing import Self
 
 from gitreceive.model.builds import Image, ProcessType
+from gitreceive.model.declared import Declared
 from gitreceive.model.names import AppName, CommitId, Secret, UserName
 
 
@@ -23,6 +24,7 @@ class Release:
     created_at: datetime
     # by process type; web runs 1, others 1 where silent
     scale: Mapping[str, int] = field(default_factory=dict)
+    declared: Declared = field(default_factory=Declared)
 
     @property
     def label(self) -> str:

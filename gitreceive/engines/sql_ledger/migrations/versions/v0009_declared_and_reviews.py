@@ -1,0 +1,17 @@
+"""What the source of a release declares; review apps, and what is set for them."""
+
+import sqlalchemy as sa
+from alembic import op
+
+revision = "0009"
+down_revision = "0004"
+branch_labels = None
+depends_on = None
+
+
+def upgrade() -> None:
+    op.add_column("releases", sa.Column("declared", sa.JSON, nullable=False, server_default="{}"))
+    op.add_column("apps", sa.Column("reviews", sa.JSON, nullable=False, server_default="{}"))
+    op.add_column("apps", sa.Column("review_of", sa.String(40), nullable=True))
+    op.add_column("apps", sa.Column("review_branch", sa.Text, nullable=True))
+    op.add_column("apps", sa.Column("review_until", sa.String(32), nullable=True))
