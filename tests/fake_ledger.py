@@ -9,16 +9,20 @@ from gitreceive.errors import ConflictError, LeaseLostError, NotFoundError, Usag
 from gitreceive.model import (
     App,
     AppName,
+    AppSettings,
     Cause,
     Check,
     CommitId,
     ConfigChange,
+    Declared,
     Image,
     Job,
     JobId,
     JobState,
     PublicKey,
     Release,
+    Review,
+    ReviewRules,
     Secret,
     Stack,
     User,
@@ -45,15 +49,16 @@ class FakeLedger:
         self._live: dict[AppName, list[Release]] = {}
         self._stacks: dict[str, list[Stack]] = {}
         self._kept: dict[AppName, dict[str, Secret]] = {}
+        self._settings: dict[AppName, AppSettings] = {}
         self._last_id = 0
 
     # apps
 
-    def create_app(self, name: AppName, owner: UserName, branch: str) -> App:
+    def create_app(self, name: AppName, owner: UserName, branch: str, review: Review | None = None) -> App:
         with self._lock:
             if name in self._apps:
                 raise ConflictError(f"there is an app {name} already")
-            self._apps[name] = App(name, owner, branch, self._clock())
+            self._apps[name] = App(name, owner, branch, self._clock(), review=review)
             return self._apps[name]
 
     def app(self, name: AppName) -> App:
@@ -73,6 +78,25 @@ class FakeLedger:
                 raise ConflictError(f"the buildpacks of {name} were changed just now")
             self._apps[name] = replace(app, buildpacks=after)
             return self._apps[name]
+
+    def set_reviews(self, name: AppName, before: ReviewRules, after: ReviewRules) -> App:
+        with self._lock:
+            app = self.app(name)
+            if app.reviews != before:
+                raise ConflictError(f"what is set for reviews of {name} was changed just now")
+            self._apps[name] = replace(app, reviews=after)
+            return self._apps[name]
+
+    def keep_review(self, name: AppName, until: datetime) -> App:
+        with self._lock:
+            app = self.app(name)
+            if app.review is None:
+                raise NotFoundError(f"{name} is no review app")
+            self._apps[name] = replace(app, review=replace(app.review, until=until))
+            return self._apps[name]
+
+    def reviews(self, of: AppName | None = None) -> tuple[App, ...]:
+        return tuple(app for app in self.apps() if app.review and of in {None, app.review.of})
 
     def config(self, app: AppName) -> dict[str, Secret]:
         with self._lock:
@@ -96,7 +120,29 @@ class FakeLedger:
             del self._apps[name]
             self._live.pop(name, None)
             self._kept.pop(name, None)
+            self._settings.pop(name, None)
             self._jobs = {id_: job for id_, job in self._jobs.items() if job.app != name}
+
+    # settings
+
+    def settings(self, app: AppName) -> AppSettings:
+        with self._lock:
+            self.app(app)
+            return self._settings.get(app, AppSettings())
+
+    def keep_settings(self, app: AppName, before: AppSettings, after: AppSettings) -> None:
+        with self._lock:
+            if self.settings(app) != before:
+                raise ConflictError(f"the settings of {app} were changed just now")
+            if self._unended(app) or self.current_release(app):
+                raise ConflictError(f"the first release of {app} is being made")
+            self._settings[app] = after
+
+    def settle(self, job: JobId, fence: int, settings: AppSettings, seconds: Mapping[str, float]) -> Job:
+        with self._lock:
+            held = self._held(job, fence)
+            self._settings[held.app] = settings
+            return self._end(held, JobState.LIVE, "", seconds)
 
     # keys
 
@@ -218,6 +264,8 @@ class FakeLedger:
         commit: CommitId,
         description: str,
         config: Mapping[str, Secret] | None = None,
+        settings: AppSettings | None = None,
+        declared: Declared | None = None,
     ) -> Release:
         with self._lock:
             held = self._held(job, fence)
@@ -232,7 +280,8 @@ class FakeLedger:
                     user=held.user,
                     description=description,
                     created_at=self._clock(),
-                    scale=last.scale if last else {},
+                    settings=settings or self.settings(held.app),
+                    declared=declared or (last.declared if last else Declared()),
                 )
                 self._set(replace(held, release=self._intended[job].number))
             return self._intended[job]
@@ -245,6 +294,7 @@ class FakeLedger:
             release = self._intended.pop(job)
             self._live.setdefault(held.app, []).append(release)
             self._kept.pop(held.app, None)
+            self._settings[held.app] = release.settings
             self._end(held, JobState.LIVE, "", seconds)
             return release
 
@@ -257,11 +307,12 @@ class FakeLedger:
             release = next(found, None)
         if release is None:
             raise NotFoundError(f"there is no release v{number} of {app}")
-        return release
+        return self._now(release)
 
     def releases(self, app: AppName, limit: int = 20) -> tuple[Release, ...]:
         with self._lock:
-            return tuple(reversed(self._live.get(app, [])))[:limit]
+            found = tuple(reversed(self._live.get(app, [])))[:limit]
+            return tuple(self._now(release) for release in found)
 
     # stacks
 
@@ -292,6 +343,10 @@ class FakeLedger:
 
     def _unended(self, app: AppName | None = None) -> list[Job]:
         return [job for job in self._jobs.values() if not job.state.ended and app in {None, job.app}]
+
+    def _now(self, release: Release) -> Release:
+        settings = self.settings(release.app).running(release.settings.runtime)
+        return replace(release, settings=settings)
 
     def _held(self, job: JobId, fence: int) -> Job:
         found = self.job(job)

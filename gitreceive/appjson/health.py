@@ -45,7 +45,8 @@ _DEFAULTS = {f.name: f.default for f in fields(HealthCheck)}
 
 def read_health(node: Node) -> tuple[Mapping[str, tuple[HealthCheck, ...]], tuple[str, ...]]:
     """By process type, and what of it changes nothing. Raises SourceError."""
-    found, notices = {}, []
+    found: dict[str, tuple[HealthCheck, ...]] = {}
+    notices: list[str] = []
     for process, listed in members(node, most=50).items():
         _check_process(process, listed)
         checks: dict[CheckKind, HealthCheck] = {}

@@ -5,7 +5,6 @@ import re
 from bisect import bisect_right
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from json.decoder import scanstring
 
 DEEPEST = 50  # values within each other
 _BLANK = re.compile(r"[ \t\n\r]*")  # RFC 8259, section 2
@@ -13,6 +12,7 @@ _NUMBER = re.compile(r"-?(?:0|[1-9][0-9]*)(?:\.[0-9]+)?(?:[eE][+-]?[0-9]+)?", re
 _WORDS: Mapping[str, bool | None] = {"true": True, "false": False, "null": None}
 _PLAIN_KEY = re.compile(r"[A-Za-z_$][A-Za-z0-9_$-]*", re.ASCII)
 _LONGEST_NUMBER = 30
+_STRINGS = json.JSONDecoder()  # their escapes are its business
 
 
 @dataclass(frozen=True, order=True)
@@ -153,10 +153,11 @@ class _Reader:
     def _string(self, path: str) -> str:
         begin = self.at
         try:
-            text, self.at = scanstring(self.text, begin + 1, True)
+            found, self.at = _STRINGS.raw_decode(self.text, begin)
         except json.JSONDecodeError as error:
             at = begin if "Unterminated" in error.msg else error.pos
             raise self.error(_string_fault(error.msg), path, at) from error
+        text = str(found)
         if any("\ud800" <= character <= "\udfff" for character in text):
             raise self.error("half a surrogate pair is no character", path, begin)
         return text

@@ -15,6 +15,7 @@ from gitreceive.model.builds import (
     Stack,
     StackRecipe,
     TreeEntry,
+    script_process,
 )
 from gitreceive.model.choices import MOST_BUILDPACKS, Choice, InlineBuildpack, Project, Wanted
 from gitreceive.model.configs import (
@@ -24,6 +25,7 @@ from gitreceive.model.configs import (
     require_config_fits,
 )
 from gitreceive.model.declared import CheckKind, CronTask, Declared, HealthCheck, Scripts
+from gitreceive.model.formation import MOST_REPLICAS, Autoscale, Formation
 from gitreceive.model.names import (
     ZERO_COMMIT,
     AppName,
@@ -35,6 +37,8 @@ from gitreceive.model.names import (
 from gitreceive.model.people import (
     App,
     PublicKey,
+    Review,
+    ReviewRules,
     User,
 )
 from gitreceive.model.pushes import (
@@ -48,9 +52,14 @@ from gitreceive.model.pushes import (
     Rebase,
     Redeploy,
     Rollback,
+    SettingsChange,
 )
 from gitreceive.model.references import BuildpackRef, RefKind
 from gitreceive.model.releases import (
+    ONE_AT_A_TIME,
+    POSTDEPLOY_PROCESS,
+    PREDEPLOY_PROCESS,
+    PREDESTROY_PROCESS,
     RELEASE_PROCESS,
     WEB_PROCESS,
     Changes,
@@ -60,18 +69,27 @@ from gitreceive.model.releases import (
     ProcessStatus,
     Release,
 )
+from gitreceive.model.runtime import Limits, Runtime
+from gitreceive.model.settings import AppSettings
 
 __all__ = [
     "LARGEST_CONFIG",
     "LONGEST_VALUE",
     "MOST_BUILDPACKS",
+    "MOST_REPLICAS",
+    "ONE_AT_A_TIME",
     "PACKAGES_LABEL",
+    "POSTDEPLOY_PROCESS",
+    "PREDEPLOY_PROCESS",
+    "PREDESTROY_PROCESS",
     "RELEASE_PROCESS",
     "STACK_IMAGE_LABEL",
     "WEB_PROCESS",
     "ZERO_COMMIT",
     "App",
     "AppName",
+    "AppSettings",
+    "Autoscale",
     "Blob",
     "Build",
     "BuildpackRef",
@@ -85,6 +103,7 @@ __all__ = [
     "CronTask",
     "Declared",
     "Digest",
+    "Formation",
     "HealthCheck",
     "Image",
     "ImageFacts",
@@ -94,6 +113,7 @@ __all__ = [
     "JobId",
     "JobState",
     "Layer",
+    "Limits",
     "LogLine",
     "LogQuery",
     "ProcessStatus",
@@ -106,9 +126,13 @@ __all__ = [
     "Redeploy",
     "RefKind",
     "Release",
+    "Review",
+    "ReviewRules",
     "Rollback",
+    "Runtime",
     "Scripts",
     "Secret",
+    "SettingsChange",
     "Source",
     "SourceEntry",
     "Stack",
@@ -119,4 +143,5 @@ __all__ = [
     "Wanted",
     "parse_config_name",
     "require_config_fits",
+    "script_process",
 ]

@@ -157,6 +157,12 @@ class Image:
     size: int = 0  # compressed bytes of all layers
 
 
+def script_process(image: Image, name: str, line: str) -> ProcessType:
+    """A line for the shell, to be run in the image with all that its processes have: the buildpacks' environment, profile scripts."""
+    by_docker = image.buildpacks == ("dockerfile",)
+    return ProcessType(name, ("/bin/sh", "-c", line) if by_docker else ("/cnb/lifecycle/launcher", line))
+
+
 # of a run image that was made of a stack's with system packages, and so of the images of apps on it
 PACKAGES_LABEL = "io.gitreceive.system-packages"  # NAME or NAME=VERSION, with blanks between
 STACK_IMAGE_LABEL = "io.gitreceive.stack-image"

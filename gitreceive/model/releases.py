@@ -8,11 +8,15 @@ from typing import Self
 from gitreceive.model.builds import Image, ProcessType
 from gitreceive.model.declared import Declared
 from gitreceive.model.names import AppName, CommitId, Secret, UserName
+from gitreceive.model.settings import AppSettings
 
 
 @dataclass(frozen=True)
 class Release:
-    """vN of an app. Immutable, numbered without gaps."""
+    """vN of an app. Immutable, numbered without gaps.
+
+    Of its ``settings``, ``runtime`` is the release's own; all else is the app's as it is now, which whatever runs the release goes by.
+    """
 
     app: AppName
     number: int
@@ -22,8 +26,7 @@ class Release:
     user: UserName
     description: str
     created_at: datetime
-    # by process type; web runs 1, others 1 where silent
-    scale: Mapping[str, int] = field(default_factory=dict)
+    settings: AppSettings = field(default_factory=AppSettings)
     declared: Declared = field(default_factory=Declared)
 
     @property
@@ -31,7 +34,7 @@ class Release:
         return f"v{self.number}"
 
     def replicas(self, process: str) -> int:
-        return self.scale.get(process, 1)
+        return self.settings.formation.replicas(process)
 
     @property
     def services(self) -> tuple[ProcessType, ...]:
@@ -57,6 +60,9 @@ class Changes:
 
 
 RELEASE_PROCESS = "release"
+PREDEPLOY_PROCESS, POSTDEPLOY_PROCESS, PREDESTROY_PROCESS = "predeploy", "postdeploy", "predestroy"
+# of these, one that a killed server left is ended before the next begins: two migrations at once must not be
+ONE_AT_A_TIME = frozenset({RELEASE_PROCESS, PREDEPLOY_PROCESS, POSTDEPLOY_PROCESS, PREDESTROY_PROCESS})
 WEB_PROCESS = "web"
 
 

@@ -1,6 +1,7 @@
 """When a cron task is due, as text: whether it can be understood."""
 
 import re
+from collections.abc import Sequence
 
 from gitreceive.errors import UsageError
 
@@ -32,7 +33,7 @@ def parse_schedule(text: str) -> str:
     return " ".join(words)
 
 
-def _check_part(part: str, name: str, least: int, most: int, names: "list[str] | tuple[()]") -> None:
+def _check_part(part: str, name: str, least: int, most: int, names: Sequence[str]) -> None:
     match = _PART.fullmatch(part)
     if match is None:
         raise UsageError(f"{part[:30]!r} is not understood as the {name} of a schedule", hint=_HINT)
@@ -42,7 +43,7 @@ def _check_part(part: str, name: str, least: int, most: int, names: "list[str] |
         raise UsageError(f"{part[:30]!r} is outside of what the {name} can be, {least} to {most}", hint=_HINT)
 
 
-def _number(text: str | None, least: int, names: "list[str] | tuple[()]") -> int | None:
+def _number(text: str | None, least: int, names: Sequence[str]) -> int | None:
     """-1 for a name that there is not."""
     if text is None:
         return None

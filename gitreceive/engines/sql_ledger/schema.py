@@ -23,7 +23,7 @@ from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.sql.functions import GenericFunction
 from sqlalchemy.types import TypeDecorator, TypeEngine
 
-REVISION = "0004"  # the newest migration
+REVISION = "0009"  # the newest migration
 
 
 class Instant(TypeDecorator[datetime]):
@@ -100,6 +100,11 @@ apps = Table(
     Column("created_at", Instant, nullable=False),
     Column("buildpacks", JSON, nullable=False, server_default="[]"),
     Column("config", JSON, nullable=False, server_default="{}"),  # waits for the first release
+    Column("settings", JSON, nullable=False, server_default="{}"),
+    Column("reviews", JSON, nullable=False, server_default="{}"),
+    Column("review_of", String(40)),  # this and the two below: none where it is no review app
+    Column("review_branch", Text),
+    Column("review_until", Instant),
 )
 
 jobs = Table(
@@ -139,7 +144,8 @@ releases = Table(
     Column("image", JSON, nullable=False),
     Column("commit", String(40), nullable=False),
     Column("config", JSON, nullable=False),
-    Column("scale", JSON, nullable=False),
+    Column("settings", JSON, nullable=False),
+    Column("declared", JSON, nullable=False, server_default="{}"),
     Column("user", String(39), nullable=False),
     Column("description", Text, nullable=False),
     Column("created_at", Instant, nullable=False),

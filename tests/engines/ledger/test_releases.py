@@ -10,7 +10,13 @@ from gitreceive.errors import (
     NotFoundError,
 )
 from gitreceive.model import (
+    AppSettings,
+    CheckKind,
+    CronTask,
+    Declared,
+    HealthCheck,
     JobState,
+    Scripts,
     Secret,
 )
 from gitreceive.ports import Ledger
@@ -23,7 +29,7 @@ def test_a_release_is_read_as_it_was_intended_and_its_job_has_ended_live(ledger:
     intended = intend(ledger, job)
     assert (intended.app, intended.number, intended.image) == (SHOP, 1, IMAGE)
     assert (intended.commit, intended.user, intended.description) == (COMMIT, ANN, "Deploy it")
-    assert (intended.config, intended.scale) == ({}, {})
+    assert (intended.config, intended.settings) == ({}, AppSettings())
     assert ledger.job(job.id).release == 1
     assert (ledger.current_release(SHOP), ledger.releases(SHOP)) == (None, ())
     assert ledger.go_live(job.id, job.fence, {"rollout": 2.5}) == intended
@@ -101,3 +107,25 @@ def test_the_config_of_a_release_that_did_not_go_live_is_not_taken_over(ledger: 
     ledger.end(job.id, job.fence, JobState.FAILED, "crashed", {})
     go_live(ledger)
     assert ledger.releases(SHOP)[0].config == {"A": Secret("1")}
+
+
+def test_what_a_source_declares_stays_with_its_releases(ledger: Ledger) -> None:
+    check = HealthCheck(
+        CheckKind.LIVENESS, "up", "/up", "https", (("X-A", "ü"),), ("a", "b c"), True, 81, 4, 5, 6, 7
+    )
+    declared = Declared(
+        {"web": (check, HealthCheck(CheckKind.STARTUP))},
+        (CronTask("0 3 * * *", "a && b", "forbid"),),
+        Scripts("before", "after", "first", "farewell"),
+    )
+    ledger.enqueue(push())
+    job = claimed(ledger)
+    assert intend(ledger, job, declared=declared).declared == declared
+    ledger.go_live(job.id, job.fence, {})
+    go_live(ledger)
+    live = ledger.current_release(SHOP)
+    assert live
+    assert live.declared == ledger.release(SHOP, 1).declared == declared
+    ledger.enqueue(push())
+    job = claimed(ledger)
+    assert intend(ledger, job, declared=Declared()).declared == Declared()

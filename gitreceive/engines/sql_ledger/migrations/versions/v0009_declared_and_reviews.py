@@ -3,8 +3,10 @@
 import sqlalchemy as sa
 from alembic import op
 
+from gitreceive.engines.sql_ledger.schema import Instant
+
 revision = "0009"
-down_revision = "0004"
+down_revision = "0005"
 branch_labels = None
 depends_on = None
 
@@ -14,4 +16,4 @@ def upgrade() -> None:
     op.add_column("apps", sa.Column("reviews", sa.JSON, nullable=False, server_default="{}"))
     op.add_column("apps", sa.Column("review_of", sa.String(40), nullable=True))
     op.add_column("apps", sa.Column("review_branch", sa.Text, nullable=True))
-    op.add_column("apps", sa.Column("review_until", sa.String(32), nullable=True))
+    op.add_column("apps", sa.Column("review_until", Instant, nullable=True))
