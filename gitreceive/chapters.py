@@ -45,8 +45,8 @@ class Deployment:
 def receive(deployment: Deployment, push: Push) -> Source:
     """The branch must still be where this push can move it: a job that waited may find it elsewhere."""
     deployment.cancel.raise_if_requested()
-    deployment.platform.sources.check_move(push.app, push.ref, push.old, push.new)
-    return Source(push.app, push.new)
+    deployment.platform.sources.check_move(push.repository, push.ref, push.old, push.new)
+    return Source(push.app, push.new, push.came_to)
 
 
 def build_and_publish(
@@ -157,7 +157,7 @@ def adjust(deployment: Deployment, release: Release, settings: AppSettings) -> R
 
 def move_branch(deployment: Deployment, push: Push) -> None:
     """Only now, when the release is healthy: a push that is accepted is live."""
-    deployment.platform.sources.move(push.app, push.ref, push.old, push.new)
+    deployment.platform.sources.move(push.repository, push.ref, push.old, push.new)
 
 
 def go_live(deployment: Deployment, release: Release) -> Release:
@@ -183,7 +183,8 @@ def _request(
     def read(path: str, limit: int) -> bytes | None:
         return platform.sources.read(source, path, limit)
 
-    of_app = platform.ledger.app(job.app).buildpacks
+    app = platform.ledger.app(job.app)
+    of_app = app.buildpacks or (platform.ledger.app(app.review.of).buildpacks if app.review else ())
     choice, project = read_choice(read, push.options, of_app, described)
     return BuildRequest(
         job=job.id,

@@ -142,6 +142,8 @@ _TAKES_APP: dict[tuple[str, ...], int] = {
     ("releases", "list"): 2,
     ("releases", "info"): 2,
     ("releases", "diff"): 2,
+    ("reviews", "list"): 2,
+    ("reviews", "set"): 2,
     ("apps", "info"): 2,
     ("builds", "list"): 2,
     ("builds", "log"): 2,
@@ -150,8 +152,8 @@ _TAKES_APP: dict[tuple[str, ...], int] = {
 }
 
 
-_APP_IS_A_WORD = {"apps", "rebase", "rollback", "redeploy", "releases"}
-_WITH_A_VALUE = {"-n", "--stack"}
+_APP_IS_A_WORD = {"apps", "rebase", "reviews", "rollback", "redeploy", "releases"}
+_WITH_A_VALUE = {"-n", "--stack", "--lifetime", "--inherit"}
 RELEASE = re.compile(r"v[1-9][0-9]{0,8}", re.ASCII)  # v7, where an app may stand too
 
 

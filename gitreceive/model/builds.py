@@ -20,6 +20,11 @@ class Source:
 
     app: AppName
     commit: CommitId
+    lies_in: AppName | None = None  # the app in whose repository it lies, where that is another
+
+    @property
+    def repository(self) -> AppName:
+        return self.lies_in or self.app
 
 
 @dataclass(frozen=True)

@@ -31,6 +31,9 @@ class SourceStore(Protocol):
     def move(self, app: AppName, ref: str, old: CommitId, new: CommitId) -> None:
         """Compare and swap. May be called twice. Raises StaleError like ``check_move``."""
 
+    def remove(self, app: AppName, ref: str) -> None:
+        """The ref is gone; no error where there is no such ref, or no repository."""
+
     def entries(self, source: Source, folder: str = "") -> tuple[SourceEntry, ...]:
         """What lies in a folder of the source, sorted by name; empty where there is no such folder."""
 
