@@ -93,7 +93,7 @@ def test_a_job_that_is_under_way_keeps_its_app_for_the_next_time(world: World) -
 
 def test_what_is_asked_for_between_the_plan_and_the_doing_stays(world: World) -> None:
     """The rollback and the promotion come while the app is held: they wait, and find what they want."""
-    asked = []
+    asked: list[Job] = []
 
     def ask(image: ImageRef) -> None:
         if not asked:

@@ -30,8 +30,8 @@ from gitreceive.model import (
 def cause_columns(cause: Cause) -> dict[str, Any]:  # noqa: PLR0911 - one for each kind
     """All but the app and the user, which every cause has."""
     match cause:
-        case Push(ref=ref, old=old, new=new, options=options):
-            return _columns(cause, ref, old, new, options_document(options))
+        case Push(ref=ref, old=old, new=new, options=options, came_to=came_to):
+            return _columns(cause, ref, old, new, {**options_document(options), "came_to": came_to})
         case Rebase(stack=stack, version=version, force=force):
             return _columns(cause, options={"stack": stack, "version": version, "force": force})
         case Rollback(to=number):
@@ -51,7 +51,9 @@ def cause_from(row: Row[Any]) -> Cause:  # noqa: PLR0911 - one for each kind
     app, user, asked = AppName(row.app), UserName(row.user), row.options
     match row.kind:
         case Push.kind:
-            return Push(app, user, row.ref, CommitId(row.old), CommitId(row.new), options_from(asked))
+            moved = (row.ref, CommitId(row.old), CommitId(row.new))
+            came_to = AppName(asked["came_to"]) if asked.get("came_to") else None
+            return Push(app, user, *moved, options_from(asked), came_to)
         case Rebase.kind:
             return Rebase(app, user, asked["stack"], asked["version"], asked["force"])
         case Rollback.kind:

@@ -103,6 +103,10 @@ apps = Table(
     Column("settings", JSON, nullable=False, server_default="{}"),
     Column("held_by", Text),  # while what is not kept of it goes: its jobs wait
     Column("held_until", Instant),
+    Column("reviews", JSON, nullable=False, server_default="{}"),
+    Column("review_of", String(40)),  # this and the two below: none where it is no review app
+    Column("review_branch", Text),
+    Column("review_until", Instant),
 )
 
 jobs = Table(
@@ -143,6 +147,7 @@ releases = Table(
     Column("commit", String(40), nullable=False),
     Column("config", JSON, nullable=False),
     Column("settings", JSON, nullable=False),
+    Column("declared", JSON, nullable=False, server_default="{}"),
     Column("user", String(39), nullable=False),
     Column("description", Text, nullable=False),
     Column("created_at", Instant, nullable=False),

@@ -8,6 +8,7 @@ from gitreceive.model import (
     AppName,
     AppSettings,
     CommitId,
+    Declared,
     Digest,
     Image,
     ImageRef,
@@ -101,5 +102,6 @@ def intend(
     image: Image = IMAGE,
     config: Mapping[str, Secret] | None = None,
     settings: AppSettings | None = None,
+    declared: Declared | None = None,
 ) -> Release:
-    return ledger.intend_release(job.id, job.fence, image, COMMIT, "Deploy it", config, settings)
+    return ledger.intend_release(job.id, job.fence, image, COMMIT, "Deploy it", config, settings, declared)
