@@ -12,7 +12,7 @@ from gitreceive.collector import once
 from gitreceive.config import RetentionSettings
 from gitreceive.errors import NotFoundError
 from gitreceive.jobs import work
-from gitreceive.model import AppName, ImageRef, JobId, JobState, Promotion, Redeploy, Rollback, UserName
+from gitreceive.model import AppName, ImageRef, Job, JobId, JobState, Promotion, Redeploy, Rollback, UserName
 from gitreceive.voice import Voice
 from tests.platform import SHOP, World
 
