@@ -20,6 +20,7 @@ from gitreceive.ports.ledger import (
     KeyLedger,
     Ledger,
     ReleaseLedger,
+    SealedLedger,
     SettingsLedger,
     StackLedger,
 )
@@ -42,6 +43,7 @@ __all__ = [
     "Registry",
     "ReleaseLedger",
     "RunImages",
+    "SealedLedger",
     "SettingsLedger",
     "SourceStore",
     "StackLedger",

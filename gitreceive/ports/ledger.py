@@ -141,6 +141,16 @@ class SettingsLedger(Protocol):
         """In one transaction: these are the app's settings, and the job has ended live, with no release. Raises LeaseLostError."""
 
 
+class SealedLedger(Protocol):
+    """What nobody may read in the ledger's files is sealed with keys that are kept apart from it."""
+
+    def reseal(self) -> int:
+        """Seal all anew with the newest key; how many values that were. Raises ConfigError where one cannot be opened: nothing is changed then."""
+
+    def rotate_key(self) -> int:
+        """The same with a new key; the old ones are forgotten. Servers that run go on. Raises ConfigError where the keys are not in a file."""
+
+
 class StackLedger(Protocol):
     def put_stack(self, stack: Stack) -> Stack:
         """Record it as the next version of its name, whatever its own ``version`` says; as it is recorded."""
@@ -155,7 +165,9 @@ class StackLedger(Protocol):
         """All versions, of all stacks or of one: by name, newest first."""
 
 
-class Ledger(AppLedger, KeyLedger, JobLedger, ReleaseLedger, SettingsLedger, StackLedger, Protocol):
+class Ledger(
+    AppLedger, KeyLedger, JobLedger, ReleaseLedger, SealedLedger, SettingsLedger, StackLedger, Protocol
+):
     """All durable state."""
 
     def check(self) -> Iterable[Check]: ...

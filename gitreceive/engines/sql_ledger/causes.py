@@ -37,7 +37,7 @@ def cause_columns(cause: Cause) -> dict[str, Any]:
         case Redeploy():
             return _columns(cause)
         case ConfigChange(values=values, unset=unset):
-            return _columns(cause, options={"set": config_document(values), "unset": list(unset)})
+            return _columns(cause, options={"unset": list(unset)}, secrets=config_document(values))
         case SettingsChange(title=title, patch=patch):
             return _columns(cause, options={"title": title, "patch": dict(patch)})
 
@@ -55,7 +55,7 @@ def cause_from(row: Row[Any]) -> Cause:
         case Redeploy.kind:
             return Redeploy(app, user)
         case ConfigChange.kind:
-            return ConfigChange(app, user, config_from(asked["set"]), tuple(asked["unset"]))
+            return ConfigChange(app, user, config_from(row.secrets), tuple(asked["unset"]))
         case SettingsChange.kind:
             return SettingsChange(app, user, asked["title"], asked["patch"])
         case kind:
@@ -65,6 +65,12 @@ def cause_from(row: Row[Any]) -> Cause:
 
 
 def _columns(
-    cause: Cause, ref: str = "", old: str = "", new: str = "", options: dict[str, Any] | None = None
+    cause: Cause,
+    ref: str = "",
+    old: str = "",
+    new: str = "",
+    options: dict[str, Any] | None = None,
+    secrets: dict[str, str] | None = None,
 ) -> dict[str, Any]:
-    return {"kind": cause.kind, "ref": ref, "old": old, "new": new, "options": options or {}}
+    asked = {"ref": ref, "old": old, "new": new, "options": options or {}, "secrets": secrets or {}}
+    return {"kind": cause.kind, **asked}
