@@ -47,7 +47,7 @@ def list_(words: tuple[str, ...], app: str | None, as_json: bool) -> None:
     with open_target() as (ledger, target):
         found = own_app(ledger, name)
         live = ledger.current_release(found.name)
-        processes = target.processes(found.name) if live else ()
+        processes = target.processes(found.name)
         lines = facts(live, ledger.settings(found.name), processes)
     if as_json:
         print_json({"app": name, "release": live.number if live else None, "processes": lines})
