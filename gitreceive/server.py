@@ -2,18 +2,29 @@
 
 import asyncio
 import ctypes
+import logging
 import os
 import signal
+import threading
 import time
 from collections.abc import Callable
 from contextlib import suppress
+from datetime import UTC, datetime
+from functools import partial
 
 from gitreceive import __version__, config, wiring
-from gitreceive.errors import ConfigError
+from gitreceive.collector import Collector
+from gitreceive.errors import ConfigError, GitreceiveError
 from gitreceive.jobs import JobRunner
 from gitreceive.ports import Platform
 from gitreceive.receive.server import serve
+from gitreceive.removal import remove, remove_overdue_reviews
+from gitreceive.voice import Voice
 from gitreceive.web import health
+
+_SWEEP_SECONDS = 30.0  # between two looks for review apps whose time is over
+
+_logger = logging.getLogger(__name__)
 
 
 def run(settings: config.Settings, announce: Callable[[str], None]) -> None:
@@ -27,10 +38,16 @@ def run(settings: config.Settings, announce: Callable[[str], None]) -> None:
         platform.builder.sweep()
         platform.target.start()
         runner = JobRunner(platform, settings.build.concurrency, _holder())
+        collector = Collector(platform, settings.retention, _holder())
         runner.start()
+        collector.start()
+        stopping = threading.Event()
+        threading.Thread(target=_sweep, args=(platform, stopping), name="reviews", daemon=True).start()
         try:
             asyncio.run(_serve(settings, platform, runner, announce))
         finally:
+            stopping.set()
+            collector.stop()
             runner.stop()
             platform.target.stop()
             platform.ledger.close()
@@ -47,6 +64,7 @@ async def _serve(
         ledger=platform.ledger,
         sources=platform.sources,
         logbook=platform.logbook,
+        retire=partial(remove, platform),
         enqueued=runner.wake,
     )
     http = asyncio.create_task(_serve_http(settings, platform))
@@ -73,6 +91,16 @@ async def _serve_http(settings: config.Settings, platform: Platform) -> None:
             f"{settings.http_listen} cannot be listened on",
             hint="stop what listens there, or set GITRECEIVE_HTTP_LISTEN",
         ) from None
+
+
+def _sweep(platform: Platform, stopping: threading.Event) -> None:
+    """Review apps go when their time is over. What fails is in the server's log, and tried again."""
+    log = Voice(lambda chunk: _logger.info("%s", chunk.decode(errors="replace").strip()))
+    while not stopping.wait(_SWEEP_SECONDS):
+        try:
+            remove_overdue_reviews(platform, datetime.now(UTC), log)
+        except GitreceiveError as error:
+            _logger.error("no review app could be looked for: %s", error)
 
 
 def _holder() -> str:

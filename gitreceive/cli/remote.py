@@ -10,6 +10,7 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 from gitreceive import config
+from gitreceive.cli import config_words
 from gitreceive.errors import NotFoundError, UnavailableError, UsageError
 from gitreceive.model import AppName
 
@@ -150,31 +151,46 @@ _TAKES_APP: dict[tuple[str, ...], int] = {
     ("rebase",): 1,
     ("rollback",): 1,
     ("redeploy",): 1,
+    ("promote",): 1,
     ("releases",): 1,
     ("releases", "list"): 2,
     ("releases", "info"): 2,
     ("releases", "diff"): 2,
+    ("reviews", "list"): 2,
+    ("reviews", "set"): 2,
     ("apps", "info"): 2,
     ("builds", "list"): 2,
     ("builds", "log"): 2,
     ("builds", "attach"): 2,
     ("builds", "cancel"): 2,
+    ("config", "list"): 2,
+    ("config", "get"): 2,
+    ("config", "set"): 2,
+    ("config", "unset"): 2,
+    ("config", "import"): 2,
+    ("config", "export"): 2,
 }
 
 
 _APP_IS_A_WORD = {
-    *("apps", "lock", "maintenance", "rebase", "rollback", "redeploy", "releases", "unlock"),
-    *("ps list", "ps start", "ps stop"),
+    *("apps", "lock", "maintenance", "promote", "rebase", "redeploy", "releases", "reviews", "rollback"),
+    *("unlock", "ps list", "ps start", "ps stop"),
 }
-_WITH_A_VALUE = {"-m", "-n", "--reason", "--stack"}
+_WITH_A_VALUE = {"-m", "-n", "--reason", "--stack", "--to", "--lifetime", "--inherit"}
 RELEASE = re.compile(r"v[1-9][0-9]{0,8}", re.ASCII)  # v7, where an app may stand too
 
 
 def _with_app(arguments: list[str], app: AppName) -> list[str]:
     """``--app`` behind a command that can take it, where no app is named."""
     at = _TAKES_APP.get(tuple(arguments[:2])) or _TAKES_APP.get(tuple(arguments[:1]))
-    positional = bool({arguments[0], " ".join(arguments[:2])} & _APP_IS_A_WORD)
-    if at is None or _names_app(arguments[at:], positional=positional):
+    if at is None:
+        return arguments
+    if arguments[0] == "config":
+        named = config_words.name_app(arguments[1], arguments[at:])
+    else:
+        positional = bool({arguments[0], " ".join(arguments[:2])} & _APP_IS_A_WORD)
+        named = _names_app(arguments[at:], positional=positional)
+    if named:
         return arguments
     return [*arguments[:at], "--app", app, *arguments[at:]]
 

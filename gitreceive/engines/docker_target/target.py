@@ -22,6 +22,7 @@ from gitreceive.model import (
     WEB_PROCESS,
     AppName,
     Check,
+    ImageRef,
     LogLine,
     LogQuery,
     Maintenance,
@@ -126,6 +127,10 @@ class DockerTarget:
                 self._engine.remove_image(image)
             self._pages.put(app, Maintenance())
             self._switchboard.forget(app)
+
+    def forget_images(self, images: Iterable[ImageRef]) -> None:
+        for image in images:
+            self._engine.remove_image(str(image))
 
     def plan(self, release: Release) -> str:
         documents = []

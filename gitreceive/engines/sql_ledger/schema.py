@@ -101,6 +101,12 @@ apps = Table(
     Column("buildpacks", JSON, nullable=False, server_default="[]"),
     Column("config", JSON, nullable=False, server_default="{}"),  # waits for the first release
     Column("settings", JSON, nullable=False, server_default="{}"),
+    Column("held_by", Text),  # while what is not kept of it goes: its jobs wait
+    Column("held_until", Instant),
+    Column("reviews", JSON, nullable=False, server_default="{}"),
+    Column("review_of", String(40)),  # this and the two below: none where it is no review app
+    Column("review_branch", Text),
+    Column("review_until", Instant),
     Column("locked_by", String(39)),  # none, like the two below: it is not locked
     Column("locked_because", Text),
     Column("locked_at", Instant),
@@ -144,10 +150,12 @@ releases = Table(
     Column("commit", String(40), nullable=False),
     Column("config", JSON, nullable=False),
     Column("settings", JSON, nullable=False),
+    Column("declared", JSON, nullable=False, server_default="{}"),
     Column("user", String(39), nullable=False),
     Column("description", Text, nullable=False),
     Column("created_at", Instant, nullable=False),
     Column("live_at", Instant),  # none: intended, and its number is given again should its job fail
+    Column("collected_at", Instant),  # none: it is kept, and so are its image and its config
     UniqueConstraint("app", "number"),
 )
 

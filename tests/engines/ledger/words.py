@@ -8,11 +8,13 @@ from gitreceive.model import (
     AppName,
     AppSettings,
     CommitId,
+    Declared,
     Digest,
     Image,
     ImageRef,
     Job,
     ProcessType,
+    Promotion,
     Push,
     PushOptions,
     Rebase,
@@ -48,6 +50,10 @@ def push(app: AppName = SHOP, user: UserName = ANN, commit: str = "a" * 40) -> P
 
 def rebase(app: AppName = SHOP, user: UserName = ANN) -> Rebase:
     return Rebase(app, user, "bookworm", 2, force=True)
+
+
+def promotion() -> Promotion:
+    return Promotion(SHOP, ANN, BLOG, 5, Digest(f"sha256:{'a' * 64}"))
 
 
 def rollback(app: AppName = SHOP, user: UserName = ANN) -> Rollback:
@@ -96,5 +102,6 @@ def intend(
     image: Image = IMAGE,
     config: Mapping[str, Secret] | None = None,
     settings: AppSettings | None = None,
+    declared: Declared | None = None,
 ) -> Release:
-    return ledger.intend_release(job.id, job.fence, image, COMMIT, "Deploy it", config, settings)
+    return ledger.intend_release(job.id, job.fence, image, COMMIT, "Deploy it", config, settings, declared)
