@@ -133,7 +133,19 @@ def _no_server(url: str) -> UsageError:
 
 # commands that take --app, and how many words they are
 _TAKES_APP: dict[tuple[str, ...], int] = {
+    ("lock",): 1,
+    ("maintenance", "info"): 2,
+    ("maintenance", "off"): 2,
+    ("maintenance", "on"): 2,
     ("ps",): 1,
+    ("ps", "autoscale"): 2,
+    ("ps", "limits"): 2,
+    ("ps", "list"): 2,
+    ("ps", "restart"): 2,
+    ("ps", "scale"): 2,
+    ("ps", "start"): 2,
+    ("ps", "stop"): 2,
+    ("unlock",): 1,
     ("logs",): 1,
     ("open",): 1,
     ("rebase",): 1,
@@ -160,8 +172,11 @@ _TAKES_APP: dict[tuple[str, ...], int] = {
 }
 
 
-_APP_IS_A_WORD = {"apps", "promote", "rebase", "redeploy", "releases", "reviews", "rollback"}
-_WITH_A_VALUE = {"-n", "--stack", "--to", "--lifetime", "--inherit"}
+_APP_IS_A_WORD = {
+    *("apps", "lock", "maintenance", "promote", "rebase", "redeploy", "releases", "reviews", "rollback"),
+    *("unlock", "ps list", "ps start", "ps stop"),
+}
+_WITH_A_VALUE = {"-m", "-n", "--reason", "--stack", "--to", "--lifetime", "--inherit"}
 RELEASE = re.compile(r"v[1-9][0-9]{0,8}", re.ASCII)  # v7, where an app may stand too
 
 
@@ -173,7 +188,8 @@ def _with_app(arguments: list[str], app: AppName) -> list[str]:
     if arguments[0] == "config":
         named = config_words.name_app(arguments[1], arguments[at:])
     else:
-        named = _names_app(arguments[at:], positional=arguments[0] in _APP_IS_A_WORD)
+        positional = bool({arguments[0], " ".join(arguments[:2])} & _APP_IS_A_WORD)
+        named = _names_app(arguments[at:], positional=positional)
     if named:
         return arguments
     return [*arguments[:at], "--app", app, *arguments[at:]]

@@ -26,6 +26,8 @@ from gitreceive.model.configs import (
 )
 from gitreceive.model.declared import CheckKind, CronTask, Declared, HealthCheck, Scripts
 from gitreceive.model.formation import MOST_REPLICAS, Autoscale, Formation
+from gitreceive.model.locks import LONGEST_REASON, Lock
+from gitreceive.model.maintenance import LARGEST_PAGE, RETRY_SECONDS, Maintenance
 from gitreceive.model.names import (
     ZERO_COMMIT,
     AppName,
@@ -70,11 +72,13 @@ from gitreceive.model.releases import (
     ProcessStatus,
     Release,
 )
-from gitreceive.model.runtime import Limits, Runtime
+from gitreceive.model.runtime import Limits, Runtime, out_of_memory
 from gitreceive.model.settings import AppSettings
 
 __all__ = [
     "LARGEST_CONFIG",
+    "LARGEST_PAGE",
+    "LONGEST_REASON",
     "LONGEST_VALUE",
     "MOST_BUILDPACKS",
     "MOST_REPLICAS",
@@ -84,6 +88,7 @@ __all__ = [
     "PREDEPLOY_PROCESS",
     "PREDESTROY_PROCESS",
     "RELEASE_PROCESS",
+    "RETRY_SECONDS",
     "STACK_IMAGE_LABEL",
     "WEB_PROCESS",
     "ZERO_COMMIT",
@@ -115,8 +120,10 @@ __all__ = [
     "JobState",
     "Layer",
     "Limits",
+    "Lock",
     "LogLine",
     "LogQuery",
+    "Maintenance",
     "ProcessStatus",
     "ProcessType",
     "Project",
@@ -143,6 +150,7 @@ __all__ = [
     "User",
     "UserName",
     "Wanted",
+    "out_of_memory",
     "parse_config_name",
     "require_config_fits",
     "script_process",
