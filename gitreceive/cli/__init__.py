@@ -24,6 +24,7 @@ _COMMANDS = {
     "config": ("gitreceive.cli.configs", "The app's environment: list, get, set, unset, import, export."),
     "doctor": ("gitreceive.cli.doctor", "Look at everything the server stands on, and say how to mend it."),
     "gc": ("gitreceive.cli.gc", "Remove what is no longer kept: old releases, logs, caches."),
+    "healthchecks": ("gitreceive.cli.healthchecks", "Whether processes are well: list, set, unset."),
     "keys": ("gitreceive.cli.keys", "SSH keys: add, list, remove."),
     "ledger": ("gitreceive.cli.ledger", "The server's own records: reseal, rotate-key."),
     "lock": ("gitreceive.cli.lock", "Let nobody change the app, and say why."),

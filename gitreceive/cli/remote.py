@@ -133,6 +133,9 @@ def _no_server(url: str) -> UsageError:
 
 # commands that take --app, and how many words they are
 _TAKES_APP: dict[tuple[str, ...], int] = {
+    ("healthchecks", "list"): 2,
+    ("healthchecks", "set"): 2,
+    ("healthchecks", "unset"): 2,
     ("lock",): 1,
     ("maintenance", "info"): 2,
     ("maintenance", "off"): 2,
@@ -174,7 +177,7 @@ _TAKES_APP: dict[tuple[str, ...], int] = {
 
 _APP_IS_A_WORD = {
     *("apps", "lock", "maintenance", "promote", "rebase", "redeploy", "releases", "reviews", "rollback"),
-    *("unlock", "ps list", "ps start", "ps stop"),
+    *("unlock", "healthchecks list", "ps list", "ps start", "ps stop"),
 }
 _WITH_A_VALUE = {"-m", "-n", "--reason", "--stack", "--to", "--lifetime", "--inherit"}
 RELEASE = re.compile(r"v[1-9][0-9]{0,8}", re.ASCII)  # v7, where an app may stand too

@@ -17,6 +17,7 @@ from gitreceive.model.builds import (
     TreeEntry,
     script_process,
 )
+from gitreceive.model.checks import check_command, describe
 from gitreceive.model.choices import MOST_BUILDPACKS, Choice, InlineBuildpack, Project, Wanted
 from gitreceive.model.configs import (
     LARGEST_CONFIG,
@@ -150,6 +151,8 @@ __all__ = [
     "User",
     "UserName",
     "Wanted",
+    "check_command",
+    "describe",
     "out_of_memory",
     "parse_config_name",
     "require_config_fits",

@@ -25,7 +25,7 @@ class Handler(BaseHTTPRequestHandler):
     def do_GET(self):
         told = {"/": "hello", "/who": socket.gethostname(), "/memory": LIMIT}
         body = told.get(self.path, "?").encode()
-        self.send_response(200)
+        self.send_response(500 if self.path == "/sick" else 200)
         self.send_header("Content-Length", str(len(body)))
         self.end_headers()
         self.wfile.write(body)
@@ -75,8 +75,9 @@ def test_processes_are_scaled_limited_and_restarted_without_a_failed_request(
         wait_until(lambda: not who(url) & answering, "none of the first processes answers any more")
         alice.ssh("ps", "limits", shop.app, "web", "--memory", "96Mi", "--cpu", "0.2").ok().says("v2 is live")
         wait_until(lambda: fetch(url + "/memory") == str(96 << 20), "all processes have the new limit")
+        asked(shop, alice)
         shop.commit("Nothing")
-        shop.push().ok().says("Rolling out v3: web=2, worker=0")
+        shop.push().ok().says("Rolling out v5: web=2, worker=1")
     assert requests.failures == []
     assert fetch(url + "/memory") == str(96 << 20)
     told = alice.ssh("ps", shop.app, "--json").ok().json()["processes"][0]
@@ -84,7 +85,7 @@ def test_processes_are_scaled_limited_and_restarted_without_a_failed_request(
     alice.ssh("ps", "scale", shop.app, "clock=1").failed().says(
         "no process type 'clock'", "it has web, worker"
     )
-    alice.ssh("rollback", shop.app, "v1").ok().says("v4 is live")
+    alice.ssh("rollback", shop.app, "v1").ok().says("v6 is live")
     wait_until(lambda: fetch(url + "/memory") != str(96 << 20), "the first release's limits are back")
     assert alice.ssh("ps", shop.app, "--json").ok().json()["processes"][0]["desired"] == 2
 
@@ -93,6 +94,20 @@ def test_processes_are_scaled_limited_and_restarted_without_a_failed_request(
         alice.ssh(*words).failed().says("the docker target does not scale by itself")
     else:
         autoscaled(shop, alice, server)
+
+
+def asked(shop: Clone, alice: Developer) -> None:
+    """What does not pass its health check is put back, and the log says which check and what was answered."""
+    sick = ("--kind", "startup", "--path", "/sick", "--attempts", "2", "--interval", "1")
+    said = alice.ssh("healthchecks", "set", shop.app, "web", *sick).failed()
+    said.says("Putting v2 back", "web failed its startup check: ", "500")
+    alice.ssh("healthchecks", "set", shop.app, "web", "--path", "/", "--interval", "1").ok().says(
+        "v3 is live"
+    )
+    alice.ssh("ps", "scale", shop.app, "worker=1").ok()
+    command = ("--command", "'python -c \"import sys; sys.exit(0)\"'", "--interval", "1", "--timeout", "10")
+    alice.ssh("healthchecks", "set", shop.app, "worker", *command).ok().says("v4 is live")
+    alice.ssh("healthchecks", "list", shop.app).ok().says("web", "GET /", "worker", "command python -c")
 
 
 def autoscaled(shop: Clone, alice: Developer, server: Server) -> None:

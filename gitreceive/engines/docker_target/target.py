@@ -150,6 +150,7 @@ class DockerTarget:
         wait_until_well(
             self._engine,
             [c for c in wanted if not c.place.reserved],
+            release=release,
             deadline=self._settings.docker.deadline,
             log=log,
             cancel=cancel,

@@ -56,7 +56,7 @@ class KubernetesTarget:
             unreached = self._settings.kubernetes.expose == "nodeport" and self.url(release.app) is None
             now, later = rollout.divided(objects, release)
             applied = rollout.apply_release(self._api, now, watch)
-            deadline = self._settings.kubernetes.deadline
+            deadline = self._settings.kubernetes.deadline + release.startup_seconds
             rollout.await_healthy(self._api, watch, applied, log, cancel=cancel, deadline=deadline)
             for item in later:
                 self._api.apply(item)
