@@ -87,6 +87,16 @@ def rebase_and_publish(deployment: Deployment, rebase: Rebase) -> Image:
         return replace(old, ref=ref, size=registry.size(ref))
 
 
+def copy_image(deployment: Deployment, release: Release) -> Image:
+    """Into the app's own repository: what becomes of the other app, and of its images, does not touch this one."""
+    advance(deployment, JobState.PUBLISHING)
+    registry = deployment.platform.registry
+    with phase(deployment, "publish"):
+        old = release.image
+        ref = registry.copy(str(old.ref), deployment.job.app, deployment.log, deployment.cancel)
+        return replace(old, ref=ref)
+
+
 def intend(
     deployment: Deployment,
     image: Image,

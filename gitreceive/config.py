@@ -116,6 +116,22 @@ class DockerSettings:
 
 
 @dataclass(frozen=True)
+class RetentionSettings:
+    """What is kept, and for how long; see `gc`."""
+
+    releases: int = _setting(
+        20, "The newest releases of each app that can be rolled back to: their images and config are kept."
+    )
+    log_days: int = _setting(90, "Days that the logs of builds are kept.")
+    unused_days: int = _setting(
+        30,
+        "Days that buildpacks from elsewhere and images with system packages are kept when nothing is built with them.",
+    )
+    automatic: bool = _setting(True, "The server collects what is no longer kept by itself.")
+    every_hours: int = _setting(24, "With `automatic`: the hours from one time to the next.")
+
+
+@dataclass(frozen=True)
 class Settings:
     """All settings, with defaults that work."""
 
@@ -138,6 +154,7 @@ class Settings:
     build: BuildSettings = field(default_factory=BuildSettings)
     kubernetes: KubernetesSettings = field(default_factory=KubernetesSettings)
     docker: DockerSettings = field(default_factory=DockerSettings)
+    retention: RetentionSettings = field(default_factory=RetentionSettings)
 
     @property
     def repositories(self) -> Path:

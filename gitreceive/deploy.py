@@ -11,6 +11,7 @@ from gitreceive.chapters import (
     Deployment,
     adjust,
     build_and_publish,
+    copy_image,
     go_live,
     intend,
     move_branch,
@@ -22,6 +23,7 @@ from gitreceive.chapters import (
 from gitreceive.errors import CanceledError
 from gitreceive.model import (
     ConfigChange,
+    Promotion,
     Push,
     Rebase,
     Redeploy,
@@ -30,6 +32,7 @@ from gitreceive.model import (
     SettingsChange,
     require_config_fits,
 )
+from gitreceive.promote import plan_promotion
 from gitreceive.rollback import live_release, plan_return, require_image
 from gitreceive.scripts import run_after, run_before
 from gitreceive.wishes import read_wishes
@@ -48,6 +51,8 @@ def deploy(deployment: Deployment) -> Release:
             return deploy_rebase(deployment, rebase)
         case Rollback() | Redeploy() as again:
             return deploy_again(deployment, again)
+        case Promotion() as promotion:
+            return deploy_promotion(deployment, promotion)
         case ConfigChange() as change:
             return deploy_config(deployment, change)
         case SettingsChange() as change:
@@ -93,6 +98,24 @@ def deploy_again(deployment: Deployment, cause: Rollback | Redeploy) -> Release:
     again = (plan.to.config, settings, plan.to.declared)
     release = intend(deployment, plan.to.image, plan.to.commit, plan.description, *again)
     roll_out(deployment, release)
+    return go_live(deployment, release)
+
+
+def deploy_promotion(deployment: Deployment, promotion: Promotion) -> Release:
+    """Another app's image with this app's config. The release command runs, with that config; the branch stays where it is."""
+    wanted = plan_promotion(promotion, deployment.platform.ledger)
+    if wanted.there:
+        raise CanceledError(f"nothing to do: {promotion.app} has {wanted.release.title} already")
+    deployment.log.step(f"Promoting {wanted.release.title} to {promotion.app}")
+    image = deployment.job.image or copy_image(deployment, wanted.release)
+    first = deployment.platform.ledger.current_release(promotion.app) is None
+    declared = wanted.release.declared
+    description = f"Promote {wanted.release.title}"
+    release = intend(deployment, image, wanted.release.commit, description, declared=declared)
+    run_before(deployment, release)
+    run_release_command(deployment, release)
+    roll_out(deployment, release)
+    run_after(deployment, release, first=first)
     return go_live(deployment, release)
 
 

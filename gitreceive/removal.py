@@ -4,7 +4,7 @@ import sys
 from datetime import datetime
 
 from gitreceive.errors import ConflictError, GitreceiveError
-from gitreceive.model import App
+from gitreceive.model import App, Job
 from gitreceive.ports import Log, Platform
 from gitreceive.scripts import say_farewell
 
@@ -29,9 +29,21 @@ def remove(platform: Platform, app: App, log: Log) -> None:
     if app.review:
         platform.sources.remove(app.review.of, app.deploy_ref)
     platform.sources.delete(app.name)
+    _remove_images(platform, jobs, log)
     for job in jobs:
         platform.logbook.delete(job.id)
     platform.ledger.delete_app(app.name)
+
+
+def _remove_images(platform: Platform, jobs: tuple[Job, ...], log: Log) -> None:
+    """Other apps have their own, also where they were promoted. What the registry does not remove is left to whoever keeps it."""
+    images = {job.image.ref: None for job in jobs if job.image}
+    try:
+        platform.target.forget_images(images)
+        for image in images:
+            platform.registry.remove(image)
+    except GitreceiveError as error:
+        log.error(f"images of it stay: {error.message}", error.hint)
 
 
 def remove_overdue_reviews(platform: Platform, now: datetime, log: Log) -> None:

@@ -13,6 +13,7 @@ from datetime import UTC, datetime
 from functools import partial
 
 from gitreceive import __version__, config, wiring
+from gitreceive.collector import Collector
 from gitreceive.errors import ConfigError, GitreceiveError
 from gitreceive.jobs import JobRunner
 from gitreceive.ports import Platform
@@ -37,13 +38,16 @@ def run(settings: config.Settings, announce: Callable[[str], None]) -> None:
         platform.builder.sweep()
         platform.target.start()
         runner = JobRunner(platform, settings.build.concurrency, _holder())
+        collector = Collector(platform, settings.retention, _holder())
         runner.start()
+        collector.start()
         stopping = threading.Event()
         threading.Thread(target=_sweep, args=(platform, stopping), name="reviews", daemon=True).start()
         try:
             asyncio.run(_serve(settings, platform, runner, announce))
         finally:
             stopping.set()
+            collector.stop()
             runner.stop()
             platform.target.stop()
             platform.ledger.close()

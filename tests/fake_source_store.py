@@ -63,6 +63,18 @@ class FakeSourceStore:
         with self._lock:
             self._at(app).refs.pop(f"refs/gitreceive/builds/{job}", None)
 
+    def kept(self, app: AppName) -> frozenset[JobId]:
+        with self._lock:
+            refs = self._repositories[app].refs if app in self._repositories else {}
+            return frozenset(
+                JobId(int(ref.rpartition("/")[2]))
+                for ref in refs
+                if ref.startswith("refs/gitreceive/builds/")
+            )
+
+    def tidy(self, app: AppName) -> int:
+        return 0
+
     def head(self, app: AppName, ref: str) -> CommitId:
         with self._lock:
             return self._at(app).refs.get(ref, ZERO_COMMIT)

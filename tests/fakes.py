@@ -49,6 +49,7 @@ class FakeBuilder:
     stand_on: Callable[[Stack], Stack] = lambda stack: stack  # what a build makes of the request's
     requests: list[BuildRequest] = field(default_factory=list)
     open_builds: int = 0
+    caches: set[AppName] = field(default_factory=set)
 
     @contextmanager
     def build(self, request: BuildRequest, log: Log, cancel: Cancellation) -> Iterator[Build]:
@@ -71,7 +72,11 @@ class FakeBuilder:
         finally:
             self.open_builds -= 1
 
-    def forget(self, app: AppName) -> None: ...
+    def forget(self, app: AppName) -> None:
+        self.caches.discard(app)
+
+    def cached(self) -> frozenset[AppName]:
+        return frozenset(self.caches)
 
     def sweep(self) -> None: ...
 
@@ -142,6 +147,9 @@ class FakeTarget:
 
     def destroy(self, app: AppName) -> None:
         self.live.pop(app, None)
+
+    def forget_images(self, images: Iterable[ImageRef]) -> None:
+        self.calls += [f"forget {image.repository}" for image in images]
 
     def plan(self, release: Release) -> str:
         return f"release: {release.number}\n"

@@ -1,5 +1,6 @@
 """Sources in bare git repositories, one an app. C git writes and streams, dulwich walks trees (no process per look)."""
 
+import contextlib
 import re
 import shutil
 import stat
@@ -20,6 +21,7 @@ from gitreceive.git.process import git_at, run_git, streaming
 from gitreceive.model import ZERO_COMMIT, AppName, Check, CommitId, JobId, Source, SourceEntry, TreeEntry
 
 _QUICK = 60.0  # seconds for a call that only looks at, or moves, a ref
+_LONG = 1800.0  # for one that packs a repository anew
 _SUBMODULE = 0o160000
 _OLDEST_GIT = (2, 29)
 
@@ -65,6 +67,23 @@ class GitStore:
 
     def release(self, app: AppName, job: JobId) -> None:
         git_at(self._path(app), "update-ref", "-d", _kept_ref(job))
+
+    def kept(self, app: AppName) -> frozenset[JobId]:
+        if not self._path(app).is_dir():
+            return frozenset()
+        said = git_at(
+            self._path(app), "for-each-ref", "--format=%(refname:lstrip=3)", "refs/gitreceive/builds/"
+        )
+        return frozenset(JobId(int(name)) for name in said.decode("ascii").split() if name.isdigit())
+
+    def tidy(self, app: AppName) -> int:
+        """Git's own collection, with its own two weeks of grace: what a push has just brought is never taken."""
+        path = self._path(app)
+        if not path.is_dir():
+            return 0
+        before = _bytes(path / "objects")
+        run_git(["-c", "gc.auto=0", "gc", "--quiet"], repository=path, timeout=_LONG)
+        return max(0, before - _bytes(path / "objects"))
 
     def head(self, app: AppName, ref: str) -> CommitId:
         _check_ref(ref)
@@ -170,6 +189,15 @@ class GitStore:
 
 
 # --- refs --------------------------------------------------------------------------------------------------------------
+
+
+def _bytes(folder: Path) -> int:
+    """What the files below it have, together; those that go meanwhile are not counted."""
+    total = 0
+    for file in folder.rglob("*"):
+        with contextlib.suppress(FileNotFoundError):
+            total += file.lstat().st_size
+    return total
 
 
 def _kept_ref(job: JobId) -> str:

@@ -8,7 +8,7 @@ from typing import Any, ClassVar, NewType, Self
 
 from gitreceive.errors import UsageError
 from gitreceive.model.builds import Image
-from gitreceive.model.names import AppName, CommitId, Secret, UserName
+from gitreceive.model.names import AppName, CommitId, Digest, Secret, UserName
 from gitreceive.model.references import BuildpackRef
 
 JobId = NewType("JobId", int)
@@ -106,6 +106,22 @@ class Redeploy:
 
 
 @dataclass(frozen=True)
+class Promotion:
+    """A request to make the image of another app's release the next release of this one, with this one's config and nothing built.
+
+    ``digest`` is the image that was seen when it was asked for: the other app's numbers may be those of a new app by then.
+    """
+
+    kind: ClassVar[str] = "promote"
+
+    app: AppName
+    user: UserName
+    origin: AppName
+    number: int
+    digest: Digest
+
+
+@dataclass(frozen=True)
 class ConfigChange:
     """A request to make the live release with another config the next one, with nothing built.
 
@@ -155,7 +171,7 @@ def _some(names: list[str]) -> str:
     return ", ".join(names[:_MOST_NAMES]) + more
 
 
-Cause = Push | Rebase | Rollback | Redeploy | ConfigChange | SettingsChange
+Cause = Push | Rebase | Rollback | Redeploy | Promotion | ConfigChange | SettingsChange
 
 
 class JobState(StrEnum):
@@ -214,5 +230,7 @@ class Job:
                 return f"rollback to v{number}"
             case Redeploy():
                 return "redeploy"
+            case Promotion(origin=origin, number=number):
+                return f"promote {origin} v{number}"
             case ConfigChange(title=title) | SettingsChange(title=title):
                 return title

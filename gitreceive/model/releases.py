@@ -28,10 +28,16 @@ class Release:
     created_at: datetime
     settings: AppSettings = field(default_factory=AppSettings)
     declared: Declared = field(default_factory=Declared)
+    kept: bool = True  # False: its image and its config are no longer kept, only that it was
 
     @property
     def label(self) -> str:
         return f"v{self.number}"
+
+    @property
+    def title(self) -> str:
+        """For those who look at several apps."""
+        return f"{self.app} {self.label}"
 
     def replicas(self, process: str) -> int:
         return self.settings.formation.replicas(process)

@@ -13,6 +13,7 @@ from gitreceive.ports.building import (
     FetchedBuildpack,
     Registry,
     RunImages,
+    Shelf,
 )
 from gitreceive.ports.ledger import (
     AppLedger,
@@ -20,6 +21,7 @@ from gitreceive.ports.ledger import (
     KeyLedger,
     Ledger,
     ReleaseLedger,
+    RetentionLedger,
     SettingsLedger,
     StackLedger,
 )
@@ -41,8 +43,10 @@ __all__ = [
     "Platform",
     "Registry",
     "ReleaseLedger",
+    "RetentionLedger",
     "RunImages",
     "SettingsLedger",
+    "Shelf",
     "SourceStore",
     "StackLedger",
     "Target",
@@ -61,3 +65,4 @@ class Platform:
     logbook: LogBook
     stack: str  # the name of the stack that apps are built on
     run_images: RunImages
+    shelves: tuple[Shelf, ...] = ()  # what is kept for all apps, and can be had again

@@ -1,6 +1,6 @@
 """All durable state, a Protocol for each part of it."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from datetime import datetime
 from typing import Protocol
 
@@ -13,6 +13,7 @@ from gitreceive.model import (
     CommitId,
     Declared,
     Image,
+    ImageRef,
     Job,
     JobId,
     JobState,
@@ -139,10 +140,10 @@ class ReleaseLedger(Protocol):
         """The last live one."""
 
     def release(self, app: AppName, number: int) -> Release:
-        """One that is live or was. Raises NotFoundError."""
+        """One that is live or was, and is kept. Raises NotFoundError."""
 
     def releases(self, app: AppName, limit: int = 20) -> tuple[Release, ...]:
-        """Live ones, newest first."""
+        """Live ones, newest first; also those that are no longer kept."""
 
 
 class SettingsLedger(Protocol):
@@ -170,7 +171,32 @@ class StackLedger(Protocol):
         """All versions, of all stacks or of one: by name, newest first."""
 
 
-class Ledger(AppLedger, KeyLedger, JobLedger, ReleaseLedger, SettingsLedger, StackLedger, Protocol):
+class RetentionLedger(Protocol):
+    """An app can be held, so that what is not kept of it can go while nobody works on it: its jobs wait meanwhile."""
+
+    def hold(self, app: AppName, holder: str, seconds: float) -> bool:
+        """From now on, and for so long, no job of the app is claimed. Again by the same holder: longer. False where somebody else holds it,
+        where a job of it has not ended (unless this holder holds it already), and where the app is gone.
+        """
+
+    def unended(self) -> tuple[Job, ...]:
+        """The jobs of all apps that have not ended, oldest first."""
+
+    def let_go(self, app: AppName, holder: str) -> None:
+        """No error where it is not held, or not by this one."""
+
+    def collect(self, app: AppName, holder: str, numbers: Collection[int]) -> tuple[int, ...]:
+        """These releases are no longer kept: their config is forgotten, and ``release`` does not find them. Those of them that were, without the
+        live one and those that an unfinished job names, the app's own or a promotion. Raises LeaseLostError where it is not held.
+        """
+
+    def forget_images(self, app: AppName, images: Collection[ImageRef]) -> None:
+        """The app's ended jobs no longer say that they made these."""
+
+
+class Ledger(
+    AppLedger, KeyLedger, JobLedger, ReleaseLedger, RetentionLedger, SettingsLedger, StackLedger, Protocol
+):
     """All durable state."""
 
     def check(self) -> Iterable[Check]: ...

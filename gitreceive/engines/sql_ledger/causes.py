@@ -16,6 +16,8 @@ from gitreceive.model import (
     Cause,
     CommitId,
     ConfigChange,
+    Digest,
+    Promotion,
     Push,
     Rebase,
     Redeploy,
@@ -25,7 +27,7 @@ from gitreceive.model import (
 )
 
 
-def cause_columns(cause: Cause) -> dict[str, Any]:
+def cause_columns(cause: Cause) -> dict[str, Any]:  # noqa: PLR0911 - one for each kind
     """All but the app and the user, which every cause has."""
     match cause:
         case Push(ref=ref, old=old, new=new, options=options, came_to=came_to):
@@ -36,13 +38,15 @@ def cause_columns(cause: Cause) -> dict[str, Any]:
             return _columns(cause, options={"to": number})
         case Redeploy():
             return _columns(cause)
+        case Promotion(origin=origin, number=number, digest=digest):
+            return _columns(cause, options={"origin": origin, "number": number, "digest": digest})
         case ConfigChange(values=values, unset=unset):
             return _columns(cause, options={"set": config_document(values), "unset": list(unset)})
         case SettingsChange(title=title, patch=patch):
             return _columns(cause, options={"title": title, "patch": dict(patch)})
 
 
-def cause_from(row: Row[Any]) -> Cause:
+def cause_from(row: Row[Any]) -> Cause:  # noqa: PLR0911 - one for each kind
     """Raises UnavailableError for a kind that a later version recorded."""
     app, user, asked = AppName(row.app), UserName(row.user), row.options
     match row.kind:
@@ -56,6 +60,8 @@ def cause_from(row: Row[Any]) -> Cause:
             return Rollback(app, user, asked["to"])
         case Redeploy.kind:
             return Redeploy(app, user)
+        case Promotion.kind:
+            return Promotion(app, user, AppName(asked["origin"]), asked["number"], Digest(asked["digest"]))
         case ConfigChange.kind:
             return ConfigChange(app, user, config_from(asked["set"]), tuple(asked["unset"]))
         case SettingsChange.kind:

@@ -75,11 +75,20 @@ class Releases(Part):
                 raise NotFoundError(
                     f"there is no release v{number} of {app}", hint=f"gitreceive releases {app}"
                 )
+            if row.collected_at is not None:
+                raise no_longer_kept(app, number, CommitId(row.commit))
             return _live_now(connection, row)
 
     def releases(self, app: AppName, limit: int = 20) -> tuple[Release, ...]:
         with self._database.reading() as connection:
             return tuple(_live_now(connection, row) for row in connection.execute(_live(app, limit)))
+
+
+def no_longer_kept(app: AppName, number: int, commit: CommitId) -> NotFoundError:
+    return NotFoundError(
+        f"{app} v{number} is no longer kept: too many came after it",
+        hint=f"choose a newer one (gitreceive releases {app}), or push its commit, {commit.short}, again",
+    )
 
 
 def _intend(
@@ -148,4 +157,5 @@ def _release(row: Row[Any]) -> Release:
         created_at=row.created_at,
         settings=AppSettings.parse(row.settings),
         declared=declared_from(row.declared),
+        kept=row.collected_at is None,
     )

@@ -23,7 +23,7 @@ from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.sql.functions import GenericFunction
 from sqlalchemy.types import TypeDecorator, TypeEngine
 
-REVISION = "0009"  # the newest migration
+REVISION = "0010"  # the newest migration
 
 
 class Instant(TypeDecorator[datetime]):
@@ -105,6 +105,8 @@ apps = Table(
     Column("review_of", String(40)),  # this and the two below: none where it is no review app
     Column("review_branch", Text),
     Column("review_until", Instant),
+    Column("held_by", Text),  # while what is not kept of it goes: its jobs wait
+    Column("held_until", Instant),
 )
 
 jobs = Table(
@@ -150,6 +152,7 @@ releases = Table(
     Column("description", Text, nullable=False),
     Column("created_at", Instant, nullable=False),
     Column("live_at", Instant),  # none: intended, and its number is given again should its job fail
+    Column("collected_at", Instant),  # none: it is kept, and so are its image and its config
     UniqueConstraint("app", "number"),
 )
 

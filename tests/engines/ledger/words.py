@@ -14,6 +14,7 @@ from gitreceive.model import (
     ImageRef,
     Job,
     ProcessType,
+    Promotion,
     Push,
     PushOptions,
     Rebase,
@@ -49,6 +50,10 @@ def push(app: AppName = SHOP, user: UserName = ANN, commit: str = "a" * 40) -> P
 
 def rebase(app: AppName = SHOP, user: UserName = ANN) -> Rebase:
     return Rebase(app, user, "bookworm", 2, force=True)
+
+
+def promotion() -> Promotion:
+    return Promotion(SHOP, ANN, BLOG, 5, Digest(f"sha256:{'a' * 64}"))
 
 
 def rollback(app: AppName = SHOP, user: UserName = ANN) -> Rollback:
