@@ -14,7 +14,7 @@ from gitreceive.cli import config_words
 from gitreceive.errors import NotFoundError, UnavailableError, UsageError
 from gitreceive.model import AppName
 
-LOCAL_ONLY = frozenset({"server", "stack", "plan", "buildpack"})  # refused over SSH
+LOCAL_ONLY = frozenset({"ledger", "server", "stack", "plan", "buildpack"})  # refused over SSH
 _ASKED_HERE = LOCAL_ONLY | {"app-json", "doctor", "version"}
 _REMOTES = ("deploy", "gitreceive")
 # neither may look like an option to ssh, or hold what ssh or a shell reads as more than a name
@@ -161,7 +161,7 @@ _TAKES_APP: dict[tuple[str, ...], int] = {
 
 
 _APP_IS_A_WORD = {"apps", "promote", "rebase", "redeploy", "releases", "reviews", "rollback"}
-_WITH_A_VALUE = {"-n", "--inherit", "--lifetime", "--stack", "--to"}
+_WITH_A_VALUE = {"-n", "--stack", "--to", "--lifetime", "--inherit"}
 RELEASE = re.compile(r"v[1-9][0-9]{0,8}", re.ASCII)  # v7, where an app may stand too
 
 

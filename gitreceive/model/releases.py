@@ -27,8 +27,8 @@ class Release:
     description: str
     created_at: datetime
     settings: AppSettings = field(default_factory=AppSettings)
-    declared: Declared = field(default_factory=Declared)
     kept: bool = True  # False: its image and its config are no longer kept, only that it was
+    declared: Declared = field(default_factory=Declared)
 
     @property
     def label(self) -> str:

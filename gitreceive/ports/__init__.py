@@ -22,6 +22,7 @@ from gitreceive.ports.ledger import (
     Ledger,
     ReleaseLedger,
     RetentionLedger,
+    SealedLedger,
     SettingsLedger,
     StackLedger,
 )
@@ -45,6 +46,7 @@ __all__ = [
     "ReleaseLedger",
     "RetentionLedger",
     "RunImages",
+    "SealedLedger",
     "SettingsLedger",
     "Shelf",
     "SourceStore",

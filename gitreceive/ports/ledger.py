@@ -157,6 +157,16 @@ class SettingsLedger(Protocol):
         """In one transaction: these are the app's settings, and the job has ended live, with no release. Raises LeaseLostError."""
 
 
+class SealedLedger(Protocol):
+    """What nobody may read in the ledger's files is sealed with keys that are kept apart from it."""
+
+    def reseal(self) -> int:
+        """Seal all anew with the newest key; how many values that were. Raises ConfigError where one cannot be opened: nothing is changed then."""
+
+    def rotate_key(self) -> int:
+        """The same with a new key; the old ones are forgotten. Servers that run go on. Raises ConfigError where the keys are not in a file."""
+
+
 class StackLedger(Protocol):
     def put_stack(self, stack: Stack) -> Stack:
         """Record it as the next version of its name, whatever its own ``version`` says; as it is recorded."""
@@ -195,7 +205,15 @@ class RetentionLedger(Protocol):
 
 
 class Ledger(
-    AppLedger, KeyLedger, JobLedger, ReleaseLedger, RetentionLedger, SettingsLedger, StackLedger, Protocol
+    AppLedger,
+    KeyLedger,
+    JobLedger,
+    ReleaseLedger,
+    RetentionLedger,
+    SealedLedger,
+    SettingsLedger,
+    StackLedger,
+    Protocol,
 ):
     """All durable state."""
 

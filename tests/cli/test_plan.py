@@ -37,7 +37,10 @@ _GROUPS = {
     "workspaces": ("nodejs",),
     "yarn": ("nodejs",),
 }
-_PROCESSES = {name: ["web", "worker", "release"] for name in ("heroku", "procfile-worker")}
+_PROCESSES = {
+    "heroku": ["web", "worker", "release"],
+    "procfile-worker": ["web", "worker", "release"],
+}
 
 
 def _identities(plan: dict[str, Any]) -> tuple[str, ...]:

@@ -156,6 +156,6 @@ def _release(row: Row[Any]) -> Release:
         description=row.description,
         created_at=row.created_at,
         settings=AppSettings.parse(row.settings),
-        declared=declared_from(row.declared),
         kept=row.collected_at is None,
+        declared=declared_from(row.declared),
     )
