@@ -14,6 +14,7 @@ from gitreceive.cli.common import Group
 from gitreceive.errors import ForbiddenError, GitreceiveError
 
 _COMMANDS = {
+    "app-json": ("gitreceive.cli.app_json", "The file app.json: validate."),
     "apps": ("gitreceive.cli.apps", "Apps: create, list, info, destroy."),
     "buildpack": ("gitreceive.cli.buildpack", "For authors of buildpacks: new, lint, test, pack."),
     "buildpacks": (

@@ -15,7 +15,7 @@ from gitreceive.errors import NotFoundError, UnavailableError, UsageError
 from gitreceive.model import AppName
 
 LOCAL_ONLY = frozenset({"ledger", "server", "stack", "plan", "buildpack"})  # refused over SSH
-_ASKED_HERE = LOCAL_ONLY | {"doctor", "version"}
+_ASKED_HERE = LOCAL_ONLY | {"app-json", "doctor", "version"}
 _REMOTES = ("deploy", "gitreceive")
 # neither may look like an option to ssh, or hold what ssh or a shell reads as more than a name
 _USER = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,63}", re.ASCII)
