@@ -3,7 +3,7 @@
 import threading
 from dataclasses import dataclass, field
 
-from gitreceive.engines.file_logbook.sanitise import Sanitiser
+from gitreceive.sanitise import Sanitiser
 from gitreceive.model import JobId
 
 

@@ -23,6 +23,7 @@ from gitreceive.model.configs import (
     parse_config_name,
     require_config_fits,
 )
+from gitreceive.model.logs import FROM_CONTAINERS, LogLine, LogQuery, LogSource
 from gitreceive.model.names import (
     ZERO_COMMIT,
     AppName,
@@ -54,13 +55,12 @@ from gitreceive.model.releases import (
     WEB_PROCESS,
     Changes,
     Check,
-    LogLine,
-    LogQuery,
     ProcessStatus,
     Release,
 )
 
 __all__ = [
+    "FROM_CONTAINERS",
     "LARGEST_CONFIG",
     "LONGEST_VALUE",
     "MOST_BUILDPACKS",
@@ -91,6 +91,7 @@ __all__ = [
     "Layer",
     "LogLine",
     "LogQuery",
+    "LogSource",
     "ProcessStatus",
     "ProcessType",
     "Project",

@@ -14,7 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gitreceive.engines.file_logbook import FileLogBook
-from gitreceive.engines.file_logbook.sanitise import LINE_LIMIT, Sanitiser, sanitise
+from gitreceive.sanitise import LINE_LIMIT, Sanitiser, sanitise
 from gitreceive.errors import UnavailableError
 from gitreceive.model import JobId
 from gitreceive.ports import LogBook
