@@ -168,6 +168,11 @@ def acting_user() -> str | None:
     return os.environ.get("GITRECEIVE_ACTING_USER")
 
 
+def terminal_takes_colour() -> bool:
+    """Unless ``NO_COLOR`` is set (no-color.org), or the terminal is a dumb one."""
+    return not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"
+
+
 def bundled(name: str) -> Path:
     """The folder ``buildpacks`` or ``templates`` as it came with gitreceive, installed or from a clone."""
     here = Path(__file__).resolve().parent

@@ -24,7 +24,7 @@ _COMMANDS = {
     "config": ("gitreceive.cli.configs", "The app's environment: list, get, set, unset, import, export."),
     "doctor": ("gitreceive.cli.doctor", "Look at everything the server stands on, and say how to mend it."),
     "keys": ("gitreceive.cli.keys", "SSH keys: add, list, remove."),
-    "logs": ("gitreceive.cli.logs", "What the app's processes print."),
+    "logs": ("gitreceive.cli.logs", "What the app prints: processes, builds, release commands."),
     "open": ("gitreceive.cli.open", "Where the app answers."),
     "plan": ("gitreceive.cli.plan", "What a push of a folder would build and apply, without doing it."),
     "ps": ("gitreceive.cli.ps", "The app's processes, in words."),

@@ -46,7 +46,7 @@ def ask_if_remote(arguments: list[str]) -> None:
         return
     remote = find()
     if remote is not None:
-        _become([*remote.ssh, shlex.join(_with_app(arguments, remote.app))])
+        _become([*remote.ssh, shlex.join(_with_colour(_with_app(arguments, remote.app)))])
 
 
 def has_ledger(settings: config.Settings) -> bool:
@@ -150,8 +150,8 @@ _TAKES_APP: dict[tuple[str, ...], int] = {
 }
 
 
-_APP_IS_A_WORD = {"apps", "rebase", "rollback", "redeploy", "releases"}
-_WITH_A_VALUE = {"-n", "--stack"}
+_APP_IS_A_WORD = {"apps", "logs", "rebase", "rollback", "redeploy", "releases"}
+_WITH_A_VALUE = {"-n", "--build", "--color", "--colour", "--ps", "--since", "--source", "--stack", "--until"}
 RELEASE = re.compile(r"v[1-9][0-9]{0,8}", re.ASCII)  # v7, where an app may stand too
 
 
@@ -161,6 +161,14 @@ def _with_app(arguments: list[str], app: AppName) -> list[str]:
     if at is None or _names_app(arguments[at:], positional=arguments[0] in _APP_IS_A_WORD):
         return arguments
     return [*arguments[:at], "--app", app, *arguments[at:]]
+
+
+def _with_colour(arguments: list[str]) -> list[str]:
+    """The server sees no terminal: what is there is told from here, to a command that can take it."""
+    if arguments[0] != "logs" or any(word.startswith(("--color", "--colour")) for word in arguments):
+        return arguments
+    coloured = sys.stdout.isatty() and config.terminal_takes_colour()
+    return [arguments[0], "--color", "always", *arguments[1:]] if coloured else arguments
 
 
 def _names_app(words: list[str], *, positional: bool) -> bool:

@@ -90,7 +90,7 @@ class Seen:
 def line_of(run: Run, time: int, text: bytes) -> LogLine:
     moment = datetime.fromtimestamp(time // SECOND, UTC).replace(microsecond=time % SECOND // 1000)
     return LogLine(
-        moment, run.instance, run.process, text.decode("utf-8", "replace"), run.source, run.log, time
+        moment, run.instance, run.process, text.decode("utf-8", "replace"), run.source, run.log, time, time
     )
 
 
