@@ -116,6 +116,23 @@ class DockerSettings:
 
 
 @dataclass(frozen=True)
+class DrainSettings:
+    """Log drains."""
+
+    private: tuple[str, ...] = _setting(
+        (),
+        "Networks, such as `10.2.0.0/16`, or `any`, that log drains may reach although they are not of the public Internet. In the "
+        "environment: words with spaces between them.",
+    )
+    ca_bundle: str = _setting(
+        "", "A PEM file with certificate authorities of receivers, beside those of the system."
+    )
+    spool_bytes: int = _setting(
+        64 << 20, "The most that may wait on the server's disk for one receiver; past it, the oldest goes."
+    )
+
+
+@dataclass(frozen=True)
 class Settings:
     """All settings, with defaults that work."""
 
@@ -138,6 +155,7 @@ class Settings:
     build: BuildSettings = field(default_factory=BuildSettings)
     kubernetes: KubernetesSettings = field(default_factory=KubernetesSettings)
     docker: DockerSettings = field(default_factory=DockerSettings)
+    drains: DrainSettings = field(default_factory=DrainSettings)
 
     @property
     def repositories(self) -> Path:

@@ -1,4 +1,4 @@
-"""The server: the doors, the job runner and the target's own life, in one process, until it is told to stop."""
+"""The server: the doors, the job runner, log drains and the target's own life, in one process, until it is told to stop."""
 
 import asyncio
 import ctypes
@@ -28,10 +28,13 @@ def run(settings: config.Settings, announce: Callable[[str], None]) -> None:
         platform.target.start()
         runner = JobRunner(platform, settings.build.concurrency, _holder())
         runner.start()
+        drains = wiring.drain_service(settings, platform)
+        drains.start()
         try:
             asyncio.run(_serve(settings, platform, runner, announce))
         finally:
             runner.stop()
+            drains.stop()
             platform.target.stop()
             platform.ledger.close()
 

@@ -133,6 +133,10 @@ def _no_server(url: str) -> UsageError:
 # commands that take --app, and how many words they are
 _TAKES_APP: dict[tuple[str, ...], int] = {
     ("ps",): 1,
+    ("log-drains", "add"): 2,
+    ("log-drains", "list"): 2,
+    ("log-drains", "remove"): 2,
+    ("log-drains", "test"): 2,
     ("logs",): 1,
     ("open",): 1,
     ("rebase",): 1,

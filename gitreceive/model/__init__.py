@@ -23,6 +23,7 @@ from gitreceive.model.configs import (
     parse_config_name,
     require_config_fits,
 )
+from gitreceive.model.drains import MOST_DRAINS, Drain, DrainAddress, parse_header
 from gitreceive.model.formation import MOST_REPLICAS, Autoscale, Formation
 from gitreceive.model.logs import FROM_CONTAINERS, LogLine, LogQuery, LogSource
 from gitreceive.model.names import (
@@ -68,6 +69,7 @@ __all__ = [
     "LARGEST_CONFIG",
     "LONGEST_VALUE",
     "MOST_BUILDPACKS",
+    "MOST_DRAINS",
     "MOST_REPLICAS",
     "PACKAGES_LABEL",
     "RELEASE_PROCESS",
@@ -88,6 +90,8 @@ __all__ = [
     "CommitId",
     "ConfigChange",
     "Digest",
+    "Drain",
+    "DrainAddress",
     "Formation",
     "Image",
     "ImageFacts",
@@ -124,5 +128,6 @@ __all__ = [
     "UserName",
     "Wanted",
     "parse_config_name",
+    "parse_header",
     "require_config_fits",
 ]

@@ -10,6 +10,7 @@ from gitreceive.model import (
     Cause,
     Check,
     CommitId,
+    Drain,
     Image,
     Job,
     JobId,
@@ -46,6 +47,19 @@ class AppLedger(Protocol):
 
     def delete_app(self, name: AppName) -> None:
         """With its jobs and releases. Raises NotFoundError; ConflictError while a job of it has not ended."""
+
+
+class DrainLedger(Protocol):
+    """Where apps' logs are sent."""
+
+    def add_drain(self, app: AppName, user: UserName, url: Secret, headers: Mapping[str, Secret]) -> Drain:
+        """Raises NotFoundError; ConflictError where the app has one with that URL, or MOST_DRAINS already."""
+
+    def drains(self, app: AppName | None = None) -> tuple[Drain, ...]:
+        """Of the app or of all, in the order in which they were added."""
+
+    def remove_drain(self, app: AppName, drain: int) -> Drain:
+        """Raises NotFoundError."""
 
 
 class KeyLedger(Protocol):
@@ -155,7 +169,9 @@ class StackLedger(Protocol):
         """All versions, of all stacks or of one: by name, newest first."""
 
 
-class Ledger(AppLedger, KeyLedger, JobLedger, ReleaseLedger, SettingsLedger, StackLedger, Protocol):
+class Ledger(
+    AppLedger, DrainLedger, KeyLedger, JobLedger, ReleaseLedger, SettingsLedger, StackLedger, Protocol
+):
     """All durable state."""
 
     def check(self) -> Iterable[Check]: ...

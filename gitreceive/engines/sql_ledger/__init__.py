@@ -13,6 +13,7 @@ from gitreceive.config import Settings
 from gitreceive.engines.sql_ledger.apps import Apps
 from gitreceive.engines.sql_ledger.checks import findings
 from gitreceive.engines.sql_ledger.database import Database
+from gitreceive.engines.sql_ledger.drains import Drains
 from gitreceive.engines.sql_ledger.jobs import Jobs
 from gitreceive.engines.sql_ledger.keys import Keys
 from gitreceive.engines.sql_ledger.releases import Releases
@@ -27,7 +28,7 @@ def open_ledger(settings: Settings) -> "SqlLedger":
     return SqlLedger(settings.database or f"sqlite:///{settings.data_dir / 'ledger.db'}")
 
 
-class SqlLedger(Apps, Keys, Jobs, Releases, SettingsPart, Stacks):
+class SqlLedger(Apps, Drains, Keys, Jobs, Releases, SettingsPart, Stacks):
     """The port ``Ledger``."""
 
     def __init__(self, url: str) -> None:

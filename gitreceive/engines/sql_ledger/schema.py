@@ -23,7 +23,7 @@ from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.sql.functions import GenericFunction
 from sqlalchemy.types import TypeDecorator, TypeEngine
 
-REVISION = "0005"  # the newest migration
+REVISION = "0008"  # the newest migration
 
 
 class Instant(TypeDecorator[datetime]):
@@ -160,4 +160,16 @@ stacks = Table(
     Column("packages", JSON, nullable=False),
     Column("recipe", JSON(none_as_null=True)),
     Column("created_at", Instant, nullable=False),
+)
+
+drains = Table(
+    "drains",
+    metadata,
+    Column("id", Integer, primary_key=True),
+    Column("app", ForeignKey("apps.name", ondelete="CASCADE"), nullable=False, index=True),
+    Column("user", String(39), nullable=False),
+    Column("url", Text, nullable=False),
+    Column("headers", JSON, nullable=False),
+    Column("created_at", Instant, nullable=False),
+    sqlite_autoincrement=True,  # an id is never used again: what waits on the disk is named by it
 )
