@@ -74,10 +74,10 @@ class Spool:
                 for line in lines:
                     if self._last_size + len(line) > self._size and self._last_size:
                         self._begin_segment()
+                        self._keep_bound()
                     os.write(self._file, line)
                     self._last_size += len(line)
                     self._lines[self._last] += 1
-                self._keep_bound()
             except OSError as error:
                 self._repair()
                 raise _failed(self._folder, error) from error
