@@ -64,8 +64,12 @@ class Sender:
         self._status = replace(before, waiting=self._spool.waiting, dropped=self._spool.dropped)
         self._thread.start()
 
-    def stop(self) -> None:
+    def end(self) -> None:
+        """Soon; ``stop`` waits for it."""
         self._stopping.set()
+
+    def stop(self) -> None:
+        self.end()
         self._thread.join(timeout=10)
 
     def _run(self) -> None:

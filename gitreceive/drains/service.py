@@ -66,6 +66,8 @@ class DrainService:
         """What was read is on the disk; what was not delivered is, after the next start."""
         self._stopping.set()
         self._thread.join(timeout=10)
+        for ending in (*self._taps.values(), *(running.sender for running in self._running.values())):
+            ending.end()
         for tap in self._taps.values():
             tap.stop()
         for running in self._running.values():

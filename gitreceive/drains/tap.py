@@ -45,8 +45,12 @@ class Tap:
     def start(self) -> None:
         self._thread.start()
 
-    def stop(self) -> None:
+    def end(self) -> None:
+        """Soon; ``stop`` waits for it."""
         self._stopping.set()
+
+    def stop(self) -> None:
+        self.end()
         self._thread.join(timeout=10)
 
     def _run(self) -> None:

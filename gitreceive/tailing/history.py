@@ -54,7 +54,7 @@ class _Newest:
 
 def _take(runs: Runs, run: Run, query: LogQuery, seen: Seen, newest: _Newest) -> None:
     since = nanoseconds(query.since) if query.since else None
-    until = nanoseconds(query.until) if query.until else None
+    until = nanoseconds(query.until) + 999 if query.until else None  # that whole microsecond
     # without one line nothing would be known of where the log ends
     tail = None if query.lines is None or until is not None else max(1, query.lines)
     if since is not None:

@@ -4,7 +4,7 @@ import json
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gitreceive.drains.spool import Mark, Spool
@@ -106,6 +106,7 @@ def test_a_disk_that_fails_is_told(tmp_path: Path) -> None:
         Spool(tmp_path / "file", 1 << 20)
 
 
+@settings(max_examples=25)
 @given(st.lists(st.tuples(st.integers(1, 30), st.integers(0, 40), st.booleans()), max_size=20))
 def test_whatever_is_appended_delivered_and_restarted_comes_once_and_in_order(
     tmp_path_factory: pytest.TempPathFactory, steps: list[tuple[int, int, bool]]

@@ -113,7 +113,7 @@ class HttpsServer:
 
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         context.load_cert_chain(self.certificate)
-        self.server = ThreadingHTTPServer(("127.0.0.1", self.port), Handler)
+        self.server = _QuietServer(("127.0.0.1", self.port), Handler)
         self.port = self.server.server_address[1]
         self.server.socket = context.wrap_socket(
             self.server.socket, server_side=True, do_handshake_on_connect=False
@@ -128,6 +128,11 @@ class HttpsServer:
     @property
     def texts(self) -> list[str]:
         return [line["text"] for line in self.lines]
+
+
+class _QuietServer(ThreadingHTTPServer):
+    def handle_error(self, request: object, client_address: object) -> None:
+        """A client that was cut off is no news."""
 
 
 def wait_for(seen: Any, shown: Any, seconds: float = 30) -> None:
