@@ -58,6 +58,10 @@ class FakeLogBook:
         with self._lock:
             return list(self._logs[job].times) if job in self._logs else []
 
+    def all(self) -> dict[JobId, int]:
+        with self._lock:
+            return {job: len(log.content) for job, log in self._logs.items()}
+
     def delete(self, job: JobId) -> None:
         with self._lock:
             self._logs.pop(job, None)

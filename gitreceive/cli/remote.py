@@ -10,10 +10,11 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 from gitreceive import config
+from gitreceive.cli import config_words
 from gitreceive.errors import NotFoundError, UnavailableError, UsageError
 from gitreceive.model import AppName
 
-LOCAL_ONLY = frozenset({"server", "stack", "plan", "buildpack"})  # refused over SSH
+LOCAL_ONLY = frozenset({"ledger", "server", "stack", "plan", "buildpack"})  # refused over SSH
 _ASKED_HERE = LOCAL_ONLY | {"doctor", "version"}
 _REMOTES = ("deploy", "gitreceive")
 # neither may look like an option to ssh, or hold what ssh or a shell reads as more than a name
@@ -142,27 +143,45 @@ _TAKES_APP: dict[tuple[str, ...], int] = {
     ("rebase",): 1,
     ("rollback",): 1,
     ("redeploy",): 1,
+    ("promote",): 1,
     ("releases",): 1,
     ("releases", "list"): 2,
     ("releases", "info"): 2,
     ("releases", "diff"): 2,
+    ("reviews", "list"): 2,
+    ("reviews", "set"): 2,
     ("apps", "info"): 2,
     ("builds", "list"): 2,
     ("builds", "log"): 2,
     ("builds", "attach"): 2,
     ("builds", "cancel"): 2,
+    ("config", "list"): 2,
+    ("config", "get"): 2,
+    ("config", "set"): 2,
+    ("config", "unset"): 2,
+    ("config", "import"): 2,
+    ("config", "export"): 2,
 }
 
 
-_APP_IS_A_WORD = {"apps", "logs", "rebase", "rollback", "redeploy", "releases"}
-_WITH_A_VALUE = {"-n", "--build", "--color", "--colour", "--ps", "--since", "--source", "--stack", "--until"}
+_APP_IS_A_WORD = {"apps", "logs", "promote", "rebase", "redeploy", "releases", "reviews", "rollback"}
+_WITH_A_VALUE = {
+    *("-n", "--stack", "--to", "--lifetime", "--inherit"),
+    *("--build", "--color", "--colour", "--ps", "--since", "--source", "--until"),
+}
 RELEASE = re.compile(r"v[1-9][0-9]{0,8}", re.ASCII)  # v7, where an app may stand too
 
 
 def _with_app(arguments: list[str], app: AppName) -> list[str]:
     """``--app`` behind a command that can take it, where no app is named."""
     at = _TAKES_APP.get(tuple(arguments[:2])) or _TAKES_APP.get(tuple(arguments[:1]))
-    if at is None or _names_app(arguments[at:], positional=arguments[0] in _APP_IS_A_WORD):
+    if at is None:
+        return arguments
+    if arguments[0] == "config":
+        named = config_words.name_app(arguments[1], arguments[at:])
+    else:
+        named = _names_app(arguments[at:], positional=arguments[0] in _APP_IS_A_WORD)
+    if named:
         return arguments
     return [*arguments[:at], "--app", app, *arguments[at:]]
 

@@ -66,8 +66,10 @@ class DrainService:
         """What was read is on the disk; what was not delivered is, after the next start."""
         self._stopping.set()
         self._thread.join(timeout=10)
-        for ending in (*self._taps.values(), *(running.sender for running in self._running.values())):
-            ending.end()
+        for tap in self._taps.values():
+            tap.end()
+        for running in self._running.values():
+            running.sender.end()
         for tap in self._taps.values():
             tap.stop()
         for running in self._running.values():
@@ -75,11 +77,15 @@ class DrainService:
             running.spool.close()
 
     def _keep(self) -> None:
+        said = ""
         while not self._stopping.is_set():
             try:
                 self._look()
+                said = ""
             except GitreceiveError as error:
-                _log.warning("log drains: %s", error.message)
+                if error.message != said:
+                    _log.warning("log drains: %s", error.message)
+                said = error.message
             except Exception:  # noqa: BLE001 - logged, and the next look comes
                 _log.exception("log drains have a fault; they are looked at again")
             self._stopping.wait(min(_LOOK_SECONDS, self._pace.pause * 2))

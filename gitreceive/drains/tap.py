@@ -19,7 +19,8 @@ _log = logging.getLogger(__name__)
 
 _SAVE_SECONDS = 1.0
 _LOOK_SECONDS = 0.25
-_PAUSE_SECONDS = 5.0
+_PAUSE_SECONDS = 2.0
+_LONGEST_PAUSE = 60.0
 _BATCH = 500
 _WAITING_LINES = 2000
 
@@ -54,13 +55,15 @@ class Tap:
         self._thread.join(timeout=10)
 
     def _run(self) -> None:
+        pause = _PAUSE_SECONDS
         while not self._stopping.is_set():
             try:
                 self._flow()
                 return  # the app is gone
             except GitreceiveError as error:
                 _log.warning("the logs of %s cannot be drained: %s", self._logs.app.name, error.message)
-                self._stopping.wait(_PAUSE_SECONDS)
+                self._stopping.wait(pause)
+                pause = min(_LONGEST_PAUSE, pause * 2)
 
     def _flow(self) -> None:
         arrived: queue.Queue[LogLine | GitreceiveError | None] = queue.Queue(_WAITING_LINES)

@@ -15,6 +15,7 @@ from gitreceive.model.builds import (
     Stack,
     StackRecipe,
     TreeEntry,
+    script_process,
 )
 from gitreceive.model.choices import MOST_BUILDPACKS, Choice, InlineBuildpack, Project, Wanted
 from gitreceive.model.configs import (
@@ -23,6 +24,7 @@ from gitreceive.model.configs import (
     parse_config_name,
     require_config_fits,
 )
+from gitreceive.model.declared import CheckKind, CronTask, Declared, HealthCheck, Scripts
 from gitreceive.model.drains import MOST_DRAINS, Drain, DrainAddress, parse_header
 from gitreceive.model.formation import MOST_REPLICAS, Autoscale, Formation
 from gitreceive.model.logs import FROM_CONTAINERS, LogLine, LogQuery, LogSource
@@ -37,6 +39,8 @@ from gitreceive.model.names import (
 from gitreceive.model.people import (
     App,
     PublicKey,
+    Review,
+    ReviewRules,
     User,
 )
 from gitreceive.model.pushes import (
@@ -45,6 +49,7 @@ from gitreceive.model.pushes import (
     Job,
     JobId,
     JobState,
+    Promotion,
     Push,
     PushOptions,
     Rebase,
@@ -54,6 +59,10 @@ from gitreceive.model.pushes import (
 )
 from gitreceive.model.references import BuildpackRef, RefKind
 from gitreceive.model.releases import (
+    ONE_AT_A_TIME,
+    POSTDEPLOY_PROCESS,
+    PREDEPLOY_PROCESS,
+    PREDESTROY_PROCESS,
     RELEASE_PROCESS,
     WEB_PROCESS,
     Changes,
@@ -71,7 +80,11 @@ __all__ = [
     "MOST_BUILDPACKS",
     "MOST_DRAINS",
     "MOST_REPLICAS",
+    "ONE_AT_A_TIME",
     "PACKAGES_LABEL",
+    "POSTDEPLOY_PROCESS",
+    "PREDEPLOY_PROCESS",
+    "PREDESTROY_PROCESS",
     "RELEASE_PROCESS",
     "STACK_IMAGE_LABEL",
     "WEB_PROCESS",
@@ -86,13 +99,17 @@ __all__ = [
     "Cause",
     "Changes",
     "Check",
+    "CheckKind",
     "Choice",
     "CommitId",
     "ConfigChange",
+    "CronTask",
+    "Declared",
     "Digest",
     "Drain",
     "DrainAddress",
     "Formation",
+    "HealthCheck",
     "Image",
     "ImageFacts",
     "ImageRef",
@@ -108,6 +125,7 @@ __all__ = [
     "ProcessStatus",
     "ProcessType",
     "Project",
+    "Promotion",
     "PublicKey",
     "Push",
     "PushOptions",
@@ -115,8 +133,11 @@ __all__ = [
     "Redeploy",
     "RefKind",
     "Release",
+    "Review",
+    "ReviewRules",
     "Rollback",
     "Runtime",
+    "Scripts",
     "Secret",
     "SettingsChange",
     "Source",
@@ -130,4 +151,5 @@ __all__ = [
     "parse_config_name",
     "parse_header",
     "require_config_fits",
+    "script_process",
 ]

@@ -13,6 +13,7 @@ from gitreceive.ports.building import (
     FetchedBuildpack,
     Registry,
     RunImages,
+    Shelf,
 )
 from gitreceive.ports.ledger import (
     AppLedger,
@@ -21,6 +22,8 @@ from gitreceive.ports.ledger import (
     KeyLedger,
     Ledger,
     ReleaseLedger,
+    RetentionLedger,
+    SealedLedger,
     SettingsLedger,
     StackLedger,
 )
@@ -43,8 +46,11 @@ __all__ = [
     "Platform",
     "Registry",
     "ReleaseLedger",
+    "RetentionLedger",
     "RunImages",
+    "SealedLedger",
     "SettingsLedger",
+    "Shelf",
     "SourceStore",
     "StackLedger",
     "Target",
@@ -63,3 +69,4 @@ class Platform:
     logbook: LogBook
     stack: str  # the name of the stack that apps are built on
     run_images: RunImages
+    shelves: tuple[Shelf, ...] = ()  # what is kept for all apps, and can be had again

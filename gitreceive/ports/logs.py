@@ -1,6 +1,6 @@
 """Where what is said goes: the log of a job, and the book that keeps it."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Protocol
 
@@ -45,6 +45,9 @@ class LogBook(Protocol):
 
     def times(self, job: JobId) -> Sequence[tuple[int, datetime]]:
         """When it was written: from that byte on, at that time or soon after, until the next; in the order of bytes."""
+
+    def all(self) -> Mapping[JobId, int]:
+        """The jobs that have a log, and its bytes."""
 
     def delete(self, job: JobId) -> None:
         """Remove the log; no error where there is none."""

@@ -22,7 +22,7 @@ def upgrade() -> None:
             nullable=False,
         ),
         sa.Column("user", sa.String(39), nullable=False),
-        sa.Column("url", sa.Text, nullable=False),
+        sa.Column("url", sa.JSON, nullable=False),
         sa.Column("headers", sa.JSON, nullable=False),
         sa.Column("created_at", Instant, nullable=False),
         sqlite_autoincrement=True,
