@@ -1,6 +1,5 @@
 """A ledger in memory, held to the same contract as the real one."""
 
-import threading
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -24,21 +23,19 @@ from gitreceive.model import (
     User,
     UserName,
 )
+from tests.fake_people import FakePeople
 
 
 def _utc_now() -> datetime:
     return datetime.now(UTC)
 
 
-class FakeLedger:
+class FakeLedger(FakePeople):
     """``clock`` stands for the database's time; a test may hand in its own."""
 
     def __init__(self, clock: Callable[[], datetime] = _utc_now) -> None:
-        self._clock = clock
-        self._lock = threading.RLock()
+        super().__init__(clock)
         self._apps: dict[AppName, App] = {}
-        self._users: dict[UserName, User] = {}
-        self._keys: dict[str, PublicKey] = {}
         self._jobs: dict[JobId, Job] = {}
         self._leases: dict[JobId, datetime] = {}
         self._intended: dict[JobId, Release] = {}

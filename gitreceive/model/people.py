@@ -4,12 +4,17 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from gitreceive.model.names import AppName, UserName
+from gitreceive.model.rights import Reach
 
 
 @dataclass(frozen=True)
 class User:
+    """``reach``: of the token that was shown; None for a key and on the server's own host, where nothing narrows what a user may."""
+
     name: UserName
     admin: bool
+    suspended: bool = False  # may nothing, until taken back
+    reach: Reach | None = None
 
 
 @dataclass(frozen=True)

@@ -14,7 +14,15 @@ from gitreceive.ports.building import (
     Registry,
     RunImages,
 )
-from gitreceive.ports.ledger import AppLedger, JobLedger, KeyLedger, Ledger, ReleaseLedger, StackLedger
+from gitreceive.ports.ledger import (
+    AppLedger,
+    JobLedger,
+    KeyLedger,
+    Ledger,
+    ReleaseLedger,
+    StackLedger,
+    TokenLedger,
+)
 from gitreceive.ports.logs import Log, LogBook
 from gitreceive.ports.sources import SourceStore
 from gitreceive.ports.targets import Target
@@ -37,6 +45,7 @@ __all__ = [
     "SourceStore",
     "StackLedger",
     "Target",
+    "TokenLedger",
 ]
 
 

@@ -1,6 +1,7 @@
 """All durable state, a Protocol for each part of it."""
 
 from collections.abc import Iterable, Mapping
+from datetime import timedelta
 from typing import Protocol
 
 from gitreceive.model import (
@@ -9,14 +10,18 @@ from gitreceive.model import (
     Cause,
     Check,
     CommitId,
+    Grant,
     Image,
     Job,
     JobId,
     JobState,
+    NewToken,
     PublicKey,
+    Reach,
     Release,
     Secret,
     Stack,
+    Token,
     User,
     UserName,
 )
@@ -66,6 +71,29 @@ class KeyLedger(Protocol):
 
     def user_of_key(self, algorithm: str, blob: str) -> User | None:
         """Whole-key comparison; None where nobody has it."""
+
+
+class TokenLedger(Protocol):
+    """Tokens, by their ids. What is kept of a token's secret cannot be turned back into it."""
+
+    def create_token(
+        self, drawn: NewToken, user: UserName, name: str, reach: Reach, lifetime: timedelta, by: UserName
+    ) -> Token:
+        """Raises NotFoundError where there is no such user."""
+
+    def tokens(self, user: UserName | None = None) -> tuple[Token, ...]:
+        """Oldest first, also those that have expired."""
+
+    def revoke_token(self, token: str) -> Token:
+        """It is gone. Raises NotFoundError."""
+
+    def grant_of_token(self, shown: Secret) -> Grant | None:
+        """What somebody may who shows this; None where it is no token of anybody's, has expired or was revoked, and where its user is
+        suspended. The secret is compared in constant time. That it was used is noted.
+        """
+
+    def grant_of_id(self, token: str) -> Grant | None:
+        """What the token gives as of now, for what acts on after it was shown; None as above."""
 
 
 class JobLedger(Protocol):
@@ -142,7 +170,7 @@ class StackLedger(Protocol):
         """All versions, of all stacks or of one: by name, newest first."""
 
 
-class Ledger(AppLedger, KeyLedger, JobLedger, ReleaseLedger, StackLedger, Protocol):
+class Ledger(AppLedger, KeyLedger, TokenLedger, JobLedger, ReleaseLedger, StackLedger, Protocol):
     """All durable state."""
 
     def check(self) -> Iterable[Check]: ...

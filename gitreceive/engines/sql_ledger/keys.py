@@ -62,8 +62,8 @@ class Keys(Part):
         with self._database.reading() as connection:
             row = connection.execute(select(users).where(users.c.name == name)).first()
         if row is None:
-            raise NotFoundError(f"there is no user {name}", hint=f"give them a key: keys add {name}")
-        return User(UserName(row.name), row.admin)
+            raise no_user(name)
+        return user_from(row.name, row)
 
     def user_of_key(self, algorithm: str, blob: str) -> User | None:
         query = (
@@ -73,7 +73,16 @@ class Keys(Part):
         )
         with self._database.reading() as connection:
             row = connection.execute(query).first()
-        return User(UserName(row.name), row.admin) if row else None
+        return user_from(row.name, row) if row else None
+
+
+def user_from(name: str, row: Row[Any]) -> User:
+    """A row with the columns of a user."""
+    return User(UserName(name), row.admin, row.suspended)
+
+
+def no_user(name: UserName) -> NotFoundError:
+    return NotFoundError(f"there is no user {name}", hint=f"give them a key: keys add {name}")
 
 
 def _taken(row: Row[Any], user: UserName) -> ConflictError:
