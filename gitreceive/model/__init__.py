@@ -23,6 +23,7 @@ from gitreceive.model.configs import (
     parse_config_name,
     require_config_fits,
 )
+from gitreceive.model.events import Event, EventQuery, Happening, Outcome
 from gitreceive.model.names import (
     ZERO_COMMIT,
     AppName,
@@ -33,7 +34,10 @@ from gitreceive.model.names import (
 )
 from gitreceive.model.people import (
     App,
+    Given,
+    Party,
     PublicKey,
+    Team,
     User,
 )
 from gitreceive.model.pushes import (
@@ -48,6 +52,7 @@ from gitreceive.model.pushes import (
     Redeploy,
     Rollback,
 )
+from gitreceive.model.quotas import Quota, QuotaKind, Use, require_within_quota, shown_bytes
 from gitreceive.model.references import BuildpackRef, RefKind
 from gitreceive.model.releases import (
     RELEASE_PROCESS,
@@ -93,7 +98,11 @@ __all__ = [
     "CommitId",
     "ConfigChange",
     "Digest",
+    "Event",
+    "EventQuery",
+    "Given",
     "Grant",
+    "Happening",
     "Image",
     "ImageFacts",
     "ImageRef",
@@ -105,6 +114,8 @@ __all__ = [
     "LogLine",
     "LogQuery",
     "NewToken",
+    "Outcome",
+    "Party",
     "Permission",
     "ProcessStatus",
     "ProcessType",
@@ -112,6 +123,8 @@ __all__ = [
     "PublicKey",
     "Push",
     "PushOptions",
+    "Quota",
+    "QuotaKind",
     "Reach",
     "Rebase",
     "Redeploy",
@@ -125,8 +138,10 @@ __all__ = [
     "SourceEntry",
     "Stack",
     "StackRecipe",
+    "Team",
     "Token",
     "TreeEntry",
+    "Use",
     "User",
     "UserName",
     "Wanted",
@@ -138,6 +153,8 @@ __all__ = [
     "parse_token_id",
     "parse_token_name",
     "require_config_fits",
+    "require_within_quota",
     "same_hash",
+    "shown_bytes",
     "split_token",
 ]

@@ -17,21 +17,30 @@ from gitreceive.ports.building import (
 from gitreceive.ports.ledger import (
     AppLedger,
     JobLedger,
-    KeyLedger,
     Ledger,
     ReleaseLedger,
     StackLedger,
-    TokenLedger,
 )
 from gitreceive.ports.logs import Log, LogBook
+from gitreceive.ports.people import (
+    AccessLedger,
+    EventLedger,
+    KeyLedger,
+    QuotaLedger,
+    TeamLedger,
+    TokenLedger,
+    UserLedger,
+)
 from gitreceive.ports.sources import SourceStore
 from gitreceive.ports.targets import Target
 
 __all__ = [
+    "AccessLedger",
     "AppLedger",
     "BuildRequest",
     "Builder",
     "BuildpackSource",
+    "EventLedger",
     "FetchedBuildpack",
     "JobLedger",
     "KeyLedger",
@@ -39,13 +48,16 @@ __all__ = [
     "Log",
     "LogBook",
     "Platform",
+    "QuotaLedger",
     "Registry",
     "ReleaseLedger",
     "RunImages",
     "SourceStore",
     "StackLedger",
     "Target",
+    "TeamLedger",
     "TokenLedger",
+    "UserLedger",
 ]
 
 

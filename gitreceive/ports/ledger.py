@@ -1,7 +1,6 @@
 """All durable state, a Protocol for each part of it."""
 
 from collections.abc import Iterable, Mapping
-from datetime import timedelta
 from typing import Protocol
 
 from gitreceive.model import (
@@ -10,20 +9,23 @@ from gitreceive.model import (
     Cause,
     Check,
     CommitId,
-    Grant,
     Image,
     Job,
     JobId,
     JobState,
-    NewToken,
-    PublicKey,
-    Reach,
     Release,
     Secret,
     Stack,
-    Token,
-    User,
     UserName,
+)
+from gitreceive.ports.people import (
+    AccessLedger,
+    EventLedger,
+    KeyLedger,
+    QuotaLedger,
+    TeamLedger,
+    TokenLedger,
+    UserLedger,
 )
 
 
@@ -52,50 +54,6 @@ class AppLedger(Protocol):
         """With its jobs and releases. Raises NotFoundError; ConflictError while a job of it has not ended."""
 
 
-class KeyLedger(Protocol):
-    def add_key(
-        self, user: UserName, algorithm: str, blob: str, comment: str, fingerprint: str, *, admin: bool
-    ) -> PublicKey:
-        """The user is made where new, and made administrator where ``admin``, by a key of their own that is known too.
-
-        Raises ConflictError where the key is known otherwise.
-        """
-
-    def keys(self, user: UserName | None = None) -> tuple[PublicKey, ...]: ...
-
-    def remove_key(self, fingerprint: str) -> PublicKey:
-        """Raises NotFoundError."""
-
-    def user(self, name: UserName) -> User:
-        """Raises NotFoundError."""
-
-    def user_of_key(self, algorithm: str, blob: str) -> User | None:
-        """Whole-key comparison; None where nobody has it."""
-
-
-class TokenLedger(Protocol):
-    """Tokens, by their ids. What is kept of a token's secret cannot be turned back into it."""
-
-    def create_token(
-        self, drawn: NewToken, user: UserName, name: str, reach: Reach, lifetime: timedelta, by: UserName
-    ) -> Token:
-        """Raises NotFoundError where there is no such user."""
-
-    def tokens(self, user: UserName | None = None) -> tuple[Token, ...]:
-        """Oldest first, also those that have expired."""
-
-    def revoke_token(self, token: str) -> Token:
-        """It is gone. Raises NotFoundError."""
-
-    def grant_of_token(self, shown: Secret) -> Grant | None:
-        """What somebody may who shows this; None where it is no token of anybody's, has expired or was revoked, and where its user is
-        suspended. The secret is compared in constant time. That it was used is noted.
-        """
-
-    def grant_of_id(self, token: str) -> Grant | None:
-        """What the token gives as of now, for what acts on after it was shown; None as above."""
-
-
 class JobLedger(Protocol):
     """Jobs and their leases. Order is by id; times are the database's."""
 
@@ -111,9 +69,13 @@ class JobLedger(Protocol):
     def ahead(self, job: JobId) -> tuple[Job, ...]:
         """The jobs of the same app that have not ended and come before it, oldest first."""
 
+    def held_back(self, job: JobId) -> str:
+        """By which quota a job waits that could be worked on otherwise, in words; empty: by none."""
+
     def claim(self, holder: str, lease_seconds: float) -> Job | None:
         """The next job to work on, or None: not ended, the first of its app, and its lease free or run out. Unfinished ones
-        (left by a dead holder) come first, then the user with the fewest jobs under way, then the oldest. Raises the fence.
+        (left by a dead holder) come first, then the user with the fewest jobs under way, then the oldest. No push comes for which a quota of builds is reached: of its
+        app, of its user, or of a team of theirs. Raises the fence.
         """
 
     def renew(self, job: JobId, fence: int, lease_seconds: float) -> Job:
@@ -170,7 +132,20 @@ class StackLedger(Protocol):
         """All versions, of all stacks or of one: by name, newest first."""
 
 
-class Ledger(AppLedger, KeyLedger, TokenLedger, JobLedger, ReleaseLedger, StackLedger, Protocol):
+class Ledger(
+    AppLedger,
+    KeyLedger,
+    UserLedger,
+    TeamLedger,
+    AccessLedger,
+    TokenLedger,
+    EventLedger,
+    QuotaLedger,
+    JobLedger,
+    ReleaseLedger,
+    StackLedger,
+    Protocol,
+):
     """All durable state."""
 
     def check(self) -> Iterable[Check]: ...

@@ -10,11 +10,15 @@ from sqlalchemy.engine import make_url
 from sqlalchemy.exc import ArgumentError
 
 from gitreceive.config import Settings
+from gitreceive.engines.sql_ledger.access import Access
 from gitreceive.engines.sql_ledger.apps import Apps
 from gitreceive.engines.sql_ledger.checks import findings
 from gitreceive.engines.sql_ledger.database import Database
+from gitreceive.engines.sql_ledger.events import Events
 from gitreceive.engines.sql_ledger.jobs import Jobs
 from gitreceive.engines.sql_ledger.keys import Keys
+from gitreceive.engines.sql_ledger.people import Teams, Users
+from gitreceive.engines.sql_ledger.quotas import Quotas
 from gitreceive.engines.sql_ledger.releases import Releases
 from gitreceive.engines.sql_ledger.stacks import Stacks
 from gitreceive.engines.sql_ledger.tokens import Tokens
@@ -27,7 +31,7 @@ def open_ledger(settings: Settings) -> "SqlLedger":
     return SqlLedger(settings.database or f"sqlite:///{settings.data_dir / 'ledger.db'}")
 
 
-class SqlLedger(Apps, Keys, Jobs, Releases, Stacks, Tokens):
+class SqlLedger(Apps, Keys, Users, Teams, Access, Tokens, Events, Quotas, Jobs, Releases, Stacks):
     """The port ``Ledger``."""
 
     def __init__(self, url: str) -> None:

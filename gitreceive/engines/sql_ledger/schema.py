@@ -172,7 +172,7 @@ events = Table(
     Column("verb", String(60), nullable=False),
     Column("app", String(40)),
     Column("what", Text, nullable=False),
-    Column("result", String(20), nullable=False),
+    Column("outcome", String(20), nullable=False),
     Column("reason", Text, nullable=False),
     Index("ix_events_app_id", "app", "id"),
     Index("ix_events_user_id", "user", "id"),

@@ -6,6 +6,7 @@ from typing import Any
 from sqlalchemy import Connection, Row, Select, delete, insert, select, update
 
 from gitreceive.engines.sql_ledger.database import now
+from gitreceive.engines.sql_ledger.events import note
 from gitreceive.engines.sql_ledger.keys import no_user, user_from
 from gitreceive.engines.sql_ledger.part import Part
 from gitreceive.engines.sql_ledger.schema import tokens, users
@@ -50,6 +51,7 @@ class Tokens(Part):
                     expires_at=time + lifetime,
                 )
             )
+            note(connection, "tokens create", f"{drawn.id} of {user}, {name}: {_said(reach)}")
             return _token(_row(connection, drawn.id))
 
     def tokens(self, user: UserName | None = None) -> tuple[Token, ...]:
@@ -63,6 +65,7 @@ class Tokens(Part):
         with self._database.writing() as connection:
             row = _row(connection, token)
             connection.execute(delete(tokens).where(tokens.c.id == token))
+            note(connection, "tokens revoke", f"{token} of {row.user}, {row.name}")
         return _token(row)
 
     def grant_of_token(self, shown: Secret) -> Grant | None:
@@ -109,6 +112,11 @@ def _row(connection: Connection, token: str) -> Row[Any]:
     if row is None:
         raise NotFoundError(f"there is no token {token}", hint="gitreceive tokens list")
     return row
+
+
+def _said(reach: Reach) -> str:
+    scopes = ", ".join(sorted(reach.scopes))
+    return scopes if reach.apps is None else f"{scopes} on {', '.join(sorted(reach.apps))}"
 
 
 def _token(row: Row[Any]) -> Token:

@@ -104,7 +104,7 @@ def _events() -> None:
         sa.Column("verb", sa.String(60), nullable=False),
         sa.Column("app", sa.String(40)),
         sa.Column("what", sa.Text, nullable=False),
-        sa.Column("result", sa.String(20), nullable=False),
+        sa.Column("outcome", sa.String(20), nullable=False),
         sa.Column("reason", sa.Text, nullable=False),
         sa.PrimaryKeyConstraint("id", name="pk_events"),
         sqlite_autoincrement=True,
