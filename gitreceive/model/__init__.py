@@ -24,6 +24,7 @@ from gitreceive.model.configs import (
     require_config_fits,
 )
 from gitreceive.model.events import Event, EventQuery, Happening, Outcome
+from gitreceive.model.formation import MOST_REPLICAS, Autoscale, Formation
 from gitreceive.model.names import (
     ZERO_COMMIT,
     AppName,
@@ -51,6 +52,7 @@ from gitreceive.model.pushes import (
     Rebase,
     Redeploy,
     Rollback,
+    SettingsChange,
 )
 from gitreceive.model.quotas import Quota, QuotaKind, Use, require_within_quota, shown_bytes
 from gitreceive.model.references import BuildpackRef, RefKind
@@ -65,6 +67,8 @@ from gitreceive.model.releases import (
     Release,
 )
 from gitreceive.model.rights import Permission, Reach, Role, Scope, parse_role, parse_scope
+from gitreceive.model.runtime import Limits, Runtime
+from gitreceive.model.settings import AppSettings
 from gitreceive.model.tokens import (
     Grant,
     NewToken,
@@ -81,6 +85,7 @@ __all__ = [
     "LARGEST_CONFIG",
     "LONGEST_VALUE",
     "MOST_BUILDPACKS",
+    "MOST_REPLICAS",
     "PACKAGES_LABEL",
     "RELEASE_PROCESS",
     "STACK_IMAGE_LABEL",
@@ -88,6 +93,8 @@ __all__ = [
     "ZERO_COMMIT",
     "App",
     "AppName",
+    "AppSettings",
+    "Autoscale",
     "Blob",
     "Build",
     "BuildpackRef",
@@ -100,6 +107,7 @@ __all__ = [
     "Digest",
     "Event",
     "EventQuery",
+    "Formation",
     "Given",
     "Grant",
     "Happening",
@@ -111,6 +119,7 @@ __all__ = [
     "JobId",
     "JobState",
     "Layer",
+    "Limits",
     "LogLine",
     "LogQuery",
     "NewToken",
@@ -132,8 +141,10 @@ __all__ = [
     "Release",
     "Role",
     "Rollback",
+    "Runtime",
     "Scope",
     "Secret",
+    "SettingsChange",
     "Source",
     "SourceEntry",
     "Stack",

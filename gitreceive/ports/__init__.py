@@ -19,6 +19,7 @@ from gitreceive.ports.ledger import (
     JobLedger,
     Ledger,
     ReleaseLedger,
+    SettingsLedger,
     StackLedger,
 )
 from gitreceive.ports.logs import Log, LogBook
@@ -52,6 +53,7 @@ __all__ = [
     "Registry",
     "ReleaseLedger",
     "RunImages",
+    "SettingsLedger",
     "SourceStore",
     "StackLedger",
     "Target",

@@ -20,6 +20,7 @@ from gitreceive.engines.sql_ledger.keys import Keys
 from gitreceive.engines.sql_ledger.people import Teams, Users
 from gitreceive.engines.sql_ledger.quotas import Quotas
 from gitreceive.engines.sql_ledger.releases import Releases
+from gitreceive.engines.sql_ledger.settings import Settings as SettingsPart
 from gitreceive.engines.sql_ledger.stacks import Stacks
 from gitreceive.engines.sql_ledger.tokens import Tokens
 from gitreceive.errors import ConfigError
@@ -31,7 +32,9 @@ def open_ledger(settings: Settings) -> "SqlLedger":
     return SqlLedger(settings.database or f"sqlite:///{settings.data_dir / 'ledger.db'}")
 
 
-class SqlLedger(Apps, Keys, Users, Teams, Access, Tokens, Events, Quotas, Jobs, Releases, Stacks):
+class SqlLedger(
+    Apps, Keys, Users, Teams, Access, Tokens, Events, Quotas, Jobs, Releases, SettingsPart, Stacks
+):
     """The port ``Ledger``."""
 
     def __init__(self, url: str) -> None:

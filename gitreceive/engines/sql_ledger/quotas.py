@@ -77,7 +77,8 @@ def _full(time: datetime) -> ColumnElement[bool]:
     of_user = working.where(busy.c.user == quotas.c.name).correlate(quotas).scalar_subquery()
     inside = select(colleague.c.user).where(colleague.c.team == quotas.c.name).correlate(quotas)
     of_team = working.where(busy.c.user.in_(inside)).correlate(quotas).scalar_subquery()
-    member = exists().where(members.c.team == quotas.c.name, members.c.user == jobs.c.user)
+    of_it = select(members.c.user).where(members.c.team == quotas.c.name, members.c.user == jobs.c.user)
+    member = exists(of_it.correlate(quotas, jobs))
     return (
         ((quotas.c.kind == QuotaKind.APP) & (quotas.c.name == jobs.c.app) & (of_app >= quotas.c.builds))
         | ((quotas.c.kind == QuotaKind.USER) & (quotas.c.name == jobs.c.user) & (of_user >= quotas.c.builds))

@@ -131,6 +131,7 @@ apps = Table(
     Column("created_at", Instant, nullable=False),
     Column("buildpacks", JSON, nullable=False, server_default="[]"),
     Column("config", JSON, nullable=False, server_default="{}"),  # waits for the first release
+    Column("settings", JSON, nullable=False, server_default="{}"),
 )
 
 # who was given what, one row each: by their own name, or by that of their team
@@ -216,7 +217,7 @@ releases = Table(
     Column("image", JSON, nullable=False),
     Column("commit", String(40), nullable=False),
     Column("config", JSON, nullable=False),
-    Column("scale", JSON, nullable=False),
+    Column("settings", JSON, nullable=False),
     Column("user", String(39), nullable=False),
     Column("description", Text, nullable=False),
     Column("created_at", Instant, nullable=False),
