@@ -134,6 +134,4 @@ def test_only_who_may_configure_sees_values_and_sets(cli: Cli, place: Place) -> 
     cli("config", "set", "shop", "A=hush").ok()
     has_key(place.ledger, "bob")
     for words in (("list",), ("export",), ("get", "A"), ("unset", "A"), ("set", "A=1"), ("import",)):
-        cli("config", words[0], "shop", *words[1:], stdin='{"A": "1"}', acting="bob").failed(
-            5, "bob may not"
-        )
+        cli("config", words[0], "shop", *words[1:], stdin='{"A": "1"}', acting="bob").failed(5, "bob may not")
