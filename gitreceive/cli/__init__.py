@@ -26,15 +26,19 @@ _COMMANDS = {
     "config": ("gitreceive.cli.configs", "The app's environment: list, get, set, unset, import, export."),
     "doctor": ("gitreceive.cli.doctor", "Look at everything the server stands on, and say how to mend it."),
     "events": ("gitreceive.cli.events", "What happened: who did what, by which key, from where."),
+    "gc": ("gitreceive.cli.gc", "Remove what is no longer kept: old releases, logs, caches."),
     "keys": ("gitreceive.cli.keys", "SSH keys: add, list, remove."),
+    "ledger": ("gitreceive.cli.ledger", "The server's own records: reseal, rotate-key."),
     "logs": ("gitreceive.cli.logs", "What the app's processes print."),
     "open": ("gitreceive.cli.open", "Where the app answers."),
     "plan": ("gitreceive.cli.plan", "What a push of a folder would build and apply, without doing it."),
+    "promote": ("gitreceive.cli.promote", "Give an app's live image to other apps, with their own config."),
     "ps": ("gitreceive.cli.ps", "The app's processes, in words."),
     "quotas": ("gitreceive.cli.quotas", "How much an app, a user or a team may have: set, list."),
     "rebase": ("gitreceive.cli.rebase", "Put apps on a newer run image, with nothing built."),
     "redeploy": ("gitreceive.cli.redeploy", "Start the app's live release anew, as the next one."),
     "releases": ("gitreceive.cli.releases", "The app's releases: list, info, diff."),
+    "reviews": ("gitreceive.cli.reviews", "Review apps, one a branch: list, set."),
     "rollback": ("gitreceive.cli.rollback", "Make an earlier release the next one, with nothing built."),
     "server": ("gitreceive.cli.server", "Run the server."),
     "stack": ("gitreceive.cli.stack", "Stacks, the base images: create, update, list, info."),
@@ -72,7 +76,7 @@ class _Tree(Group):
         if name in remote.LOCAL_ONLY and config.acting_user() is not None:
             raise ForbiddenError(
                 f"{name!r} does not run over SSH",
-                hint="plan and buildpack run where the source is, server and stack on the server's own host",
+                hint="plan and buildpack run where the source is, ledger, server and stack on the server's own host",
             )
         command: click.Command = importlib.import_module(_COMMANDS[name][0]).command
         return command
