@@ -15,7 +15,7 @@ from gitreceive.errors import GitreceiveError
 from gitreceive.model import AppName
 
 _LOOK_SECONDS = 0.25
-_LONGEST_PAUSE = 60.0
+_LONGEST_PAUSE = 15.0
 _TOLD_SECONDS = 2.0
 _MOST_UNSETTLED = 8  # batches
 
