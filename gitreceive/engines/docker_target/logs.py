@@ -9,7 +9,7 @@ from gitreceive.model import RELEASE_PROCESS, LogSource
 from gitreceive.tailing import Run
 from gitreceive.tailing.lines import SECOND
 
-_LOOK_SECONDS = 0.3
+_LOOK_SECONDS = 0.5
 
 
 class ContainerRuns:

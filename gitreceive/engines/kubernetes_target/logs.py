@@ -75,11 +75,11 @@ class PodRuns:
             try:
                 now = self._is_previous(run)
             except BaseException:
-                log.end()
+                log.close()
                 raise
             if now == previous:
                 return log
-            log.end()
+            log.close()
             previous = now
         raise UnavailableError(f"{run.instance} restarts too quickly to read its log")
 
@@ -124,19 +124,20 @@ class PodLog:
 
     def __init__(self, lines: LineStream) -> None:
         self._lines = lines
+        self._read = False
 
     def __iter__(self) -> Iterator[bytes]:
+        self._read = True
         try:
             yield from self._lines.chunks()
         finally:
             self._lines.close()
 
     def close(self) -> None:
-        self._lines.interrupt()
-
-    def end(self) -> None:
-        """It was not read."""
-        self._lines.close()
+        if self._read:
+            self._lines.interrupt()  # the reader lets go of it
+        else:
+            self._lines.close()
 
 
 # --- which containers -----------------------------------------------------------------------------------------------
