@@ -42,6 +42,14 @@ class AppLedger(Protocol):
     def set_buildpacks(self, name: AppName, before: tuple[str, ...], after: tuple[str, ...]) -> App:
         """Compare and swap: ``after`` in place of ``before``. Raises NotFoundError; ConflictError where they are others by now."""
 
+    def lock_app(self, name: AppName, user: UserName, reason: str) -> App:
+        """From now on nothing changes the app: every method that would raises ConflictError, which says who locked it, when and why.
+        Jobs that were asked for before go on. Raises NotFoundError; ConflictError where it is locked already.
+        """
+
+    def unlock_app(self, name: AppName) -> App:
+        """No error where it is not locked. Raises NotFoundError."""
+
     def set_reviews(self, name: AppName, before: ReviewRules, after: ReviewRules) -> App:
         """Compare and swap, as ``set_buildpacks``."""
 
@@ -101,7 +109,7 @@ class JobLedger(Protocol):
     """Jobs and their leases. Order is by id; times are the database's."""
 
     def enqueue(self, cause: Cause) -> Job:
-        """A job for it, at the end of the app's queue. Raises NotFoundError where the app is gone."""
+        """A job for it, at the end of the app's queue. Raises NotFoundError where the app is gone, ConflictError where it is locked."""
 
     def job(self, job: JobId) -> Job:
         """Raises NotFoundError."""

@@ -254,6 +254,11 @@ class Clone:
         )
         return found
 
+    def processes(self) -> list[dict[str, Any]]:
+        """All instances that `ps` shows."""
+        found = self.owner.ssh("ps", self.app, "--json").ok().json()
+        return [instance for process in found["processes"] for instance in process["instances"]]
+
     def web(self) -> str:
         return self.owner.ssh("open", "--app", self.app).ok().out.strip()
 

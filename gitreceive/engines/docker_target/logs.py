@@ -20,7 +20,7 @@ class ContainerRuns:
         self._containers = containers
 
     def there(self) -> Sequence[Run]:
-        return [_run(container) for container in self._containers()]
+        return [_run(container) for container in self._containers() if not container.place.reserved]
 
     def wait(self, seconds: float) -> None:
         """Nothing tells of changes here: look often."""

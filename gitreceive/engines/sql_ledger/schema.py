@@ -129,6 +129,9 @@ apps = Table(
     Column("review_of", String(40)),  # this and the two below: none where it is no review app
     Column("review_branch", Text),
     Column("review_until", Instant),
+    Column("locked_by", String(39)),  # none, like the two below: it is not locked
+    Column("locked_because", Text),
+    Column("locked_at", Instant),
 )
 
 jobs = Table(
