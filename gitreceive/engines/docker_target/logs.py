@@ -39,4 +39,5 @@ def _run(container: Container) -> Run:
 def _source(container: Container) -> LogSource:
     if not container.once:
         return LogSource.APP
-    return LogSource.RELEASE if container.place.process == RELEASE_PROCESS else LogSource.RUN
+    usual = LogSource.RELEASE if container.place.process == RELEASE_PROCESS else LogSource.RUN
+    return LogSource(container.source or usual)
