@@ -20,7 +20,7 @@ _log = logging.getLogger(__name__)
 _LOOK_SECONDS = 0.25
 _LONGEST_PAUSE = 15.0
 _TOLD_SECONDS = 2.0
-_MOST_UNSETTLED = 8  # batches
+_MOST_UNSETTLED = 256  # batches
 
 
 @dataclass(frozen=True)
