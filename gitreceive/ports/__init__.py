@@ -17,6 +17,7 @@ from gitreceive.ports.building import (
 )
 from gitreceive.ports.ledger import (
     AppLedger,
+    DrainLedger,
     JobLedger,
     KeyLedger,
     Ledger,
@@ -35,6 +36,7 @@ __all__ = [
     "BuildRequest",
     "Builder",
     "BuildpackSource",
+    "DrainLedger",
     "FetchedBuildpack",
     "JobLedger",
     "KeyLedger",

@@ -12,6 +12,7 @@ from gitreceive.model import (
     Check,
     CommitId,
     Declared,
+    Drain,
     Image,
     ImageRef,
     Job,
@@ -68,6 +69,19 @@ class AppLedger(Protocol):
 
     def delete_app(self, name: AppName) -> None:
         """With its jobs and releases. Raises NotFoundError; ConflictError while a job of it has not ended."""
+
+
+class DrainLedger(Protocol):
+    """Where apps' logs are sent."""
+
+    def add_drain(self, app: AppName, user: UserName, url: Secret, headers: Mapping[str, Secret]) -> Drain:
+        """Raises NotFoundError; ConflictError where the app has one with that URL, or MOST_DRAINS already."""
+
+    def drains(self, app: AppName | None = None) -> tuple[Drain, ...]:
+        """Of the app or of all, in the order in which they were added."""
+
+    def remove_drain(self, app: AppName, drain: int) -> Drain:
+        """Raises NotFoundError."""
 
 
 class KeyLedger(Protocol):
@@ -214,6 +228,7 @@ class RetentionLedger(Protocol):
 
 class Ledger(
     AppLedger,
+    DrainLedger,
     KeyLedger,
     JobLedger,
     ReleaseLedger,

@@ -14,6 +14,7 @@ from gitreceive.config import Settings
 from gitreceive.engines.sql_ledger.apps import Apps
 from gitreceive.engines.sql_ledger.checks import findings
 from gitreceive.engines.sql_ledger.database import Database
+from gitreceive.engines.sql_ledger.drains import Drains
 from gitreceive.engines.sql_ledger.jobs import Jobs
 from gitreceive.engines.sql_ledger.keyring import Keyring
 from gitreceive.engines.sql_ledger.keys import Keys
@@ -33,7 +34,7 @@ def open_ledger(settings: Settings) -> "SqlLedger":
     return SqlLedger(settings.database or f"sqlite:///{settings.data_dir / 'ledger.db'}", keyring)
 
 
-class SqlLedger(Apps, Keys, Jobs, Releases, Retention, Sealing, SettingsPart, Stacks):
+class SqlLedger(Apps, Drains, Keys, Jobs, Releases, Retention, Sealing, SettingsPart, Stacks):
     """The port ``Ledger``."""
 
     def __init__(self, url: str, keyring: Keyring) -> None:

@@ -195,3 +195,15 @@ stacks = Table(
     Column("recipe", JSON(none_as_null=True)),
     Column("created_at", Instant, nullable=False),
 )
+
+drains = Table(
+    "drains",
+    metadata,
+    Column("id", Integer, primary_key=True),
+    Column("app", ForeignKey("apps.name", ondelete="CASCADE"), nullable=False, index=True),
+    Column("user", String(39), nullable=False),
+    Column("url", Sealed, nullable=False),
+    Column("headers", Sealed, nullable=False),
+    Column("created_at", Instant, nullable=False),
+    sqlite_autoincrement=True,  # an id is never used again: what waits on the disk is named by it
+)
