@@ -38,9 +38,11 @@ def command(words: tuple[str, ...], app: str | None, as_json: bool) -> None:
 
 
 def who_may(platform: "Platform", app: AppName) -> User:
-    """Who asks, and may change the app. Raises NotFoundError, ForbiddenError."""
+    """Who asks, and may change the app. Raises NotFoundError, ForbiddenError, ConflictError where it is locked."""
     who = actor(platform.ledger)
-    check_push(who, platform.ledger.app(app))
+    found = platform.ledger.app(app)
+    check_push(who, found)
+    found.require_unlocked()
     return who
 
 
