@@ -40,8 +40,6 @@ def _probe(check: HealthCheck, image: Image, port: int) -> _Probe:
         "periodSeconds": check.wait,
         "timeoutSeconds": check.timeout,
         "failureThreshold": check.attempts,
-        # The default, but ours: of a probe that goes, the cluster would keep what it filled in itself, and refuse that.
-        "successThreshold": 1,
     }
 
 

@@ -98,7 +98,6 @@ def test_what_people_set_comes_before_what_the_source_declares_kind_by_kind() ->
         "periodSeconds": 3,
         "timeoutSeconds": 5,
         "failureThreshold": 10,
-        "successThreshold": 1,
     }
     assert found["livenessProbe"]["httpGet"] == {"path": "/live", "port": 81, "scheme": "HTTPS"}
     assert found["readinessProbe"]["tcpSocket"] == {"port": 8080}

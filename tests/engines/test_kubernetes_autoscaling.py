@@ -18,8 +18,8 @@ class _Notes:
     def delete(self, *words: Any) -> None:
         self.asked.append(("delete", *words))
 
-    def scale(self, *words: Any) -> None:
-        self.asked.append(("scale", *words))
+    def take_replicas(self, *words: Any) -> None:
+        self.asked.append(("take", *words))
 
 
 def wanted(replicas: int) -> Manifest:
@@ -76,7 +76,7 @@ def test_an_autoscaler_that_goes_gives_its_number_back_before_it_is_applied() ->
     assert replicas == 3
     assert asked == [
         ("delete", "HorizontalPodAutoscaler", "web", "app-shop"),
-        ("scale", "web", "app-shop", 3),
+        ("take", "web", "app-shop", 3),
     ]
 
 
