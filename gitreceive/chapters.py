@@ -8,6 +8,7 @@ from dataclasses import dataclass, field, replace
 from gitreceive.buildpacks.choice import read_choice
 from gitreceive.cancellation import Cancellation
 from gitreceive.errors import CanceledError, GitreceiveError, LeaseLostError, RolloutError
+from gitreceive.joblogs import RELEASE_STEP
 from gitreceive.model import (
     RELEASE_PROCESS,
     AppSettings,
@@ -119,7 +120,7 @@ def run_release_command(deployment: Deployment, release: Release) -> None:
     command = next((p for p in release.image.processes if p.name == RELEASE_PROCESS), None)
     if command is None:
         return
-    deployment.log.step(f"Running the release command of {release.label}")
+    deployment.log.step(f"{RELEASE_STEP}{release.label}")
     with phase(deployment, "release"):
         code = deployment.platform.target.run_once(release, command, deployment.log, deployment.cancel)
     if code != 0:

@@ -1,11 +1,10 @@
-"""The server: the doors, the job runner and the target's own life, in one process, until it is told to stop."""
+"""The server: the doors, the job runner, log drains and the target's own life, in one process, until it is told to stop."""
 
 import asyncio
 import ctypes
 import logging
 import os
 import signal
-import threading
 import time
 from collections.abc import Callable
 from contextlib import suppress
@@ -13,8 +12,9 @@ from datetime import UTC, datetime
 from functools import partial
 
 from gitreceive import __version__, config, wiring
-from gitreceive.collector import Collector
-from gitreceive.errors import ConfigError, GitreceiveError
+from gitreceive.chore import Chore
+from gitreceive.collector import once
+from gitreceive.errors import ConfigError
 from gitreceive.jobs import JobRunner
 from gitreceive.ports import Platform
 from gitreceive.receive.server import serve
@@ -22,7 +22,8 @@ from gitreceive.removal import remove, remove_overdue_reviews
 from gitreceive.voice import Voice
 from gitreceive.web import health
 
-_SWEEP_SECONDS = 30.0  # between two looks for review apps whose time is over
+_REVIEWS_SECONDS = 30.0  # between two looks for review apps whose time is over
+_COLLECT_FIRST_SECONDS = 900.0  # a server that has just come up has better things to do
 
 _logger = logging.getLogger(__name__)
 
@@ -38,17 +39,19 @@ def run(settings: config.Settings, announce: Callable[[str], None]) -> None:
         platform.builder.sweep()
         platform.target.start()
         runner = JobRunner(platform, settings.build.concurrency, _holder())
-        collector = Collector(platform, settings.retention, _holder())
         runner.start()
-        collector.start()
-        stopping = threading.Event()
-        threading.Thread(target=_sweep, args=(platform, stopping), name="reviews", daemon=True).start()
+        drains = wiring.drain_service(settings, platform)
+        drains.start()
+        chores = _chores(settings, platform)
+        for chore in chores:
+            chore.start()
         try:
             asyncio.run(_serve(settings, platform, runner, announce))
         finally:
-            stopping.set()
-            collector.stop()
+            for chore in chores:
+                chore.stop()
             runner.stop()
+            drains.stop()
             platform.target.stop()
             platform.ledger.close()
 
@@ -93,14 +96,21 @@ async def _serve_http(settings: config.Settings, platform: Platform) -> None:
         ) from None
 
 
-def _sweep(platform: Platform, stopping: threading.Event) -> None:
-    """Review apps go when their time is over. What fails is in the server's log, and tried again."""
+def _chores(settings: config.Settings, platform: Platform) -> tuple[Chore, ...]:
+    """What the server sees to by itself."""
     log = Voice(lambda chunk: _logger.info("%s", chunk.decode(errors="replace").strip()))
-    while not stopping.wait(_SWEEP_SECONDS):
-        try:
-            remove_overdue_reviews(platform, datetime.now(UTC), log)
-        except GitreceiveError as error:
-            _logger.error("no review app could be looked for: %s", error)
+    chores = [
+        Chore(
+            "reviews",
+            lambda: remove_overdue_reviews(platform, datetime.now(UTC), log),
+            every=_REVIEWS_SECONDS,
+        ),
+    ]
+    if settings.retention.automatic:
+        collect = partial(once, platform, settings.retention, _holder())
+        every = settings.retention.every_hours * 3600.0
+        chores.append(Chore("collecting", collect, every=every, first=_COLLECT_FIRST_SECONDS))
+    return tuple(chores)
 
 
 def _holder() -> str:

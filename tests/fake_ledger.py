@@ -7,6 +7,7 @@ from datetime import UTC, datetime, timedelta
 
 from gitreceive.errors import ConflictError, LeaseLostError, NotFoundError, UsageError
 from gitreceive.model import (
+    MOST_DRAINS,
     App,
     AppName,
     AppSettings,
@@ -15,6 +16,7 @@ from gitreceive.model import (
     CommitId,
     ConfigChange,
     Declared,
+    Drain,
     Image,
     ImageRef,
     Job,
@@ -53,8 +55,10 @@ class FakeLedger:
         self._stacks: dict[str, list[Stack]] = {}
         self._kept: dict[AppName, dict[str, Secret]] = {}
         self._settings: dict[AppName, AppSettings] = {}
+        self._drains: list[Drain] = []
         self._holds: dict[AppName, tuple[str, datetime]] = {}
         self._last_id = 0
+        self._last_drain = 0
 
     # apps
 
@@ -139,10 +143,35 @@ class FakeLedger:
             if unended := self._unended(name):
                 raise ConflictError(f"build {unended[0].id} of {name} has not ended")
             del self._apps[name]
+            self._drains = [drain for drain in self._drains if drain.app != name]
             self._live.pop(name, None)
             self._kept.pop(name, None)
             self._settings.pop(name, None)
             self._jobs = {id_: job for id_, job in self._jobs.items() if job.app != name}
+
+    # drains
+
+    def add_drain(self, app: AppName, user: UserName, url: Secret, headers: Mapping[str, Secret]) -> Drain:
+        with self._lock:
+            self.app(app)
+            there = self.drains(app)
+            if url in {drain.url for drain in there} or len(there) >= MOST_DRAINS:
+                raise ConflictError(f"{app} has that log drain already, or as many as it may")
+            self._last_drain += 1
+            self._drains.append(Drain(self._last_drain, app, user, url, self._clock(), dict(headers)))
+            return self._drains[-1]
+
+    def drains(self, app: AppName | None = None) -> tuple[Drain, ...]:
+        with self._lock:
+            return tuple(drain for drain in self._drains if app in {None, drain.app})
+
+    def remove_drain(self, app: AppName, drain: int) -> Drain:
+        with self._lock:
+            found = next((one for one in self.drains(app) if one.id == drain), None)
+            if found is None:
+                raise NotFoundError(f"{app} has no log drain {drain}")
+            self._drains.remove(found)
+            return found
 
     # settings
 
@@ -398,6 +427,12 @@ class FakeLedger:
         with self._lock:
             names = sorted(self._stacks) if name is None else [name]
             return tuple(stack for each in names for stack in reversed(self._stacks.get(each, [])))
+
+    def reseal(self) -> int:
+        return 0
+
+    def rotate_key(self) -> int:
+        return 0
 
     def check(self) -> Iterable[Check]:
         return (Check("ledger", ok=True, seen="in memory"),)

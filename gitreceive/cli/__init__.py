@@ -14,6 +14,7 @@ from gitreceive.cli.common import Group
 from gitreceive.errors import ForbiddenError, GitreceiveError
 
 _COMMANDS = {
+    "app-json": ("gitreceive.cli.app_json", "The file app.json: validate."),
     "apps": ("gitreceive.cli.apps", "Apps: create, list, info, destroy."),
     "buildpack": ("gitreceive.cli.buildpack", "For authors of buildpacks: new, lint, test, pack."),
     "buildpacks": (
@@ -26,8 +27,10 @@ _COMMANDS = {
     "gc": ("gitreceive.cli.gc", "Remove what is no longer kept: old releases, logs, caches."),
     "healthchecks": ("gitreceive.cli.healthchecks", "Whether processes are well: list, set, unset."),
     "keys": ("gitreceive.cli.keys", "SSH keys: add, list, remove."),
+    "ledger": ("gitreceive.cli.ledger", "The server's own records: reseal, rotate-key."),
     "lock": ("gitreceive.cli.lock", "Let nobody change the app, and say why."),
-    "logs": ("gitreceive.cli.logs", "What the app's processes print."),
+    "log-drains": ("gitreceive.cli.log_drains", "Where the app's logs are sent: add, list, remove, test."),
+    "logs": ("gitreceive.cli.logs", "What the app prints: processes, builds, release commands."),
     "maintenance": ("gitreceive.cli.maintenance", "A page in place of the app: on, off, info."),
     "open": ("gitreceive.cli.open", "Where the app answers."),
     "plan": ("gitreceive.cli.plan", "What a push of a folder would build and apply, without doing it."),
@@ -49,6 +52,7 @@ _ELSEWHERE = {
     "delete": "apps destroy",
     "destroy": "apps destroy",
     "info": "apps info",
+    "drains": "log-drains",
     "list": "apps list",
     "ls": "apps list",
     "log": "logs",
@@ -69,7 +73,7 @@ class _Tree(Group):
         if name in remote.LOCAL_ONLY and config.acting_user() is not None:
             raise ForbiddenError(
                 f"{name!r} does not run over SSH",
-                hint="plan and buildpack run where the source is, server and stack on the server's own host",
+                hint="plan and buildpack run where the source is, ledger, server and stack on the server's own host",
             )
         command: click.Command = importlib.import_module(_COMMANDS[name][0]).command
         return command

@@ -26,8 +26,10 @@ from gitreceive.model.configs import (
     require_config_fits,
 )
 from gitreceive.model.declared import CheckKind, CronTask, Declared, HealthCheck, Scripts
+from gitreceive.model.drains import MOST_DRAINS, Drain, DrainAddress, parse_header
 from gitreceive.model.formation import MOST_REPLICAS, Autoscale, Formation
 from gitreceive.model.locks import LONGEST_REASON, Lock
+from gitreceive.model.logs import FROM_CONTAINERS, LogLine, LogQuery, LogSource
 from gitreceive.model.maintenance import LARGEST_PAGE, RETRY_SECONDS, Maintenance
 from gitreceive.model.names import (
     ZERO_COMMIT,
@@ -68,8 +70,6 @@ from gitreceive.model.releases import (
     WEB_PROCESS,
     Changes,
     Check,
-    LogLine,
-    LogQuery,
     ProcessStatus,
     Release,
 )
@@ -77,11 +77,13 @@ from gitreceive.model.runtime import Limits, Runtime, out_of_memory
 from gitreceive.model.settings import AppSettings
 
 __all__ = [
+    "FROM_CONTAINERS",
     "LARGEST_CONFIG",
     "LARGEST_PAGE",
     "LONGEST_REASON",
     "LONGEST_VALUE",
     "MOST_BUILDPACKS",
+    "MOST_DRAINS",
     "MOST_REPLICAS",
     "ONE_AT_A_TIME",
     "PACKAGES_LABEL",
@@ -110,6 +112,8 @@ __all__ = [
     "CronTask",
     "Declared",
     "Digest",
+    "Drain",
+    "DrainAddress",
     "Formation",
     "HealthCheck",
     "Image",
@@ -124,6 +128,7 @@ __all__ = [
     "Lock",
     "LogLine",
     "LogQuery",
+    "LogSource",
     "Maintenance",
     "ProcessStatus",
     "ProcessType",
@@ -155,6 +160,7 @@ __all__ = [
     "describe",
     "out_of_memory",
     "parse_config_name",
+    "parse_header",
     "require_config_fits",
     "script_process",
 ]

@@ -105,22 +105,6 @@ class ProcessStatus:
 
 
 @dataclass(frozen=True)
-class LogQuery:
-    process: str | None = None
-    lines: int | None = 100  # the last so many; None: all
-    since_seconds: float | None = None
-    follow: bool = False
-
-
-@dataclass(frozen=True)
-class LogLine:
-    time: datetime
-    instance: str
-    process: str
-    text: str
-
-
-@dataclass(frozen=True)
 class Check:
     """One finding of ``doctor``: what was looked at, what was seen, and the remedy where it failed."""
 

@@ -17,11 +17,13 @@ from gitreceive.ports.building import (
 )
 from gitreceive.ports.ledger import (
     AppLedger,
+    DrainLedger,
     JobLedger,
     KeyLedger,
     Ledger,
     ReleaseLedger,
     RetentionLedger,
+    SealedLedger,
     SettingsLedger,
     StackLedger,
 )
@@ -34,6 +36,7 @@ __all__ = [
     "BuildRequest",
     "Builder",
     "BuildpackSource",
+    "DrainLedger",
     "FetchedBuildpack",
     "JobLedger",
     "KeyLedger",
@@ -45,6 +48,7 @@ __all__ = [
     "ReleaseLedger",
     "RetentionLedger",
     "RunImages",
+    "SealedLedger",
     "SettingsLedger",
     "Shelf",
     "SourceStore",

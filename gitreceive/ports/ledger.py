@@ -12,6 +12,7 @@ from gitreceive.model import (
     Check,
     CommitId,
     Declared,
+    Drain,
     Image,
     ImageRef,
     Job,
@@ -68,6 +69,19 @@ class AppLedger(Protocol):
 
     def delete_app(self, name: AppName) -> None:
         """With its jobs and releases. Raises NotFoundError; ConflictError while a job of it has not ended."""
+
+
+class DrainLedger(Protocol):
+    """Where apps' logs are sent."""
+
+    def add_drain(self, app: AppName, user: UserName, url: Secret, headers: Mapping[str, Secret]) -> Drain:
+        """Raises NotFoundError; ConflictError where the app has one with that URL, or MOST_DRAINS already."""
+
+    def drains(self, app: AppName | None = None) -> tuple[Drain, ...]:
+        """Of the app or of all, in the order in which they were added."""
+
+    def remove_drain(self, app: AppName, drain: int) -> Drain:
+        """Raises NotFoundError."""
 
 
 class KeyLedger(Protocol):
@@ -165,6 +179,16 @@ class SettingsLedger(Protocol):
         """In one transaction: these are the app's settings, and the job has ended live, with no release. Raises LeaseLostError."""
 
 
+class SealedLedger(Protocol):
+    """What nobody may read in the ledger's files is sealed with keys that are kept apart from it."""
+
+    def reseal(self) -> int:
+        """Seal all anew with the newest key; how many values that were. Raises ConfigError where one cannot be opened: nothing is changed then."""
+
+    def rotate_key(self) -> int:
+        """The same with a new key; the old ones are forgotten. Servers that run go on. Raises ConfigError where the keys are not in a file."""
+
+
 class StackLedger(Protocol):
     def put_stack(self, stack: Stack) -> Stack:
         """Record it as the next version of its name, whatever its own ``version`` says; as it is recorded."""
@@ -203,7 +227,16 @@ class RetentionLedger(Protocol):
 
 
 class Ledger(
-    AppLedger, KeyLedger, JobLedger, ReleaseLedger, RetentionLedger, SettingsLedger, StackLedger, Protocol
+    AppLedger,
+    DrainLedger,
+    KeyLedger,
+    JobLedger,
+    ReleaseLedger,
+    RetentionLedger,
+    SealedLedger,
+    SettingsLedger,
+    StackLedger,
+    Protocol,
 ):
     """All durable state."""
 

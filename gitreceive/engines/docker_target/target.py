@@ -11,10 +11,11 @@ import yaml
 from gitreceive.cancellation import Cancellation
 from gitreceive.config import Settings
 from gitreceive.engines.docker_target import containers as made
-from gitreceive.engines.docker_target import diagnosis, logs
+from gitreceive.engines.docker_target import diagnosis
 from gitreceive.engines.docker_target.containers import Container, Place, Stage
 from gitreceive.engines.docker_target.engine import Credentials, Engine
 from gitreceive.engines.docker_target.health import wait_until_well
+from gitreceive.engines.docker_target.logs import ContainerRuns
 from gitreceive.engines.docker_target.pages import Pages
 from gitreceive.engines.docker_target.switchboard import Switchboard
 from gitreceive.errors import RolloutError
@@ -31,6 +32,7 @@ from gitreceive.model import (
     Release,
 )
 from gitreceive.ports import Log
+from gitreceive.tailing import Follower, read
 
 _GRACE_SECONDS = 10  # for what is destroyed: nobody waits for its answers
 
@@ -113,9 +115,8 @@ class DockerTarget:
         return tuple(diagnosis.status(c, self._engine.inspect(c.id), time.time()) for c in found)
 
     def logs(self, app: AppName, query: LogQuery) -> Iterator[LogLine]:
-        if query.follow:
-            return logs.follow(self._engine, lambda: self._switchboard.containers(app), query)
-        return logs.read(self._engine, self._switchboard.containers(app), query)
+        runs = ContainerRuns(self._engine, lambda: self._switchboard.containers(app))
+        return Follower(runs, query) if query.follow else iter(read(runs, query))
 
     def destroy(self, app: AppName) -> None:
         with self._lock(app):

@@ -122,8 +122,8 @@ class KubernetesTarget:
     def logs(self, app: AppName, query: LogQuery) -> Iterator[LogLine]:
         namespace = self._namespace(app)
         if query.follow:
-            return logs.follow(self._api, namespace, query)
-        return iter(logs.read(self._api, namespace, query))
+            return logs.PodFollower(self._api, namespace, query)
+        return logs.history(self._api, namespace, query)
 
     def destroy(self, app: AppName) -> None:
         """Raises ConflictError where the namespace is somebody else's, RolloutError where it is not gone in a minute."""

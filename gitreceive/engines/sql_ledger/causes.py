@@ -41,7 +41,7 @@ def cause_columns(cause: Cause) -> dict[str, Any]:  # noqa: PLR0911 - one for ea
         case Promotion(origin=origin, number=number, digest=digest):
             return _columns(cause, options={"origin": origin, "number": number, "digest": digest})
         case ConfigChange(values=values, unset=unset):
-            return _columns(cause, options={"set": config_document(values), "unset": list(unset)})
+            return _columns(cause, options={"unset": list(unset)}, secrets=config_document(values))
         case SettingsChange(title=title, patch=patch):
             return _columns(cause, options={"title": title, "patch": dict(patch)})
 
@@ -63,7 +63,7 @@ def cause_from(row: Row[Any]) -> Cause:  # noqa: PLR0911 - one for each kind
         case Promotion.kind:
             return Promotion(app, user, AppName(asked["origin"]), asked["number"], Digest(asked["digest"]))
         case ConfigChange.kind:
-            return ConfigChange(app, user, config_from(asked["set"]), tuple(asked["unset"]))
+            return ConfigChange(app, user, config_from(row.secrets), tuple(asked["unset"]))
         case SettingsChange.kind:
             return SettingsChange(app, user, asked["title"], asked["patch"])
         case kind:
@@ -73,6 +73,12 @@ def cause_from(row: Row[Any]) -> Cause:  # noqa: PLR0911 - one for each kind
 
 
 def _columns(
-    cause: Cause, ref: str = "", old: str = "", new: str = "", options: dict[str, Any] | None = None
+    cause: Cause,
+    ref: str = "",
+    old: str = "",
+    new: str = "",
+    options: dict[str, Any] | None = None,
+    secrets: dict[str, str] | None = None,
 ) -> dict[str, Any]:
-    return {"kind": cause.kind, "ref": ref, "old": old, "new": new, "options": options or {}}
+    asked = {"ref": ref, "old": old, "new": new, "options": options or {}, "secrets": secrets or {}}
+    return {"kind": cause.kind, **asked}

@@ -2,7 +2,10 @@
 
 from collections.abc import Mapping
 from datetime import UTC, datetime
+from pathlib import Path
 
+from gitreceive.engines.sql_ledger import SqlLedger
+from gitreceive.engines.sql_ledger.keyring import Keyring
 from gitreceive.model import (
     ZERO_COMMIT,
     AppName,
@@ -41,6 +44,13 @@ IMAGE = Image(
 COMMIT = CommitId("b" * 40)
 LONG = 60.0
 BLINK = 0.05
+
+# any key: what matters is that all who open one ledger have the same
+_KEY = "c2hvcCBhbmQgYmxvZywgYW5uIGFuZCBib2IsIGtlZXA="
+
+
+def opened(url: str) -> SqlLedger:
+    return SqlLedger(url, Keyring(Path("/nonexistent"), _KEY))
 
 
 def push(app: AppName = SHOP, user: UserName = ANN, commit: str = "a" * 40) -> Push:
