@@ -49,7 +49,6 @@ def change_settings(
     """Exit 1 where it was not done. Raises what ``plan`` does, ConflictError where the app is locked, UsageError for what cannot be."""
     ledger = platform.ledger
     who = who_may(platform, app, permission)
-    ledger.app(app).require_unlocked()
     before, live = ledger.settings(app), ledger.current_release(app)
     wish = plan(before, live)
     after = before.patched(wish.patch)
