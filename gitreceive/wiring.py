@@ -23,6 +23,7 @@ from gitreceive.ports import (
     LogBook,
     Platform,
     Registry,
+    Shelf,
     SourceStore,
     Target,
 )
@@ -45,6 +46,7 @@ def platform(settings: config.Settings) -> Platform:
         logbook=logbook(settings),
         stack=settings.stack,
         run_images=stacks,
+        shelves=(_fetched_buildpacks(settings), stacks),
     )
 
 
@@ -247,6 +249,12 @@ def make_data_dir(settings: config.Settings) -> None:
             f"the data folder {settings.data_dir} cannot be made: {error.strerror}",
             hint="set GITRECEIVE_DATA_DIR",
         ) from error
+
+
+def _fetched_buildpacks(settings: config.Settings) -> Shelf:
+    from gitreceive.engines.buildpackages import Kept
+
+    return Kept(settings.data_dir / "buildpacks")
 
 
 def _oci_registry(settings: config.Settings) -> "OciRegistry":

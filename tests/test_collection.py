@@ -12,7 +12,7 @@ from gitreceive.collector import once
 from gitreceive.config import RetentionSettings
 from gitreceive.errors import NotFoundError
 from gitreceive.jobs import work
-from gitreceive.model import AppName, ImageRef, JobId, JobState, Promotion, Redeploy, Rollback, UserName
+from gitreceive.model import AppName, ImageRef, Job, JobId, JobState, Promotion, Redeploy, Rollback, UserName
 from gitreceive.voice import Voice
 from tests.platform import SHOP, World
 
@@ -93,7 +93,7 @@ def test_a_job_that_is_under_way_keeps_its_app_for_the_next_time(world: World) -
 
 def test_what_is_asked_for_between_the_plan_and_the_doing_stays(world: World) -> None:
     """The rollback and the promotion come while the app is held: they wait, and find what they want."""
-    asked = []
+    asked: list[Job] = []
 
     def ask(image: ImageRef) -> None:
         if not asked:
@@ -124,11 +124,12 @@ def test_a_promotion_that_was_asked_for_keeps_its_release(world: World) -> None:
 
 def test_an_image_that_comes_again_while_others_go_stays(world: World) -> None:
     """A push of what an old release was makes the same image. It is not begun while that one goes."""
-    old = world.ledger.release(SHOP, 1).commit
+    old = world.ledger.release(SHOP, 1)
+    world.builder.labels = {"commit": old.commit}
 
     def push(_image: ImageRef) -> None:
-        if len(world.ledger.unended()) == 0:
-            world.enqueue(old, world.head)
+        if not world.ledger.unended():
+            world.enqueue(world.commit("as one was", world.head))
             assert world.ledger.claim("server-1", 8) is None
 
     world.registry.during_remove = push
@@ -137,6 +138,7 @@ def test_an_image_that_comes_again_while_others_go_stays(world: World) -> None:
     work(job, world.platform, Cancellation())
     live = world.ledger.current_release(SHOP)
     assert live
+    assert (live.number, live.image.ref) == (6, old.image.ref)
     assert live.image.ref in world.registry.images
 
 
@@ -207,6 +209,7 @@ def test_pushes_and_collections_at_the_same_time_leave_all_that_is_kept(world: W
     thread.start()
     try:
         for text in ("one", "two", "three", "two", "one"):
+            world.builder.labels = {"commit": text}  # so that images come again that have gone
             world.enqueue(world.commit(text, world.head))
             while (job := world.ledger.claim("server-1", 8)) is None:
                 pass
