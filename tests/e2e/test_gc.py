@@ -24,6 +24,8 @@ def test_old_releases_go_and_what_is_kept_can_be_rolled_back_to(alice: Developer
     assert first in would["apps"][0]["images"]
     assert would["bytes_in_registry"] > 0
 
+    server.cli("gc", "--dry-run").ok().says("Keeping 2 releases", "Would free")
+
     with Requests(shop.web() + "/") as requests:
         requests.until(lambda seen: "number 3\n" in seen)
         server.cli(*gc).ok().says("2 releases up to v2 and 2 images go", "Freed")
