@@ -185,6 +185,11 @@ def acting_user() -> str | None:
     return os.environ.get("GITRECEIVE_ACTING_USER")
 
 
+def passphrase() -> str | None:
+    """What seals and opens files of apps, where somebody has put it into the environment."""
+    return os.environ.get("GITRECEIVE_PASSPHRASE")
+
+
 def bundled(name: str) -> Path:
     """The folder ``buildpacks`` or ``templates`` as it came with gitreceive, installed or from a clone."""
     here = Path(__file__).resolve().parent

@@ -3,7 +3,7 @@
 import contextlib
 import fcntl
 import os
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -173,6 +173,20 @@ def publish_package(settings: config.Settings, build: Build, reference: str, log
         image = registry.publish(build, place.name, log, Cancellation())
         registry.tag(image, tag, Cancellation())
     return image
+
+
+def seal(content: bytes, recipients: Sequence[str], passphrase: str | None) -> bytes:
+    """As age has it, for the recipients' keys or for who knows the passphrase. Raises UsageError."""
+    from gitreceive.engines.age_seal import seal as make
+
+    return make(content, recipients, passphrase)
+
+
+def unseal(content: bytes, identity: bytes | None, passphrase: str | None) -> bytes:
+    """Raises UsageError where neither opens it, and where it was changed."""
+    from gitreceive.engines.age_seal import unseal as opened
+
+    return opened(content, identity, passphrase)
 
 
 def create_stack(

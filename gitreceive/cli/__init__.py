@@ -14,7 +14,7 @@ from gitreceive.cli.common import Group
 from gitreceive.errors import ForbiddenError, GitreceiveError
 
 _COMMANDS = {
-    "apps": ("gitreceive.cli.apps", "Apps: create, list, info, destroy."),
+    "apps": ("gitreceive.cli.apps", "Apps: create, list, info, destroy, export, import."),
     "buildpack": ("gitreceive.cli.buildpack", "For authors of buildpacks: new, lint, test, pack."),
     "buildpacks": (
         "gitreceive.cli.buildpacks",
@@ -25,6 +25,7 @@ _COMMANDS = {
     "doctor": ("gitreceive.cli.doctor", "Look at everything the server stands on, and say how to mend it."),
     "gc": ("gitreceive.cli.gc", "Remove what is no longer kept: old releases, logs, caches."),
     "keys": ("gitreceive.cli.keys", "SSH keys: add, list, remove."),
+    "ledger": ("gitreceive.cli.ledger", "The server's ledger: backup."),
     "logs": ("gitreceive.cli.logs", "What the app's processes print."),
     "open": ("gitreceive.cli.open", "Where the app answers."),
     "plan": ("gitreceive.cli.plan", "What a push of a folder would build and apply, without doing it."),
@@ -64,7 +65,7 @@ class _Tree(Group):
         if name in remote.LOCAL_ONLY and config.acting_user() is not None:
             raise ForbiddenError(
                 f"{name!r} does not run over SSH",
-                hint="plan and buildpack run where the source is, server and stack on the server's own host",
+                hint="plan and buildpack run where the source is, ledger, server and stack on the server's own host",
             )
         command: click.Command = importlib.import_module(_COMMANDS[name][0]).command
         return command

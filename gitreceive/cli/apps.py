@@ -18,6 +18,7 @@ from gitreceive.cli.common import (
     print_json,
     print_table,
 )
+from gitreceive.cli.transfer import export, import_
 from gitreceive.errors import ConflictError, GitreceiveError, UsageError
 from gitreceive.model import App, AppName, Job, UserName
 
@@ -27,7 +28,11 @@ if TYPE_CHECKING:
 
 @click.group("apps", cls=Group)
 def command() -> None:
-    """Apps: create, list, info, destroy."""
+    """Apps: create, list, info, destroy, export, import."""
+
+
+command.add_command(export)
+command.add_command(import_)
 
 
 @command.command("create")

@@ -17,6 +17,7 @@ from gitreceive.ports.building import (
 )
 from gitreceive.ports.ledger import (
     AppLedger,
+    ArchiveLedger,
     JobLedger,
     KeyLedger,
     Ledger,
@@ -31,6 +32,7 @@ from gitreceive.ports.targets import Target
 
 __all__ = [
     "AppLedger",
+    "ArchiveLedger",
     "BuildRequest",
     "Builder",
     "BuildpackSource",

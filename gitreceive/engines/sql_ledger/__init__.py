@@ -11,6 +11,7 @@ from sqlalchemy.exc import ArgumentError
 
 from gitreceive.config import Settings
 from gitreceive.engines.sql_ledger.apps import Apps
+from gitreceive.engines.sql_ledger.archive import Archive
 from gitreceive.engines.sql_ledger.checks import findings
 from gitreceive.engines.sql_ledger.database import Database
 from gitreceive.engines.sql_ledger.jobs import Jobs
@@ -28,7 +29,7 @@ def open_ledger(settings: Settings) -> "SqlLedger":
     return SqlLedger(settings.database or f"sqlite:///{settings.data_dir / 'ledger.db'}")
 
 
-class SqlLedger(Apps, Keys, Jobs, Releases, Retention, SettingsPart, Stacks):
+class SqlLedger(Apps, Archive, Keys, Jobs, Releases, Retention, SettingsPart, Stacks):
     """The port ``Ledger``."""
 
     def __init__(self, url: str) -> None:
