@@ -61,12 +61,13 @@ def export(
     _require_here(passphrase_file)
     with open_ledger() as ledger:
         apps = [_gathered(ledger, name) for name in _named(ledger, names, every=every)]
-    content = json.dumps(document(apps, with_config=not without_config), indent=1).encode()
     if not without_config:
         passphrase = None if recipients else _passphrase(passphrase_file, confirm=True)
-        content = wiring.seal(content, recipients, passphrase)
+        content = wiring.seal(_content(apps, with_config=True), recipients, passphrase)
     elif recipients or passphrase_file:
         raise UsageError("without config nothing is sealed", hint="leave out one of the two")
+    else:
+        content = _content(apps, with_config=False)
     sys.stdout.buffer.write(content)
     sys.stdout.buffer.flush()
     kept = sum(len(one.releases) for one in apps)
@@ -141,12 +142,18 @@ def _gathered(ledger: "Ledger", name: AppName) -> Transferred:
     return Transferred(ledger.app(name), waiting, ledger.settings(name), releases[::-1])
 
 
+def _content(apps: list[Transferred], *, with_config: bool) -> bytes:
+    return json.dumps(document(apps, with_config=with_config), indent=1).encode()
+
+
 def _passphrase(file: Path | None, *, confirm: bool = False) -> str | None:
     if file is not None:
         lines = file.read_text(encoding="utf-8").splitlines()
         return lines[0] if lines else None
+    if config.acting_user() is not None:
+        return None  # what is in the server's own environment is not the asker's
     given = config.passphrase()
-    if given is None and config.acting_user() is None and sys.stderr.isatty():
+    if given is None and sys.stderr.isatty():
         given = click.prompt("Passphrase", hide_input=True, confirmation_prompt=confirm, err=True)
     return given
 
