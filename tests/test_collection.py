@@ -67,6 +67,15 @@ def test_what_would_go_is_told_and_stays(world: World) -> None:
     assert gc(world).apps == would.apps
 
 
+def test_bytes_that_something_else_has_are_not_counted_and_none_twice(world: World) -> None:
+    """In this world every image has a config of 100 bytes, and the same layer of one byte."""
+    assert gc(world, dry=True).registry == 3 * 100
+    digest = world.ledger.release(SHOP, 1).image.ref.digest
+    assert world.ask(Promotion(PROD, ADA, SHOP, 1, digest)).state is JobState.LIVE
+    assert gc(world, dry=True).registry == 2 * 100
+    assert gc(world).registry == 2 * 100
+
+
 def test_a_second_time_nothing_goes(world: World) -> None:
     gc(world)
     again = gc(world)
