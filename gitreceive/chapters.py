@@ -1,7 +1,7 @@
 """The chapters that the stories in ``deploy.py`` are told with. Each may run twice with the same end."""
 
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field, replace
 
@@ -13,7 +13,9 @@ from gitreceive.model import (
     AppSettings,
     Blob,
     Build,
+    BuildpackRef,
     CommitId,
+    Declared,
     Digest,
     Image,
     Job,
@@ -43,16 +45,20 @@ class Deployment:
 def receive(deployment: Deployment, push: Push) -> Source:
     """The branch must still be where this push can move it: a job that waited may find it elsewhere."""
     deployment.cancel.raise_if_requested()
-    deployment.platform.sources.check_move(push.app, push.ref, push.old, push.new)
-    return Source(push.app, push.new)
+    deployment.platform.sources.check_move(push.repository, push.ref, push.old, push.new)
+    return Source(push.app, push.new, push.came_to)
 
 
-def build_and_publish(deployment: Deployment, push: Push, source: Source) -> Image:
+def build_and_publish(
+    deployment: Deployment, push: Push, source: Source, described: Sequence[BuildpackRef] = ()
+) -> Image:
+    """``described`` are the buildpacks that the source's app.json names."""
     job, platform, log = deployment.job, deployment.platform, deployment.log
     advance(deployment, JobState.BUILDING)
     with ExitStack() as kept_until_published:
         sending = platform.registry.sending(job.app, log, deployment.cancel)
-        request = _request(deployment, push, source, kept_until_published.enter_context(sending))
+        finished = kept_until_published.enter_context(sending)
+        request = _request(deployment, push, source, described, finished)
         with phase(deployment, "build"):
             build = kept_until_published.enter_context(
                 platform.builder.build(request, log, deployment.cancel)
@@ -98,12 +104,13 @@ def intend(
     description: str,
     config: Mapping[str, Secret] | None = None,
     settings: AppSettings | None = None,
+    declared: Declared | None = None,
 ) -> Release:
-    """``config`` None: the live release's; ``settings`` None: the app's."""
+    """``config`` and ``declared`` None: the live release's; ``settings`` None: the app's."""
     advance(deployment, JobState.RELEASING, image=image)
     job = deployment.job
     return deployment.platform.ledger.intend_release(
-        job.id, job.fence, image, commit, description, config, settings
+        job.id, job.fence, image, commit, description, config, settings, declared
     )
 
 
@@ -160,7 +167,7 @@ def adjust(deployment: Deployment, release: Release, settings: AppSettings) -> R
 
 def move_branch(deployment: Deployment, push: Push) -> None:
     """Only now, when the release is healthy: a push that is accepted is live."""
-    deployment.platform.sources.move(push.app, push.ref, push.old, push.new)
+    deployment.platform.sources.move(push.repository, push.ref, push.old, push.new)
 
 
 def go_live(deployment: Deployment, release: Release) -> Release:
@@ -174,7 +181,11 @@ def go_live(deployment: Deployment, release: Release) -> Release:
 
 
 def _request(
-    deployment: Deployment, push: Push, source: Source, finished: Callable[[Layer], None]
+    deployment: Deployment,
+    push: Push,
+    source: Source,
+    described: Sequence[BuildpackRef],
+    finished: Callable[[Layer], None],
 ) -> BuildRequest:
     """Raises SourceError and DetectError for a choice of buildpacks that cannot be followed."""
     job, platform = deployment.job, deployment.platform
@@ -182,7 +193,9 @@ def _request(
     def read(path: str, limit: int) -> bytes | None:
         return platform.sources.read(source, path, limit)
 
-    choice, project = read_choice(read, push.options, platform.ledger.app(job.app).buildpacks)
+    app = platform.ledger.app(job.app)
+    of_app = app.buildpacks or (platform.ledger.app(app.review.of).buildpacks if app.review else ())
+    choice, project = read_choice(read, push.options, of_app, described)
     return BuildRequest(
         job=job.id,
         source=source,

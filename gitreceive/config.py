@@ -148,6 +148,13 @@ class Settings:
     target: str = _setting("docker", "What runs releases.", choices=("kubernetes", "docker"))
     stack: str = _setting("bookworm", "The stack that apps are built on.")
     database: str = _setting("", "SQLAlchemy URL of the ledger; empty: SQLite in the data folder.")
+    ledger_key: str = _setting(
+        "",
+        "Keys that secrets in the ledger are sealed with, the newest first; empty: those in `ledger_key_file`.",
+    )
+    ledger_key_file: str = _setting(
+        "", "The file with these keys, made with the ledger; empty: `ledger.key` in the data folder."
+    )
     templates: str = _setting("", "A folder whose files replace templates of the same name, by target.")
     log_limit: int = _setting(16 << 20, "Bytes that a build's log may have; past it the middle is left out.")
     policy: PolicySettings = field(default_factory=PolicySettings)

@@ -12,24 +12,31 @@ from gitreceive.model import (
     AppSettings,
     BuildpackRef,
     CommitId,
+    Declared,
     Image,
     ImageRef,
     ProcessType,
     Release,
+    ReviewRules,
     Secret,
     UserName,
     parse_config_name,
     require_config_fits,
 )
-from gitreceive.model.documents import number, table, text
+from gitreceive.model.declarations import declared_document, declared_from
+from gitreceive.model.documents import flag, number, table, text
 
 FORMAT = "gitreceive apps"
 VERSION = 1
 _MOST = 2**31 - 1
 _LONG = 100_000
 _DESCRIBED = frozenset({"format", "version", "apps"})
-_APP = frozenset({"name", "owner", "branch", "created_at", "buildpacks", "settings", "config", "releases"})
-_RELEASE = frozenset({"number", "image", "commit", "user", "description", "created_at", "settings", "config"})
+_APP = frozenset(
+    {"name", "owner", "branch", "created_at", "buildpacks", "reviews", "settings", "config", "releases"}
+)
+_RELEASE = frozenset(
+    {"number", "image", "commit", "user", "description", "created_at", "settings", "declared", "config"}
+)
 _IMAGE = frozenset({"ref", "processes", "port", "buildpacks", "size"})
 
 
@@ -55,6 +62,7 @@ def document(apps: Iterable[Transferred], *, with_config: bool) -> dict[str, Any
                 "branch": one.app.branch,
                 "created_at": one.app.created_at.astimezone(UTC).isoformat(),
                 "buildpacks": list(one.app.buildpacks),
+                "reviews": {**vars(one.app.reviews), "inherit": list(one.app.reviews.inherit)},
                 "settings": one.settings.document(),
                 "config": _config(one.config, with_config=with_config),
                 "releases": [_release(release, with_config=with_config) for release in one.releases],
@@ -94,6 +102,7 @@ def _release(release: Release, *, with_config: bool) -> dict[str, Any]:
         "description": release.description,
         "created_at": release.created_at.astimezone(UTC).isoformat(),
         "settings": release.settings.document(),
+        "declared": declared_document(release.declared),
         "config": _config(release.config, with_config=with_config),
     }
 
@@ -112,6 +121,7 @@ def _app(found: object) -> Transferred:
         text(one.get("branch"), f"{where}: branch"),
         _time(one.get("created_at"), where),
         tuple(str(BuildpackRef.parse(text(ref, where))) for ref in _items(one.get("buildpacks"), where)),
+        reviews=_rules(one.get("reviews"), where),
     )
     releases = tuple(_read_release(app, each) for each in _items(one.get("releases"), f"{where}: releases"))
     numbers = [release.number for release in releases]
@@ -135,6 +145,25 @@ def _read_release(app: App, found: object) -> Release:
         description=text(one.get("description"), where),
         created_at=_time(one.get("created_at"), where),
         settings=AppSettings.parse(one.get("settings")),
+        declared=_declared(one.get("declared"), where),
+    )
+
+
+def _declared(found: object, where: str) -> Declared:
+    try:
+        return declared_from(table(found, f"{where}: declared"))
+    except (AttributeError, KeyError, TypeError, ValueError):
+        raise UsageError(
+            f"{where}: what its source declares is not understood", hint="export it again"
+        ) from None
+
+
+def _rules(found: object, where: str) -> ReviewRules:
+    one = table(found, f"{where}: reviews", frozenset({"wanted", "seconds", "inherit"}))
+    return ReviewRules(
+        flag(one.get("wanted"), f"{where}: reviews"),
+        number(one.get("seconds"), f"{where}: reviews", 1, _MOST),
+        tuple(parse_config_name(text(name, where)) for name in _items(one.get("inherit"), where)),
     )
 
 

@@ -16,6 +16,7 @@ from gitreceive.model import (
     Check,
     CommitId,
     ConfigChange,
+    Declared,
     Image,
     ImageRef,
     Job,
@@ -25,6 +26,8 @@ from gitreceive.model import (
     Push,
     PushOptions,
     Release,
+    Review,
+    ReviewRules,
     Secret,
     Stack,
     User,
@@ -58,11 +61,11 @@ class FakeLedger:
 
     # apps
 
-    def create_app(self, name: AppName, owner: UserName, branch: str) -> App:
+    def create_app(self, name: AppName, owner: UserName, branch: str, review: Review | None = None) -> App:
         with self._lock:
             if name in self._apps:
                 raise ConflictError(f"there is an app {name} already")
-            self._apps[name] = App(name, owner, branch, self._clock())
+            self._apps[name] = App(name, owner, branch, self._clock(), review=review)
             return self._apps[name]
 
     def app(self, name: AppName) -> App:
@@ -82,6 +85,25 @@ class FakeLedger:
                 raise ConflictError(f"the buildpacks of {name} were changed just now")
             self._apps[name] = replace(app, buildpacks=after)
             return self._apps[name]
+
+    def set_reviews(self, name: AppName, before: ReviewRules, after: ReviewRules) -> App:
+        with self._lock:
+            app = self.app(name)
+            if app.reviews != before:
+                raise ConflictError(f"what is set for reviews of {name} was changed just now")
+            self._apps[name] = replace(app, reviews=after)
+            return self._apps[name]
+
+    def keep_review(self, name: AppName, until: datetime) -> App:
+        with self._lock:
+            app = self.app(name)
+            if app.review is None:
+                raise NotFoundError(f"{name} is no review app")
+            self._apps[name] = replace(app, review=replace(app.review, until=until))
+            return self._apps[name]
+
+    def reviews(self, of: AppName | None = None) -> tuple[App, ...]:
+        return tuple(app for app in self.apps() if app.review and of in {None, app.review.of})
 
     def config(self, app: AppName) -> dict[str, Secret]:
         with self._lock:
@@ -251,6 +273,7 @@ class FakeLedger:
         description: str,
         config: Mapping[str, Secret] | None = None,
         settings: AppSettings | None = None,
+        declared: Declared | None = None,
     ) -> Release:
         with self._lock:
             held = self._held(job, fence)
@@ -266,6 +289,7 @@ class FakeLedger:
                     description=description,
                     created_at=self._clock(),
                     settings=settings or self.settings(held.app),
+                    declared=declared or (last.declared if last else Declared()),
                 )
                 self._set(replace(held, release=self._intended[job].number))
             return self._intended[job]
@@ -396,6 +420,12 @@ class FakeLedger:
         with self._lock:
             names = sorted(self._stacks) if name is None else [name]
             return tuple(stack for each in names for stack in reversed(self._stacks.get(each, [])))
+
+    def reseal(self) -> int:
+        return 0
+
+    def rotate_key(self) -> int:
+        return 0
 
     def check(self) -> Iterable[Check]:
         return (Check("ledger", ok=True, seen="in memory"),)

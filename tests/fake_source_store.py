@@ -92,6 +92,11 @@ class FakeSourceStore:
             self._tree(Source(app, new))
             self._at(app).refs[ref] = new
 
+    def remove(self, app: AppName, ref: str) -> None:
+        with self._lock:
+            if app in self._repositories:
+                self._at(app).refs.pop(ref, None)
+
     def entries(self, source: Source, folder: str = "") -> tuple[SourceEntry, ...]:
         prefix = f"{folder.strip('/')}/" if folder.strip("/") else ""
         found: dict[str, SourceEntry] = {}
@@ -136,7 +141,7 @@ class FakeSourceStore:
 
     def _tree(self, source: Source) -> dict[str, FakeFile]:
         with self._lock:
-            trees = self._at(source.app).trees
+            trees = self._at(source.repository).trees
             if source.commit not in trees:
                 raise SourceError(f"{source.commit.short} is not there")
             return trees[source.commit]

@@ -14,12 +14,18 @@ from gitreceive.model import (
     App,
     AppName,
     AppSettings,
+    CheckKind,
     CommitId,
+    CronTask,
+    Declared,
     Digest,
+    HealthCheck,
     Image,
     ImageRef,
     ProcessType,
     Release,
+    ReviewRules,
+    Scripts,
     Secret,
     UserName,
 )
@@ -41,6 +47,16 @@ _IMAGES = st.builds(
     st.integers(0, 2**40),
 )
 _SHOP = AppName("shop")
+_DECLARED = st.builds(
+    Declared,
+    st.just({})
+    | st.builds(
+        lambda check: {"web": (check,)}, st.builds(HealthCheck, st.sampled_from(CheckKind), path=_TEXTS)
+    ),
+    st.just(()) | st.builds(lambda task: (task,), st.builds(CronTask, _TEXTS, _TEXTS)),
+    st.builds(Scripts, _TEXTS, _TEXTS),
+)
+_RULES = st.builds(ReviewRules, st.booleans(), st.integers(1, 10**6), st.just(()) | st.just(("A",)))
 
 
 @st.composite
@@ -51,6 +67,7 @@ def apps(draw: st.DrawFn) -> Transferred:
         draw(st.sampled_from(["main", "prod/x"])),
         draw(_TIMES),
         ("docker://x/y@sha256:" + "a" * 64,),
+        reviews=draw(_RULES),
     )
     numbers = sorted(draw(st.sets(st.integers(1, 99), max_size=3)))
     releases = tuple(
@@ -63,6 +80,7 @@ def apps(draw: st.DrawFn) -> Transferred:
             UserName("bob"),
             draw(_TEXTS),
             draw(_TIMES),
+            declared=draw(_DECLARED),
         )
         for n in numbers
     )
@@ -120,6 +138,9 @@ def _in_release(name: str, value: object) -> Callable[[dict[str, Any]], None]:
             lambda found: found["apps"][0]["releases"].append(found["apps"][0]["releases"][0]),
             "not in their order",
         ),
+        (lambda found: found["apps"][0]["reviews"].update(wanted=1), "must be true or false"),
+        (_in_release("declared", {"cron": [{"x": 1}]}), "what its source declares is not understood"),
+        (_in_release("declared", {"health": {"web": [{}]}}), "what its source declares is not understood"),
         (_in_release("number", 0), "must be a number from 1"),
         (_in_release("commit", "c"), "not a full commit id"),
         (_in_release("config", {"PORT": "hush"}), "PORT is given to every process"),

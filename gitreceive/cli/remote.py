@@ -144,6 +144,8 @@ _TAKES_APP: dict[tuple[str, ...], int] = {
     ("releases", "list"): 2,
     ("releases", "info"): 2,
     ("releases", "diff"): 2,
+    ("reviews", "list"): 2,
+    ("reviews", "set"): 2,
     ("apps", "info"): 2,
     ("builds", "list"): 2,
     ("builds", "log"): 2,
@@ -158,8 +160,8 @@ _TAKES_APP: dict[tuple[str, ...], int] = {
 }
 
 
-_APP_IS_A_WORD = {"apps", "promote", "rebase", "rollback", "redeploy", "releases"}
-_WITH_A_VALUE = {"-n", "--stack", "--to"}
+_APP_IS_A_WORD = {"apps", "promote", "rebase", "redeploy", "releases", "reviews", "rollback"}
+_WITH_A_VALUE = {"-n", "--stack", "--to", "--lifetime", "--inherit"}
 RELEASE = re.compile(r"v[1-9][0-9]{0,8}", re.ASCII)  # v7, where an app may stand too
 
 

@@ -26,7 +26,7 @@ _FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
 
 @click.command("export")
 @click.argument("names", metavar="[APP]...", nargs=-1)
-@click.option("--all", "every", is_flag=True, help="All apps; for administrators.")
+@click.option("--all", "every", is_flag=True, help="All apps but review apps; for administrators.")
 @click.option(
     "--recipient",
     "recipients",
@@ -128,10 +128,12 @@ def _named(ledger: "Ledger", names: tuple[str, ...], *, every: bool) -> list[App
     who = actor(ledger)
     if every:
         check_admin(who, "export all apps")
-        return [app.name for app in ledger.apps()]
+        return [app.name for app in ledger.apps() if app.review is None]
     apps = [ledger.app(AppName.parse(name)) for name in dict.fromkeys(names)]
     for app in apps:
         check_push(who, app)
+        if app.review is not None:
+            raise UsageError(f"{app.name} is a review app", hint="push its branch to the other server")
     return [app.name for app in apps]
 
 

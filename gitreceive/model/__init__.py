@@ -15,6 +15,7 @@ from gitreceive.model.builds import (
     Stack,
     StackRecipe,
     TreeEntry,
+    script_process,
 )
 from gitreceive.model.choices import MOST_BUILDPACKS, Choice, InlineBuildpack, Project, Wanted
 from gitreceive.model.configs import (
@@ -23,6 +24,7 @@ from gitreceive.model.configs import (
     parse_config_name,
     require_config_fits,
 )
+from gitreceive.model.declared import CheckKind, CronTask, Declared, HealthCheck, Scripts
 from gitreceive.model.formation import MOST_REPLICAS, Autoscale, Formation
 from gitreceive.model.names import (
     ZERO_COMMIT,
@@ -35,6 +37,8 @@ from gitreceive.model.names import (
 from gitreceive.model.people import (
     App,
     PublicKey,
+    Review,
+    ReviewRules,
     User,
 )
 from gitreceive.model.pushes import (
@@ -53,6 +57,10 @@ from gitreceive.model.pushes import (
 )
 from gitreceive.model.references import BuildpackRef, RefKind
 from gitreceive.model.releases import (
+    ONE_AT_A_TIME,
+    POSTDEPLOY_PROCESS,
+    PREDEPLOY_PROCESS,
+    PREDESTROY_PROCESS,
     RELEASE_PROCESS,
     WEB_PROCESS,
     Changes,
@@ -70,7 +78,11 @@ __all__ = [
     "LONGEST_VALUE",
     "MOST_BUILDPACKS",
     "MOST_REPLICAS",
+    "ONE_AT_A_TIME",
     "PACKAGES_LABEL",
+    "POSTDEPLOY_PROCESS",
+    "PREDEPLOY_PROCESS",
+    "PREDESTROY_PROCESS",
     "RELEASE_PROCESS",
     "STACK_IMAGE_LABEL",
     "WEB_PROCESS",
@@ -85,11 +97,15 @@ __all__ = [
     "Cause",
     "Changes",
     "Check",
+    "CheckKind",
     "Choice",
     "CommitId",
     "ConfigChange",
+    "CronTask",
+    "Declared",
     "Digest",
     "Formation",
+    "HealthCheck",
     "Image",
     "ImageFacts",
     "ImageRef",
@@ -112,8 +128,11 @@ __all__ = [
     "Redeploy",
     "RefKind",
     "Release",
+    "Review",
+    "ReviewRules",
     "Rollback",
     "Runtime",
+    "Scripts",
     "Secret",
     "SettingsChange",
     "Source",
@@ -126,4 +145,5 @@ __all__ = [
     "Wanted",
     "parse_config_name",
     "require_config_fits",
+    "script_process",
 ]

@@ -23,6 +23,7 @@ from gitreceive.ports.ledger import (
     Ledger,
     ReleaseLedger,
     RetentionLedger,
+    SealedLedger,
     SettingsLedger,
     StackLedger,
 )
@@ -47,6 +48,7 @@ __all__ = [
     "ReleaseLedger",
     "RetentionLedger",
     "RunImages",
+    "SealedLedger",
     "SettingsLedger",
     "Shelf",
     "SourceStore",

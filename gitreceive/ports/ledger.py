@@ -1,6 +1,7 @@
 """All durable state, a Protocol for each part of it."""
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
+from datetime import datetime
 from pathlib import Path
 from typing import Protocol
 
@@ -11,6 +12,7 @@ from gitreceive.model import (
     Cause,
     Check,
     CommitId,
+    Declared,
     Image,
     ImageRef,
     Job,
@@ -18,6 +20,8 @@ from gitreceive.model import (
     JobState,
     PublicKey,
     Release,
+    Review,
+    ReviewRules,
     Secret,
     Stack,
     User,
@@ -26,7 +30,7 @@ from gitreceive.model import (
 
 
 class AppLedger(Protocol):
-    def create_app(self, name: AppName, owner: UserName, branch: str) -> App:
+    def create_app(self, name: AppName, owner: UserName, branch: str, review: Review | None = None) -> App:
         """Raises ConflictError where the name is taken."""
 
     def app(self, name: AppName) -> App:
@@ -37,6 +41,15 @@ class AppLedger(Protocol):
 
     def set_buildpacks(self, name: AppName, before: tuple[str, ...], after: tuple[str, ...]) -> App:
         """Compare and swap: ``after`` in place of ``before``. Raises NotFoundError; ConflictError where they are others by now."""
+
+    def set_reviews(self, name: AppName, before: ReviewRules, after: ReviewRules) -> App:
+        """Compare and swap, as ``set_buildpacks``."""
+
+    def keep_review(self, name: AppName, until: datetime) -> App:
+        """The review app stays until then. Raises NotFoundError, also for an app that is none."""
+
+    def reviews(self, of: AppName | None = None) -> tuple[App, ...]:
+        """The review apps of an app, or all, by name."""
 
     def config(self, app: AppName) -> Mapping[str, Secret]:
         """What its next release takes over: the live one's, else what was kept for the first. Raises NotFoundError."""
@@ -114,9 +127,11 @@ class ReleaseLedger(Protocol):
         description: str,
         config: Mapping[str, Secret] | None = None,
         settings: AppSettings | None = None,
+        declared: Declared | None = None,
     ) -> Release:
         """The app's next release, for this job: one more than the last live one. The same again when called twice. Where none is given,
-        its config is what ``config`` says, and its settings what ``settings`` does; its user is the job's. Raises LeaseLostError.
+        its config is what ``config`` says, and its settings what ``settings`` does, and what its source
+        declares as for the live one; its user is the job's. Raises LeaseLostError.
         """
 
     def go_live(self, job: JobId, fence: int, seconds: Mapping[str, float]) -> Release:
@@ -141,6 +156,16 @@ class SettingsLedger(Protocol):
 
     def settle(self, job: JobId, fence: int, settings: AppSettings, seconds: Mapping[str, float]) -> Job:
         """In one transaction: these are the app's settings, and the job has ended live, with no release. Raises LeaseLostError."""
+
+
+class SealedLedger(Protocol):
+    """What nobody may read in the ledger's files is sealed with keys that are kept apart from it."""
+
+    def reseal(self) -> int:
+        """Seal all anew with the newest key; how many values that were. Raises ConfigError where one cannot be opened: nothing is changed then."""
+
+    def rotate_key(self) -> int:
+        """The same with a new key; the old ones are forgotten. Servers that run go on. Raises ConfigError where the keys are not in a file."""
 
 
 class StackLedger(Protocol):
@@ -203,6 +228,7 @@ class Ledger(
     JobLedger,
     ReleaseLedger,
     RetentionLedger,
+    SealedLedger,
     SettingsLedger,
     StackLedger,
     Protocol,

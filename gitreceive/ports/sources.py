@@ -39,6 +39,9 @@ class SourceStore(Protocol):
         SourceError, UnavailableError.
         """
 
+    def remove(self, app: AppName, ref: str) -> None:
+        """The ref is gone; no error where there is no such ref, or no repository."""
+
     def entries(self, source: Source, folder: str = "") -> tuple[SourceEntry, ...]:
         """What lies in a folder of the source, sorted by name; empty where there is no such folder."""
 

@@ -1,12 +1,14 @@
 """``apps export``, ``apps import`` and ``ledger backup`` as they are typed."""
 
+import contextlib
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from gitreceive.config import load
-from gitreceive.engines.sql_ledger import SqlLedger
+from gitreceive.engines.sql_ledger import open_ledger
 from gitreceive.jobs import JobRunner
 from gitreceive.model import AppName, Secret, UserName
 from tests.cli.conftest import Cli
@@ -113,7 +115,8 @@ def test_the_ledger_is_copied_to_a_new_file_on_the_servers_own_host(
     assert (facts["file"], facts["apps"], facts["bytes"]) == (str(copy), 2, copy.stat().st_size)
     cli("ledger", "backup", str(copy)).failed(2, "is there already")
     cli("ledger", "backup", str(tmp_path / "other"), acting="alice").failed(5, "does not run over SSH")
-    found = SqlLedger(f"sqlite:///{copy}")
-    assert [app.name for app in found.apps()] == ["blog", "shop"]
-    found.close()
-    assert load().data_dir != copy.parent
+    assert b"hush" not in copy.read_bytes()
+    settings = replace(load(), database=f"sqlite:///{copy}")
+    with contextlib.closing(open_ledger(settings)) as found:  # with the key of the data folder
+        assert [app.name for app in found.apps()] == ["blog", "shop"]
+        assert found.config(SHOP) == {"A": Secret("hush-2")}

@@ -42,7 +42,8 @@ def test_a_server_that_was_lost_serves_on_from_its_ledger_and_the_registry(
     lost = data.rename(server.folder / "lost")
     data.mkdir(mode=0o700)
     shutil.copy2(backup, data / "ledger.db")
-    shutil.copy2(lost / "host_key", data / "host_key")
+    for name in ("ledger.key", "host_key"):
+        shutil.copy2(lost / name, data / name)
     server.start()
 
     assert shop.get() == "number 2\n"

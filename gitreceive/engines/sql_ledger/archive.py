@@ -8,6 +8,7 @@ from pathlib import Path
 
 from sqlalchemy import Connection, insert, select
 
+from gitreceive.engines.sql_ledger.apps import rules_document
 from gitreceive.engines.sql_ledger.causes import cause_columns
 from gitreceive.engines.sql_ledger.database import now
 from gitreceive.engines.sql_ledger.documents import config_document, image_document
@@ -16,6 +17,7 @@ from gitreceive.engines.sql_ledger.schema import apps, jobs, releases
 from gitreceive.engines.sql_ledger.settings import put_settings
 from gitreceive.errors import ConflictError, UnavailableError, UsageError
 from gitreceive.model import ZERO_COMMIT, App, AppSettings, JobState, Push, PushOptions, Release, Secret
+from gitreceive.model.declarations import declared_document
 
 
 class Archive(Part):
@@ -63,6 +65,7 @@ class Archive(Part):
                     branch=app.branch,
                     created_at=app.created_at,
                     buildpacks=list(app.buildpacks),
+                    reviews=rules_document(app.reviews),
                     config={} if releases else config_document(config),
                 )
             )
@@ -113,6 +116,7 @@ def _put(connection: Connection, app: App, release: Release) -> None:
             commit=release.commit,
             config=config_document(release.config),
             settings=release.settings.document(),
+            declared=declared_document(release.declared),
             user=release.user,
             description=release.description,
             created_at=release.created_at,

@@ -18,6 +18,7 @@ from gitreceive.model import (
     AppName,
     AppSettings,
     CommitId,
+    Declared,
     Image,
     Job,
     JobId,
@@ -26,6 +27,7 @@ from gitreceive.model import (
     Secret,
     UserName,
 )
+from gitreceive.model.declarations import declared_document, declared_from
 
 
 class Releases(Part):
@@ -40,11 +42,12 @@ class Releases(Part):
         description: str,
         config: Mapping[str, Secret] | None = None,
         settings: AppSettings | None = None,
+        declared: Declared | None = None,
     ) -> Release:
         with self._database.writing() as connection:
             holding = held(connection, job, fence)
             if holding.release is None:
-                _intend(connection, holding, image, commit, description, config, settings)
+                _intend(connection, holding, image, commit, description, config, settings, declared)
             return _of_job(connection, job)
 
     def go_live(self, job: JobId, fence: int, seconds: Mapping[str, float]) -> Release:
@@ -96,6 +99,7 @@ def _intend(
     description: str,
     config: Mapping[str, Secret] | None,
     settings: AppSettings | None,
+    declared: Declared | None,
 ) -> None:
     last = connection.execute(_live(job.app, 1)).first()
     connection.execute(
@@ -107,11 +111,18 @@ def _intend(
             commit=commit,
             config=next_config(connection, job.app) if config is None else config_document(config),
             settings=settings.document() if settings else settings_of(connection, job.app),
+            declared=_declared(last, declared),
             user=job.user,
             description=description,
             created_at=now(connection),
         )
     )
+
+
+def _declared(last: Row[Any] | None, declared: Declared | None) -> dict[str, Any]:
+    if declared is not None:
+        return declared_document(declared)
+    return dict(last.declared) if last else {}
 
 
 def _live(app: AppName, limit: int) -> Select[Any]:
@@ -146,4 +157,5 @@ def _release(row: Row[Any]) -> Release:
         created_at=row.created_at,
         settings=AppSettings.parse(row.settings),
         kept=row.collected_at is None,
+        declared=declared_from(row.declared),
     )

@@ -8,11 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from gitreceive.engines.sql_ledger import SqlLedger
 from gitreceive.errors import ConflictError, UnavailableError, UsageError
 from gitreceive.model import App, AppName, AppSettings, JobState, Push, Release, Secret
 from gitreceive.ports import Ledger
-from tests.engines.ledger.words import ANN, BOB, COMMIT, IMAGE, SHOP, go_live, push
+from tests.engines.ledger.words import ANN, BOB, COMMIT, IMAGE, SHOP, go_live, opened, push
 
 NEW = App(AppName("new"), BOB, "prod", datetime(2025, 1, 2, tzinfo=UTC), ("x/a",))
 
@@ -49,7 +48,7 @@ def test_an_app_without_a_release_is_taken_over_with_the_config_that_waits(ledge
 
 
 def test_a_copy_is_whole_and_private_while_others_write(sqlite_url: str, tmp_path: Path) -> None:
-    ledger = SqlLedger(sqlite_url)
+    ledger = opened(sqlite_url)
     ledger.create_app(SHOP, ANN, "main")
     stop = threading.Event()
 
@@ -68,7 +67,7 @@ def test_a_copy_is_whole_and_private_while_others_write(sqlite_url: str, tmp_pat
     for number in range(3):
         path = tmp_path / f"copy-{number}.db"
         assert stat.S_IMODE(path.stat().st_mode) == 0o600
-        copy = SqlLedger(f"sqlite:///{path}")
+        copy = opened(f"sqlite:///{path}")
         numbers = [one.number for one in copy.releases(SHOP, 10_000)]
         assert numbers == list(range(len(numbers), 0, -1))
         assert all(check.ok for check in copy.check())
@@ -77,7 +76,7 @@ def test_a_copy_is_whole_and_private_while_others_write(sqlite_url: str, tmp_pat
 
 
 def test_a_copy_overwrites_nothing_and_leaves_nothing_half(sqlite_url: str, tmp_path: Path) -> None:
-    ledger = SqlLedger(sqlite_url)
+    ledger = opened(sqlite_url)
     ledger.create_app(SHOP, ANN, "main")
     ledger.enqueue(push())
     (tmp_path / "mine").write_text("precious")
@@ -90,7 +89,7 @@ def test_a_copy_overwrites_nothing_and_leaves_nothing_half(sqlite_url: str, tmp_
 
 
 def test_what_is_no_file_is_not_copied(postgresql_url: str, tmp_path: Path) -> None:
-    ledger = SqlLedger(postgresql_url)
+    ledger = opened(postgresql_url)
     with pytest.raises(UsageError, match="no file") as refused:
         ledger.backup(tmp_path / "copy")
     ledger.close()
