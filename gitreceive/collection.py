@@ -155,10 +155,10 @@ class _Blobs:
 
 def _remove_images(request: Request, platform: Platform, going: Going) -> None:
     """One that is gone already is forgotten as well. Raises RegistryError where the registry removes nothing: they are tried again the next time."""
-    platform.target.forget_images(going.images)
     for image in going.images:
         if not platform.ledger.hold(going.app, request.holder, _HOLD_SECONDS):
             raise LeaseLostError(f"{going.app} was held too long", hint="the rest goes the next time")
+        platform.target.forget_images((image,))
         platform.registry.remove(image)
         platform.ledger.forget_images(going.app, (image,))
 
