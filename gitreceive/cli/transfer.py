@@ -1,4 +1,5 @@
 import json
+import secrets
 import sys
 from dataclasses import replace
 from pathlib import Path
@@ -189,13 +190,16 @@ def _require_free(ledger: "Ledger", apps: tuple[Transferred, ...]) -> None:
 
 
 def _brought(platform: "Platform", one: Transferred, owner: UserName | None, log: "Log") -> Transferred:
-    """With its images in this server's registry. Raises RegistryError where the live one's is not to be had."""
+    """With its images in this server's registry, in a repository that no other server has: where both share a registry, the app may be destroyed
+    there. Raises RegistryError where the live one's is not to be had.
+    """
+    repository = f"imported/{one.app.name}-{secrets.token_hex(4)}"
     log.step(f"Taking over {one.app.name}, with {len(one.releases)} releases")
     releases: list[Release] = []
     lost: list[int] = []
     for release in one.releases:
         try:
-            ref = platform.registry.copy(str(release.image.ref), one.app.name, log, Cancellation())
+            ref = platform.registry.copy(str(release.image.ref), repository, log, Cancellation())
         except RegistryError as error:
             if release is one.releases[-1]:
                 raise

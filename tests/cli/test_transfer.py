@@ -39,6 +39,7 @@ def test_what_is_exported_without_config_is_taken_over_and_started(
     written = plain(cli, "--all")
     assert "hush" not in written
     assert json.loads(written)["apps"][1]["releases"][1]["config"] == {"A": None}
+    before = [release.image.ref for release in two.ledger.releases(SHOP)]
     for name in ("shop", "blog"):
         two.ledger.delete_app(AppName(name))
     said = cli("apps", "import", "--json", stdin=written).ok().json()
@@ -48,6 +49,8 @@ def test_what_is_exported_without_config_is_taken_over_and_started(
     ]
     assert two.versions("shop") == ["Redeploy v2", "Deploy", "Deploy"]
     assert two.ledger.config(SHOP) == {}
+    for ref in before:  # as the other server would, were the app destroyed there
+        assert two.registry.remove(ref)
     assert cli("rollback", "shop", "v1", "--json").ok().json()["release"] == 4
 
 

@@ -72,4 +72,5 @@ def test_a_server_that_was_lost_serves_on_from_its_ledger_and_the_registry(
         )
         assert b"v5 is live after" in done.stderr
         assert other.cli("config", "get", shop.app, "WHERE").ok().out == "here\n"
+        server.cli("apps", "destroy", shop.app, "--confirm", shop.app).ok()
         other.cli("rollback", shop.app, "v2").ok().says("v6 is live after")
