@@ -18,6 +18,7 @@ from gitreceive.ports.building import (
 from gitreceive.ports.ledger import (
     AppLedger,
     ArchiveLedger,
+    DrainLedger,
     JobLedger,
     KeyLedger,
     Ledger,
@@ -37,6 +38,7 @@ __all__ = [
     "BuildRequest",
     "Builder",
     "BuildpackSource",
+    "DrainLedger",
     "FetchedBuildpack",
     "JobLedger",
     "KeyLedger",

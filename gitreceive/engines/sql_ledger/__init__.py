@@ -15,6 +15,7 @@ from gitreceive.engines.sql_ledger.apps import Apps
 from gitreceive.engines.sql_ledger.archive import Archive
 from gitreceive.engines.sql_ledger.checks import findings
 from gitreceive.engines.sql_ledger.database import Database
+from gitreceive.engines.sql_ledger.drains import Drains
 from gitreceive.engines.sql_ledger.jobs import Jobs
 from gitreceive.engines.sql_ledger.keyring import Keyring
 from gitreceive.engines.sql_ledger.keys import Keys
@@ -34,7 +35,7 @@ def open_ledger(settings: Settings) -> "SqlLedger":
     return SqlLedger(settings.database or f"sqlite:///{settings.data_dir / 'ledger.db'}", keyring)
 
 
-class SqlLedger(Apps, Archive, Keys, Jobs, Releases, Retention, Sealing, SettingsPart, Stacks):
+class SqlLedger(Apps, Archive, Drains, Keys, Jobs, Releases, Retention, Sealing, SettingsPart, Stacks):
     """The port ``Ledger``."""
 
     def __init__(self, url: str, keyring: Keyring) -> None:
