@@ -225,6 +225,11 @@ def acting_by() -> dict[str, str]:
     return {name: os.environ.get(f"GITRECEIVE_ACTING_{name.upper()}", "") for name in names}
 
 
+def passphrase() -> str | None:
+    """What seals and opens files of apps, where somebody has put it into the environment."""
+    return os.environ.get("GITRECEIVE_PASSPHRASE")
+
+
 def terminal_takes_colour() -> bool:
     """Unless ``NO_COLOR`` is set (no-color.org), or the terminal is a dumb one."""
     return not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"

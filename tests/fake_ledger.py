@@ -1,13 +1,15 @@
 """A ledger in memory, held to the same contract as the real one."""
 
-from collections.abc import Callable, Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 
 from gitreceive import acting
 from gitreceive.errors import ConflictError, LeaseLostError, NotFoundError, UsageError
 from gitreceive.model import (
     MOST_DRAINS,
+    ZERO_COMMIT,
     App,
     AppName,
     AppSettings,
@@ -26,6 +28,7 @@ from gitreceive.model import (
     Lock,
     Outcome,
     Push,
+    PushOptions,
     QuotaKind,
     Release,
     Review,
@@ -346,6 +349,43 @@ class FakeLedger(FakePeople):
         with self._lock:
             found = tuple(reversed(self._live.get(app, [])))[:limit]
             return tuple(self._now(release) for release in found)
+
+    # archive
+
+    def backup(self, path: Path) -> None:
+        raise UsageError("the ledger is in memory, and no file")
+
+    def take_over(
+        self, app: App, config: Mapping[str, Secret], settings: AppSettings, releases: Sequence[Release]
+    ) -> App:
+        with self._lock:
+            if app.name in self._apps:
+                raise ConflictError(f"there is an app {app.name} already")
+            self._apps[app.name] = app
+            if not releases:
+                self._kept[app.name] = dict(config)
+            for release in releases:
+                push = Push(
+                    app.name, release.user, app.deploy_ref, ZERO_COMMIT, release.commit, PushOptions()
+                )
+                self._last_id += 1
+                self._set(
+                    Job(
+                        JobId(self._last_id),
+                        push,
+                        JobState.LIVE,
+                        release.created_at,
+                        started_at=release.created_at,
+                        ended_at=self._clock(),
+                        fence=1,
+                        image=release.image if release.kept else None,
+                        release=release.number,
+                        reason="imported",
+                    )
+                )
+            self._settings[app.name] = settings
+            self._live[app.name] = list(releases)
+            return app
 
     # retention
 

@@ -17,7 +17,7 @@ from gitreceive.errors import ForbiddenError, GitreceiveError
 _COMMANDS = {
     "access": ("gitreceive.cli.access", "Who may do what with an app: add, remove, list, transfer."),
     "app-json": ("gitreceive.cli.app_json", "The file app.json: validate."),
-    "apps": ("gitreceive.cli.apps", "Apps: create, list, info, destroy."),
+    "apps": ("gitreceive.cli.apps", "Apps: create, list, info, destroy, export, import."),
     "buildpack": ("gitreceive.cli.buildpack", "For authors of buildpacks: new, lint, test, pack."),
     "buildpacks": (
         "gitreceive.cli.buildpacks",
@@ -30,7 +30,7 @@ _COMMANDS = {
     "gc": ("gitreceive.cli.gc", "Remove what is no longer kept: old releases, logs, caches."),
     "healthchecks": ("gitreceive.cli.healthchecks", "Whether processes are well: list, set, unset."),
     "keys": ("gitreceive.cli.keys", "SSH keys: add, list, remove."),
-    "ledger": ("gitreceive.cli.ledger", "The server's own records: reseal, rotate-key."),
+    "ledger": ("gitreceive.cli.ledger", "The server's own records: backup, reseal, rotate-key."),
     "lock": ("gitreceive.cli.lock", "Let nobody change the app, and say why."),
     "log-drains": ("gitreceive.cli.log_drains", "Where the app's logs are sent: add, list, remove, test."),
     "logs": ("gitreceive.cli.logs", "What the app prints: processes, builds, release commands."),

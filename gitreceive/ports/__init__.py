@@ -17,6 +17,7 @@ from gitreceive.ports.building import (
 )
 from gitreceive.ports.ledger import (
     AppLedger,
+    ArchiveLedger,
     DrainLedger,
     JobLedger,
     Ledger,
@@ -42,6 +43,7 @@ from gitreceive.ports.targets import Target
 __all__ = [
     "AccessLedger",
     "AppLedger",
+    "ArchiveLedger",
     "BuildRequest",
     "Builder",
     "BuildpackSource",

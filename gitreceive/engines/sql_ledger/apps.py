@@ -79,8 +79,7 @@ class Apps(Part):
                     f"what is set for reviews of {name} was changed just now",
                     hint=f"look, and try again: gitreceive reviews list {name}",
                 )
-            document = {"wanted": after.wanted, "seconds": after.seconds, "inherit": list(after.inherit)}
-            connection.execute(update(apps).where(apps.c.name == name).values(reviews=document))
+            connection.execute(update(apps).where(apps.c.name == name).values(reviews=rules_document(after)))
             wanted = "for every branch" if after.wanted else "where asked for"
             said = f"{wanted}, for {after.seconds} s, inherit {', '.join(after.inherit) or 'nothing'}"
             note(connection, "reviews set", said, name)
@@ -148,6 +147,10 @@ def require_no_release(connection: Connection, app: AppName) -> None:
             f"the first release of {app} is being made, or was just now",
             hint="wait for it (gitreceive builds attach), and try again",
         )
+
+
+def rules_document(rules: ReviewRules) -> dict[str, Any]:
+    return {"wanted": rules.wanted, "seconds": rules.seconds, "inherit": list(rules.inherit)}
 
 
 def next_config(connection: Connection, app: AppName) -> dict[str, str]:
