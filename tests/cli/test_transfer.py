@@ -92,7 +92,7 @@ def test_an_image_that_is_not_to_be_had_keeps_only_that_its_release_was(cli: Cli
 def test_who_may_and_what_cannot_be_done_is_said(cli: Cli, two: Place, tmp_path: Path) -> None:
     has_key(two.ledger, "bob")
     written = plain(cli, "shop")
-    cli("apps", "export", "shop", acting="bob").failed(5, "bob may not push to shop")
+    cli("apps", "export", "shop", acting="bob").failed(5, "bob may not configure shop")
     cli("apps", "export", "--all", acting="bob").failed(5, "only an administrator may export all apps")
     cli("apps", "import", stdin=written, acting="bob").failed(5, "only an administrator may take over apps")
     cli("apps", "export").failed(2, "which apps?")
