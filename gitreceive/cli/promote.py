@@ -56,6 +56,8 @@ def _promotions(
     apps = [ledger.app(AppName.parse(text)) for text in dict.fromkeys(to)]
     for one in apps:
         check_push(who, one)
+        if one.lock is not None:
+            raise one.lock.refusal(one.name)
         if one.name == name:
             raise UsageError(
                 f"{name} cannot be promoted to itself", hint=f"to start it anew: gitreceive redeploy {name}"
