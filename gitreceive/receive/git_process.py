@@ -56,9 +56,9 @@ def git_service(service: str, repository: Path, settings: Settings) -> list[str]
     return git_command([*given, service, str(repository)])
 
 
-def service_environment(protocol: str | None, hooks: Mapping[str, str]) -> dict[str, str]:
-    """A clean environment: GIT_PROTOCOL where the client sent one, and what the hooks need."""
-    return git_environment({**hooks, **({"GIT_PROTOCOL": protocol} if protocol else {})})
+def service_environment(protocol: str | None, more: Mapping[str, str] | None = None) -> dict[str, str]:
+    """A clean environment: GIT_PROTOCOL where the client sent one, and ``more``."""
+    return git_environment({**(more or {}), **({"GIT_PROTOCOL": protocol} if protocol else {})})
 
 
 def limit(pid: int) -> None:

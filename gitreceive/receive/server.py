@@ -8,6 +8,7 @@ from typing import Protocol
 from gitreceive.config import Settings
 from gitreceive.ports import AppLedger, JobLedger, KeyLedger, LogBook, SourceStore
 from gitreceive.receive.git_process import check_git, install_hooks
+from gitreceive.receive.git_sessions import GitSessions
 from gitreceive.receive.hook_answers import HookAnswers
 from gitreceive.receive.hook_socket import HookSocket
 from gitreceive.receive.session_runner import SessionRunner
@@ -25,6 +26,7 @@ class Receiver:
 
     door: SshDoor
     hooks: HookSocket
+    git: GitSessions  # for further doors
 
     @property
     def port(self) -> int:
@@ -57,11 +59,11 @@ async def serve(
     hooks.start()  # refuses where another server has pushes under way here
     await asyncio.to_thread(sweep_quarantines, settings.repositories)
     more = {"cli": cli} if cli else {}
-    runner = SessionRunner(settings, ledger, sources, sessions, str(hooks.path), **more)
-    door = SshDoor(settings, ledger, runner)
+    git = GitSessions(settings, ledger, sources, sessions, str(hooks.path))
+    door = SshDoor(settings, ledger, SessionRunner(settings, git, **more))
     try:
         await door.open()
     except BaseException:
         hooks.close()
         raise
-    return Receiver(door, hooks)
+    return Receiver(door, hooks, git)

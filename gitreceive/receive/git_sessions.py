@@ -1,0 +1,106 @@
+"""Git over any door: who may, in which repository, and git's own programs between a client and the hooks."""
+
+import asyncio
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+from gitreceive.access import check_push, check_read
+from gitreceive.config import Settings, repository_path
+from gitreceive.errors import ConflictError, NotFoundError
+from gitreceive.git.process import run_git
+from gitreceive.model import App, AppName, User
+from gitreceive.ports import AppLedger, SourceStore
+from gitreceive.receive.commands import GitCommand
+from gitreceive.receive.git_process import limit
+from gitreceive.receive.programs import Client, Clock, connect, running
+from gitreceive.receive.sessions import Address, Session, Sessions
+from gitreceive.receive.shallow import CommandSection
+
+_PATIENCE = 10.0  # seconds that git gets to end by itself: asked by a signal, it leaves its quarantine behind (from 2.39 on)
+
+
+@dataclass(frozen=True)
+class Visit:
+    """One client that was let in: for which service of which app, and where it found the server."""
+
+    user: User
+    service: str  # receive-pack or upload-pack
+    app: App
+    repository: Path
+    address: Address
+
+
+@dataclass(frozen=True)
+class GitSessions:
+    """What every door does for git. Each brings the program that speaks its own protocol: its command line and environment."""
+
+    settings: Settings
+    apps: AppLedger
+    sources: SourceStore
+    sessions: Sessions
+    hook_socket: str
+
+    def admit(self, user: User, asked: GitCommand, address: Address) -> Visit:
+        """Blocks. An app that is not there is made where the policy says so and somebody pushes to it. Raises ForbiddenError,
+        NotFoundError.
+        """
+        receives = asked.service == "receive-pack"
+        app = self._app(user, asked.app, address, make=receives and self.settings.policy.create_on_push)
+        (check_push if receives else check_read)(user, app)
+        self._prepare(app)
+        return Visit(user, asked.service, app, repository_path(self.settings, app.name), address)
+
+    async def serve(
+        self, visit: Visit, client: Client, command: Sequence[str], environment: Mapping[str, str]
+    ) -> int:
+        """Run the program between client and repository to its end; its exit code, 255 where the client went away."""
+        if visit.service == "receive-pack":
+            return await self._receive(visit, client, command, environment)
+        async with running(command, environment) as child:
+            limit(child.pid)
+            return await connect(client, child, Clock())
+
+    async def _receive(
+        self, visit: Visit, client: Client, command: Sequence[str], environment: Mapping[str, str]
+    ) -> int:
+        session = Session(visit.user.name, visit.app, visit.repository, visit.address)
+        with self.sessions.opened(session) as token, TemporaryDirectory(prefix="gitreceive-") as scratch:
+            shallow = Path(scratch, "shallow")
+            section = CommandSection(visit.repository, shallow)
+            hooks = {
+                "GITRECEIVE_HOOK_SOCKET": self.hook_socket,
+                "GITRECEIVE_SESSION": token,
+                "GIT_SHALLOW_FILE": str(shallow),
+            }
+            try:
+                async with running(command, {**environment, **hooks}, lambda: _patience(session)) as child:
+                    limit(child.pid)
+                    return await connect(client, child, Clock(session), section.feed)
+            finally:
+                await asyncio.to_thread(session.sweep)
+
+    def _app(self, user: User, name: AppName, address: Address, *, make: bool) -> App:
+        try:
+            return self.apps.app(name)
+        except NotFoundError as error:
+            if not make:
+                raise NotFoundError(
+                    f"there is no app {name}", hint=f"to create it: {address.ssh} apps create {name}"
+                ) from error
+        try:
+            return self.apps.create_app(name, user.name, self.settings.policy.branch)
+        except ConflictError:
+            return self.apps.app(name)  # another push was first
+
+    def _prepare(self, app: App) -> None:
+        """Its repository's HEAD is the branch that deploys, so that a clone checks out what runs."""
+        self.sources.create(app.name)
+        repository = repository_path(self.settings, app.name)
+        if (repository / "HEAD").read_text("ascii").strip() != f"ref: {app.deploy_ref}":
+            run_git(["symbolic-ref", "HEAD", app.deploy_ref], repository=repository)
+
+
+def _patience(session: Session) -> float:
+    return 0.0 if session.taken.is_set() else _PATIENCE
