@@ -23,6 +23,7 @@ from gitreceive.model.configs import (
     parse_config_name,
     require_config_fits,
 )
+from gitreceive.model.formation import MOST_REPLICAS, Autoscale, Formation
 from gitreceive.model.names import (
     ZERO_COMMIT,
     AppName,
@@ -47,6 +48,7 @@ from gitreceive.model.pushes import (
     Rebase,
     Redeploy,
     Rollback,
+    SettingsChange,
 )
 from gitreceive.model.references import BuildpackRef, RefKind
 from gitreceive.model.releases import (
@@ -59,11 +61,14 @@ from gitreceive.model.releases import (
     ProcessStatus,
     Release,
 )
+from gitreceive.model.runtime import Limits, Runtime
+from gitreceive.model.settings import AppSettings
 
 __all__ = [
     "LARGEST_CONFIG",
     "LONGEST_VALUE",
     "MOST_BUILDPACKS",
+    "MOST_REPLICAS",
     "PACKAGES_LABEL",
     "RELEASE_PROCESS",
     "STACK_IMAGE_LABEL",
@@ -71,6 +76,8 @@ __all__ = [
     "ZERO_COMMIT",
     "App",
     "AppName",
+    "AppSettings",
+    "Autoscale",
     "Blob",
     "Build",
     "BuildpackRef",
@@ -81,6 +88,7 @@ __all__ = [
     "CommitId",
     "ConfigChange",
     "Digest",
+    "Formation",
     "Image",
     "ImageFacts",
     "ImageRef",
@@ -89,6 +97,7 @@ __all__ = [
     "JobId",
     "JobState",
     "Layer",
+    "Limits",
     "LogLine",
     "LogQuery",
     "ProcessStatus",
@@ -102,7 +111,9 @@ __all__ = [
     "RefKind",
     "Release",
     "Rollback",
+    "Runtime",
     "Secret",
+    "SettingsChange",
     "Source",
     "SourceEntry",
     "Stack",

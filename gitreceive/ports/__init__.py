@@ -14,7 +14,15 @@ from gitreceive.ports.building import (
     Registry,
     RunImages,
 )
-from gitreceive.ports.ledger import AppLedger, JobLedger, KeyLedger, Ledger, ReleaseLedger, StackLedger
+from gitreceive.ports.ledger import (
+    AppLedger,
+    JobLedger,
+    KeyLedger,
+    Ledger,
+    ReleaseLedger,
+    SettingsLedger,
+    StackLedger,
+)
 from gitreceive.ports.logs import Log, LogBook
 from gitreceive.ports.sources import SourceStore
 from gitreceive.ports.targets import Target
@@ -34,6 +42,7 @@ __all__ = [
     "Registry",
     "ReleaseLedger",
     "RunImages",
+    "SettingsLedger",
     "SourceStore",
     "StackLedger",
     "Target",
