@@ -55,9 +55,15 @@ class GitSessions:
     async def serve(
         self, visit: Visit, client: Client, command: Sequence[str], environment: Mapping[str, str]
     ) -> int:
-        """Run the program between client and repository to its end; its exit code, 255 where the client went away."""
+        """Run the program between client and repository to its end; its exit code, 255 where the client went away. What it receives is
+        a push, with its hooks.
+        """
         if visit.service == "receive-pack":
             return await self._receive(visit, client, command, environment)
+        return await self.show(client, command, environment)
+
+    async def show(self, client: Client, command: Sequence[str], environment: Mapping[str, str]) -> int:
+        """The same for a program that only reads."""
         async with running(command, environment) as child:
             limit(child.pid)
             return await connect(client, child, Clock())

@@ -14,7 +14,7 @@ from gitreceive.errors import UnavailableError, UsageError
 from gitreceive.receive.sessions import Session
 
 _CHUNK = 64 << 10
-_SILENCE = 600.0  # seconds that a client may send nothing while its push is being received
+SILENCE = 600.0  # seconds that a client may send nothing while its push is being received
 _RECEIVING = 3600.0  # seconds that receiving may take
 _GRACE = 5.0  # seconds from a signal to the next, harder one
 
@@ -23,7 +23,9 @@ class Source(Protocol):
     """What a client sends."""
 
     async def read(self, n: int = -1, /) -> bytes:
-        """At most ``n`` bytes, none at the end. Raises ConnectionError where the client has gone."""
+        """What has come, and about ``n`` bytes at most; none at the end. Raises ConnectionError where the client has gone, UsageError
+        where what it sends makes no sense.
+        """
 
 
 class Sink(Protocol):
@@ -84,7 +86,7 @@ class Clock:
         if self._session is None or self._session.received.is_set():
             return False
         now = time.monotonic()
-        return now - self._last > _SILENCE or now - self._began > _RECEIVING
+        return now - self._last > SILENCE or now - self._began > _RECEIVING
 
 
 @asynccontextmanager
