@@ -172,6 +172,11 @@ class Settings:
         """Where hooks find the server."""
         return self.data_dir / "server.sock"
 
+    @property
+    def session_socket(self) -> Path:
+        """Where sessions that OpenSSH's sshd lets in find the server."""
+        return self.data_dir / "sessions.sock"
+
 
 def load(environ: Mapping[str, str] | None = None) -> Settings:
     """The settings in force. Raises ConfigError, naming file, key and what is expected, on any that is unknown or malformed."""

@@ -15,7 +15,7 @@ from gitreceive.receive.server import Receiver, serve
 from gitreceive.web.application import application
 from gitreceive.web.git_door import GitDoor
 from gitreceive.web.listener import HttpListener
-from gitreceive.web.visitors import Visitors
+from gitreceive.web.visitors import Attempts, Visitors
 
 
 def run(settings: config.Settings, announce: Callable[[str], None]) -> None:
@@ -69,7 +69,7 @@ async def _serve(
 
 
 def _http(settings: config.Settings, platform: Platform, receiver: Receiver) -> HttpListener:
-    door = GitDoor(settings, receiver.git, Visitors(platform.ledger), receiver.port)
+    door = GitDoor(settings, receiver.git, Visitors(platform.ledger, Attempts()), receiver.port)
     return HttpListener(settings, application(platform.ledger.apps, door))
 
 

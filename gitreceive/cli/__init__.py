@@ -26,6 +26,7 @@ _COMMANDS = {
     "keys": ("gitreceive.cli.keys", "SSH keys: add, list, remove."),
     "logs": ("gitreceive.cli.logs", "What the app's processes print."),
     "open": ("gitreceive.cli.open", "Where the app answers."),
+    "openssh": ("gitreceive.cli.openssh", "OpenSSH's sshd in front: authorized-keys, session, settings."),
     "plan": ("gitreceive.cli.plan", "What a push of a folder would build and apply, without doing it."),
     "ps": ("gitreceive.cli.ps", "The app's processes, in words."),
     "rebase": ("gitreceive.cli.rebase", "Put apps on a newer run image, with nothing built."),
@@ -62,7 +63,7 @@ class _Tree(Group):
         if name in remote.LOCAL_ONLY and config.acting_user() is not None:
             raise ForbiddenError(
                 f"{name!r} does not run over SSH",
-                hint="plan and buildpack run where the source is, server and stack on the server's own host",
+                hint="plan and buildpack run where the source is, the others on the server's own host",
             )
         command: click.Command = importlib.import_module(_COMMANDS[name][0]).command
         return command

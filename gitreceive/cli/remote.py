@@ -13,7 +13,7 @@ from gitreceive import config
 from gitreceive.errors import NotFoundError, UnavailableError, UsageError
 from gitreceive.model import AppName
 
-LOCAL_ONLY = frozenset({"server", "stack", "plan", "buildpack"})  # refused over SSH
+LOCAL_ONLY = frozenset({"server", "stack", "plan", "buildpack", "openssh"})  # refused over SSH
 _ASKED_HERE = LOCAL_ONLY | {"doctor", "version"}
 _REMOTES = ("deploy", "gitreceive")
 # neither may look like an option to ssh, or hold what ssh or a shell reads as more than a name

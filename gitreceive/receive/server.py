@@ -11,6 +11,7 @@ from gitreceive.receive.git_process import check_git, install_hooks
 from gitreceive.receive.git_sessions import GitSessions
 from gitreceive.receive.hook_answers import HookAnswers
 from gitreceive.receive.hook_socket import HookSocket
+from gitreceive.receive.openssh_door import OpensshDoor
 from gitreceive.receive.session_runner import SessionRunner
 from gitreceive.receive.sessions import Sessions, sweep_quarantines
 from gitreceive.receive.ssh_door import SshDoor
@@ -26,6 +27,7 @@ class Receiver:
 
     door: SshDoor
     hooks: HookSocket
+    openssh: OpensshDoor
     git: GitSessions  # for further doors
 
     @property
@@ -34,9 +36,9 @@ class Receiver:
         return self.door.port
 
     async def close(self) -> None:
-        """Pushes that wait are told that their builds go on; then the door closes."""
+        """Pushes that wait are told that their builds go on; then the doors close."""
         await asyncio.to_thread(self.hooks.close)
-        await self.door.close()
+        await asyncio.gather(self.door.close(), self.openssh.close())
 
 
 async def serve(
@@ -60,10 +62,13 @@ async def serve(
     await asyncio.to_thread(sweep_quarantines, settings.repositories)
     more = {"cli": cli} if cli else {}
     git = GitSessions(settings, ledger, sources, sessions, str(hooks.path))
-    door = SshDoor(settings, ledger, SessionRunner(settings, git, **more))
+    runner = SessionRunner(settings, git, **more)
+    door, openssh = SshDoor(settings, ledger, runner), OpensshDoor(settings, ledger, runner)
     try:
+        await openssh.open()
         await door.open()
     except BaseException:
+        await openssh.close()
         hooks.close()
         raise
-    return Receiver(door, hooks, git)
+    return Receiver(door, hooks, openssh, git)

@@ -1,16 +1,22 @@
 """What runs behind an SSH door: git's own programs, the command line, or a greeting."""
 
 import asyncio
+import logging
 import sys
 from dataclasses import dataclass
 
+import asyncssh
+
 from gitreceive.config import Settings, process_environment
+from gitreceive.errors import GitreceiveError
 from gitreceive.model import User
 from gitreceive.receive.commands import CliCommand, GitCommand, Greeting, git_protocol, parse
 from gitreceive.receive.git_process import git_service, service_environment
 from gitreceive.receive.git_sessions import GitSessions
 from gitreceive.receive.programs import Clock, SshClient, connect, running
 from gitreceive.receive.sessions import Address
+
+_log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -25,7 +31,21 @@ class SessionRunner:
     cli: tuple[str, ...] = (sys.executable, "-m", "gitreceive")
 
     async def __call__(self, client: SshClient, user: User, address: Address) -> int:
-        """Raises GitreceiveError on what the client may not, or what is not understood."""
+        """What the client may not, and what is not understood, is said on stderr."""
+        try:
+            return await self._serve(client, user, address)
+        except GitreceiveError as error:
+            complaint = f"gitreceive: {error.message}\n" + (f"  {error.hint}\n" if error.hint else "")
+            client.stderr.write(complaint.encode("utf-8", "replace"))
+            return error.exit_code
+        except (asyncssh.Error, ConnectionError):
+            return 255  # the client went away
+        except Exception:  # noqa: BLE001  the edge: nobody above could tell the client
+            _log.exception("a session failed")
+            client.stderr.write(b"gitreceive: the server has a fault; its log has more\n")
+            return 1
+
+    async def _serve(self, client: SshClient, user: User, address: Address) -> int:
         if client.subsystem is not None:
             client.stderr.write(b"gitreceive: no subsystem is served\n")
             return 2

@@ -125,24 +125,10 @@ class SshDoor:
             return
         guest.sessions += 1
         try:
-            code = await self._answer(process, guest.user, guest)
+            code = await self._serve(process, guest.user, self._address(guest))
         finally:
             guest.sessions -= 1
         process.exit(code)
-
-    async def _answer(self, process: "asyncssh.SSHServerProcess[bytes]", user: User, guest: "_Guest") -> int:
-        try:
-            return await self._serve(process, user, self._address(guest))
-        except GitreceiveError as error:
-            complaint = f"gitreceive: {error.message}\n" + (f"  {error.hint}\n" if error.hint else "")
-            process.stderr.write(complaint.encode("utf-8", "replace"))
-            return error.exit_code
-        except (BrokenPipeError, asyncssh.Error, ConnectionError):
-            return 255  # the client went away
-        except Exception:  # noqa: BLE001  the edge: nobody above could tell the client
-            _log.exception("a session failed")
-            process.stderr.write(b"gitreceive: the server has a fault; its log has more\n")
-            return 1
 
     def _address(self, guest: "_Guest") -> Address:
         """The configured name, else the address that the client has reached us at."""

@@ -8,7 +8,7 @@ import threading
 import time
 from collections import OrderedDict
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Protocol
 
 from gitreceive.errors import ForbiddenError
@@ -46,7 +46,7 @@ class TooManyAttemptsError(ForbiddenError):
 @dataclass(frozen=True)
 class Visitors:
     tokens: TokenKeeper
-    attempts: "Attempts" = field(default_factory=lambda: Attempts())
+    attempts: "Attempts"
 
     def user(self, authorization: str | None, address: str) -> User:
         """Who shows this header, from this address. Raises UnknownVisitorError, TooManyAttemptsError."""
