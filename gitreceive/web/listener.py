@@ -6,6 +6,7 @@ import socket
 import ssl
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -17,19 +18,26 @@ from uvicorn.protocols.http.h11_impl import H11Protocol
 from gitreceive.config import Settings, parse_listen
 from gitreceive.errors import ConfigError, cause
 
-_HEAD = 30.0  # seconds in which a client must have said what it wants
 _MOST_CONNECTIONS = 512
-_BETWEEN_LOOKS = 30  # seconds, at the certificate
 _PATIENCE = 3  # seconds that open requests get when the server stops
 _log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Times:
+    """In seconds."""
+
+    head: float = 30.0  # in which a client must have said what it wants
+    looks: int = 30  # between two looks at the certificate
 
 
 class HttpListener:
     """Open from ``open`` to ``close``."""
 
-    def __init__(self, settings: Settings, app: ASGIApp) -> None:
+    def __init__(self, settings: Settings, app: ASGIApp, times: Times | None = None) -> None:
         self._settings = settings
         self._app = app
+        self._times = times or Times()
         self._socket: socket.socket | None = None
         self._server: _Server | None = None
         self._serving: asyncio.Task[None] | None = None
@@ -39,7 +47,7 @@ class HttpListener:
         _check_url(self._settings.public_url)
         certificate = _Certificate(self._settings) if self._settings.http.certificate else None
         self._socket = _listen(self._settings.http_listen)
-        self._server = _Server(_config(self._settings, self._app, certificate))
+        self._server = _Server(_config(self._settings, self._app, certificate, self._times))
         if certificate:
             self._server.config.load()
             self._server.config.ssl = certificate.context
@@ -70,11 +78,13 @@ class _Server(uvicorn.Server):
         yield
 
 
-def _config(settings: Settings, app: ASGIApp, certificate: "_Certificate | None") -> uvicorn.Config:
+def _config(
+    settings: Settings, app: ASGIApp, certificate: "_Certificate | None", times: Times
+) -> uvicorn.Config:
     proxies = list(settings.http.trusted_proxies)
     return uvicorn.Config(
         app,
-        http=_BoundedProtocol,
+        http=type("Bounded", (_BoundedProtocol,), {"head": times.head}),
         loop="none",
         lifespan="off",
         ws="none",
@@ -84,7 +94,7 @@ def _config(settings: Settings, app: ASGIApp, certificate: "_Certificate | None"
         proxy_headers=bool(proxies),
         forwarded_allow_ips=proxies,
         timeout_graceful_shutdown=_PATIENCE,
-        timeout_notify=_BETWEEN_LOOKS,
+        timeout_notify=times.looks,
         callback_notify=certificate.renew if certificate else None,
         backlog=_MOST_CONNECTIONS,
     )
@@ -93,6 +103,7 @@ def _config(settings: Settings, app: ASGIApp, certificate: "_Certificate | None"
 class _BoundedProtocol(H11Protocol):
     """One connection. Between requests the server's own limit holds; from the first byte of one to the end of its head, this one."""
 
+    head: float
     _late: asyncio.TimerHandle | None = None
 
     def connection_made(self, transport: Any) -> None:
@@ -101,11 +112,11 @@ class _BoundedProtocol(H11Protocol):
             _log.warning("too many connections: one is refused")
             transport.abort()
             return
-        self._late = self.loop.call_later(_HEAD, transport.abort)
+        self._late = self.loop.call_later(self.head, transport.abort)
 
     def data_received(self, data: bytes) -> None:
         if self._late is None and self._idle:
-            self._late = self.loop.call_later(_HEAD, self.transport.abort)
+            self._late = self.loop.call_later(self.head, self.transport.abort)
         super().data_received(data)
         if not self._idle:
             self._on_time()

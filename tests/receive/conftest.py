@@ -18,7 +18,7 @@ from gitreceive.model import AppName, CommitId, Secret, User, UserName
 from gitreceive.receive.server import Receiver, serve
 from gitreceive.web.application import application
 from gitreceive.web.git_door import GitDoor
-from gitreceive.web.listener import HttpListener
+from gitreceive.web.listener import HttpListener, Times
 from gitreceive.web.visitors import Attempts, Visitors
 from tests.fake_ledger import FakeLedger
 from tests.fake_logbook import FakeLogBook
@@ -71,6 +71,7 @@ class Place:
         self._thread = threading.Thread(target=self._loop.run_forever)
         self.receiver: Receiver | None = None
         self.http: HttpListener | None = None
+        self.times = Times()
 
     def policy(self, **changes: object) -> None:
         """Before ``start``."""
@@ -91,7 +92,7 @@ class Place:
         door = GitDoor(
             self.settings, self.receiver.git, Visitors(self.tokens, Attempts()), self.receiver.port
         )
-        self.http = HttpListener(self.settings, application(self.ledger.apps, door))
+        self.http = HttpListener(self.settings, application(self.ledger.apps, door), self.times)
         asyncio.run_coroutine_threadsafe(self.http.open(), self._loop).result(20)
 
     def stop(self) -> None:
