@@ -82,6 +82,14 @@ class BuildSettings:
 
 
 @dataclass(frozen=True)
+class AccessSettings:
+    """Who comes in."""
+
+    token_days: int = _setting(90, "Days that a token is good for where nobody says otherwise.")
+    max_token_days: int = _setting(366, "The most days that a token may be good for.")
+
+
+@dataclass(frozen=True)
 class KubernetesSettings:
     """The `kubernetes` target."""
 
@@ -158,6 +166,7 @@ class Settings:
     templates: str = _setting("", "A folder whose files replace templates of the same name, by target.")
     log_limit: int = _setting(16 << 20, "Bytes that a build's log may have; past it the middle is left out.")
     policy: PolicySettings = field(default_factory=PolicySettings)
+    access: AccessSettings = field(default_factory=AccessSettings)
     build: BuildSettings = field(default_factory=BuildSettings)
     kubernetes: KubernetesSettings = field(default_factory=KubernetesSettings)
     docker: DockerSettings = field(default_factory=DockerSettings)

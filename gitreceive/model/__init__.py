@@ -23,6 +23,7 @@ from gitreceive.model.configs import (
     parse_config_name,
     require_config_fits,
 )
+from gitreceive.model.events import Event, EventQuery, Happening, Outcome
 from gitreceive.model.formation import MOST_REPLICAS, Autoscale, Formation
 from gitreceive.model.names import (
     ZERO_COMMIT,
@@ -34,7 +35,10 @@ from gitreceive.model.names import (
 )
 from gitreceive.model.people import (
     App,
+    Given,
+    Party,
     PublicKey,
+    Team,
     User,
 )
 from gitreceive.model.pushes import (
@@ -50,6 +54,7 @@ from gitreceive.model.pushes import (
     Rollback,
     SettingsChange,
 )
+from gitreceive.model.quotas import Quota, QuotaKind, Use, require_within_quota, shown_bytes
 from gitreceive.model.references import BuildpackRef, RefKind
 from gitreceive.model.releases import (
     RELEASE_PROCESS,
@@ -61,8 +66,20 @@ from gitreceive.model.releases import (
     ProcessStatus,
     Release,
 )
+from gitreceive.model.rights import Permission, Reach, Role, Scope, parse_role, parse_scope
 from gitreceive.model.runtime import Limits, Runtime
 from gitreceive.model.settings import AppSettings
+from gitreceive.model.tokens import (
+    Grant,
+    NewToken,
+    Token,
+    draw_token,
+    grant,
+    parse_token_id,
+    parse_token_name,
+    same_hash,
+    split_token,
+)
 
 __all__ = [
     "LARGEST_CONFIG",
@@ -88,7 +105,12 @@ __all__ = [
     "CommitId",
     "ConfigChange",
     "Digest",
+    "Event",
+    "EventQuery",
     "Formation",
+    "Given",
+    "Grant",
+    "Happening",
     "Image",
     "ImageFacts",
     "ImageRef",
@@ -100,28 +122,50 @@ __all__ = [
     "Limits",
     "LogLine",
     "LogQuery",
+    "NewToken",
+    "Outcome",
+    "Party",
+    "Permission",
     "ProcessStatus",
     "ProcessType",
     "Project",
     "PublicKey",
     "Push",
     "PushOptions",
+    "Quota",
+    "QuotaKind",
+    "Reach",
     "Rebase",
     "Redeploy",
     "RefKind",
     "Release",
+    "Role",
     "Rollback",
     "Runtime",
+    "Scope",
     "Secret",
     "SettingsChange",
     "Source",
     "SourceEntry",
     "Stack",
     "StackRecipe",
+    "Team",
+    "Token",
     "TreeEntry",
+    "Use",
     "User",
     "UserName",
     "Wanted",
+    "draw_token",
+    "grant",
     "parse_config_name",
+    "parse_role",
+    "parse_scope",
+    "parse_token_id",
+    "parse_token_name",
     "require_config_fits",
+    "require_within_quota",
+    "same_hash",
+    "shown_bytes",
+    "split_token",
 ]

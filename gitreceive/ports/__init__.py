@@ -17,21 +17,31 @@ from gitreceive.ports.building import (
 from gitreceive.ports.ledger import (
     AppLedger,
     JobLedger,
-    KeyLedger,
     Ledger,
     ReleaseLedger,
     SettingsLedger,
     StackLedger,
 )
 from gitreceive.ports.logs import Log, LogBook
+from gitreceive.ports.people import (
+    AccessLedger,
+    EventLedger,
+    KeyLedger,
+    QuotaLedger,
+    TeamLedger,
+    TokenLedger,
+    UserLedger,
+)
 from gitreceive.ports.sources import SourceStore
 from gitreceive.ports.targets import Target
 
 __all__ = [
+    "AccessLedger",
     "AppLedger",
     "BuildRequest",
     "Builder",
     "BuildpackSource",
+    "EventLedger",
     "FetchedBuildpack",
     "JobLedger",
     "KeyLedger",
@@ -39,6 +49,7 @@ __all__ = [
     "Log",
     "LogBook",
     "Platform",
+    "QuotaLedger",
     "Registry",
     "ReleaseLedger",
     "RunImages",
@@ -46,6 +57,9 @@ __all__ = [
     "SourceStore",
     "StackLedger",
     "Target",
+    "TeamLedger",
+    "TokenLedger",
+    "UserLedger",
 ]
 
 

@@ -14,12 +14,19 @@ from gitreceive.model import (
     Job,
     JobId,
     JobState,
-    PublicKey,
     Release,
     Secret,
     Stack,
-    User,
     UserName,
+)
+from gitreceive.ports.people import (
+    AccessLedger,
+    EventLedger,
+    KeyLedger,
+    QuotaLedger,
+    TeamLedger,
+    TokenLedger,
+    UserLedger,
 )
 
 
@@ -48,27 +55,6 @@ class AppLedger(Protocol):
         """With its jobs and releases. Raises NotFoundError; ConflictError while a job of it has not ended."""
 
 
-class KeyLedger(Protocol):
-    def add_key(
-        self, user: UserName, algorithm: str, blob: str, comment: str, fingerprint: str, *, admin: bool
-    ) -> PublicKey:
-        """The user is made where new, and made administrator where ``admin``, by a key of their own that is known too.
-
-        Raises ConflictError where the key is known otherwise.
-        """
-
-    def keys(self, user: UserName | None = None) -> tuple[PublicKey, ...]: ...
-
-    def remove_key(self, fingerprint: str) -> PublicKey:
-        """Raises NotFoundError."""
-
-    def user(self, name: UserName) -> User:
-        """Raises NotFoundError."""
-
-    def user_of_key(self, algorithm: str, blob: str) -> User | None:
-        """Whole-key comparison; None where nobody has it."""
-
-
 class JobLedger(Protocol):
     """Jobs and their leases. Order is by id; times are the database's."""
 
@@ -84,9 +70,13 @@ class JobLedger(Protocol):
     def ahead(self, job: JobId) -> tuple[Job, ...]:
         """The jobs of the same app that have not ended and come before it, oldest first."""
 
+    def held_back(self, job: JobId) -> str:
+        """By which quota a job waits that could be worked on otherwise, in words; empty: by none."""
+
     def claim(self, holder: str, lease_seconds: float) -> Job | None:
         """The next job to work on, or None: not ended, the first of its app, and its lease free or run out. Unfinished ones
-        (left by a dead holder) come first, then the user with the fewest jobs under way, then the oldest. Raises the fence.
+        (left by a dead holder) come first, then the user with the fewest jobs under way, then the oldest. No push comes for which a quota of builds is reached: of its
+        app, of its user, or of a team of theirs. Raises the fence.
         """
 
     def renew(self, job: JobId, fence: int, lease_seconds: float) -> Job:
@@ -155,7 +145,21 @@ class StackLedger(Protocol):
         """All versions, of all stacks or of one: by name, newest first."""
 
 
-class Ledger(AppLedger, KeyLedger, JobLedger, ReleaseLedger, SettingsLedger, StackLedger, Protocol):
+class Ledger(
+    AppLedger,
+    KeyLedger,
+    UserLedger,
+    TeamLedger,
+    AccessLedger,
+    TokenLedger,
+    EventLedger,
+    QuotaLedger,
+    JobLedger,
+    ReleaseLedger,
+    SettingsLedger,
+    StackLedger,
+    Protocol,
+):
     """All durable state."""
 
     def check(self) -> Iterable[Check]: ...

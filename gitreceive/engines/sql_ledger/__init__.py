@@ -10,14 +10,19 @@ from sqlalchemy.engine import make_url
 from sqlalchemy.exc import ArgumentError
 
 from gitreceive.config import Settings
+from gitreceive.engines.sql_ledger.access import Access
 from gitreceive.engines.sql_ledger.apps import Apps
 from gitreceive.engines.sql_ledger.checks import findings
 from gitreceive.engines.sql_ledger.database import Database
+from gitreceive.engines.sql_ledger.events import Events
 from gitreceive.engines.sql_ledger.jobs import Jobs
 from gitreceive.engines.sql_ledger.keys import Keys
+from gitreceive.engines.sql_ledger.people import Teams, Users
+from gitreceive.engines.sql_ledger.quotas import Quotas
 from gitreceive.engines.sql_ledger.releases import Releases
 from gitreceive.engines.sql_ledger.settings import Settings as SettingsPart
 from gitreceive.engines.sql_ledger.stacks import Stacks
+from gitreceive.engines.sql_ledger.tokens import Tokens
 from gitreceive.errors import ConfigError
 from gitreceive.model import Check
 
@@ -27,7 +32,9 @@ def open_ledger(settings: Settings) -> "SqlLedger":
     return SqlLedger(settings.database or f"sqlite:///{settings.data_dir / 'ledger.db'}")
 
 
-class SqlLedger(Apps, Keys, Jobs, Releases, SettingsPart, Stacks):
+class SqlLedger(
+    Apps, Keys, Users, Teams, Access, Tokens, Events, Quotas, Jobs, Releases, SettingsPart, Stacks
+):
     """The port ``Ledger``."""
 
     def __init__(self, url: str) -> None:

@@ -8,10 +8,11 @@ from sqlalchemy import Connection, Row, delete, insert, select, update
 
 from gitreceive.engines.sql_ledger.database import now
 from gitreceive.engines.sql_ledger.documents import config_document, config_from
+from gitreceive.engines.sql_ledger.events import note
 from gitreceive.engines.sql_ledger.part import Part
-from gitreceive.engines.sql_ledger.schema import apps, jobs, releases
+from gitreceive.engines.sql_ledger.schema import apps, jobs, quotas, releases
 from gitreceive.errors import ConflictError, NotFoundError
-from gitreceive.model import App, AppName, Secret, UserName
+from gitreceive.model import App, AppName, QuotaKind, Secret, UserName
 
 
 class Apps(Part):
@@ -25,6 +26,7 @@ class Apps(Part):
             connection.execute(
                 insert(apps).values(name=name, owner=owner, branch=branch, created_at=app.created_at)
             )
+            note(connection, "apps create", f"owner {owner}, branch {branch}", name)
         return app
 
     def app(self, name: AppName) -> App:
@@ -51,6 +53,7 @@ class Apps(Part):
                     hint=f"look, and try again: gitreceive buildpacks list {name}",
                 )
             connection.execute(update(apps).where(apps.c.name == name).values(buildpacks=list(after)))
+            note(connection, "buildpacks set", ", ".join(after) or "none", name)
         return replace(app, buildpacks=after)
 
     def config(self, app: AppName) -> dict[str, Secret]:
@@ -63,6 +66,7 @@ class Apps(Part):
                 raise ConflictError(f"the config of {app} was changed just now", hint="look, and try again")
             require_no_release(connection, app)
             connection.execute(update(apps).where(apps.c.name == app).values(config=config_document(after)))
+            note(connection, "config set", _changed(before, after), app)
 
     def delete_app(self, name: AppName) -> None:
         under_way = select(jobs.c.id).where(jobs.c.app == name, jobs.c.ended_at.is_(None)).order_by(jobs.c.id)
@@ -74,6 +78,8 @@ class Apps(Part):
                 )
             if connection.execute(delete(apps).where(apps.c.name == name)).rowcount == 0:
                 raise no_app(name)
+            connection.execute(delete(quotas).where(quotas.c.kind == QuotaKind.APP, quotas.c.name == name))
+            note(connection, "apps destroy", "with its builds and releases", name)
 
 
 def require_no_release(connection: Connection, app: AppName) -> None:
@@ -100,6 +106,14 @@ def next_config(connection: Connection, app: AppName) -> dict[str, str]:
     ).first()
     found: dict[str, str] = live.config if live else waiting.config
     return found
+
+
+def _changed(before: Mapping[str, Secret], after: Mapping[str, Secret]) -> str:
+    """Names, and no value."""
+    given = sorted(name for name, value in after.items() if before.get(name) != value)
+    gone = sorted(before.keys() - after.keys())
+    words = (f"set {', '.join(given)}" if given else "", f"unset {', '.join(gone)}" if gone else "")
+    return "; ".join(word for word in words if word)
 
 
 def no_app(name: AppName) -> NotFoundError:
