@@ -5,12 +5,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import Protocol
 
-from gitreceive.access import check_push, check_read
+from gitreceive.access import Roles, check_whole, require
 from gitreceive.config import Settings, repository_path
 from gitreceive.errors import ConflictError, NotFoundError
 from gitreceive.git.process import run_git
-from gitreceive.model import App, AppName, User
+from gitreceive.model import App, AppName, Permission, User
 from gitreceive.ports import AppLedger, SourceStore
 from gitreceive.receive.commands import GitCommand
 from gitreceive.receive.git_process import limit
@@ -19,6 +20,10 @@ from gitreceive.receive.sessions import Address, Session, Sessions
 from gitreceive.receive.shallow import CommandSection
 
 _PATIENCE = 10.0  # seconds that git gets to end by itself: asked by a signal, it leaves its quarantine behind (from 2.39 on)
+
+
+class DoorLedger(AppLedger, Roles, Protocol):
+    """What there is, and who may."""
 
 
 @dataclass(frozen=True)
@@ -37,7 +42,7 @@ class GitSessions:
     """What every door does for git. Each brings the program that speaks its own protocol: its command line and environment."""
 
     settings: Settings
-    apps: AppLedger
+    apps: DoorLedger
     sources: SourceStore
     sessions: Sessions
     hook_socket: str
@@ -48,7 +53,7 @@ class GitSessions:
         """
         receives = asked.service == "receive-pack"
         app = self._app(user, asked.app, address, make=receives and self.settings.policy.create_on_push)
-        (check_push if receives else check_read)(user, app)
+        require(Permission.DEPLOY if receives else Permission.VIEW, user, app, self.apps)
         self._prepare(app)
         return Visit(user, asked.service, app, repository_path(self.settings, app.name), address)
 
@@ -95,6 +100,7 @@ class GitSessions:
                 raise NotFoundError(
                     f"there is no app {name}", hint=f"to create it: {address.ssh} apps create {name}"
                 ) from error
+        check_whole(user, f"create the app {name}")
         try:
             return self.apps.create_app(name, user.name, self.settings.policy.branch)
         except ConflictError:

@@ -6,9 +6,9 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from gitreceive.config import Settings
-from gitreceive.ports import AppLedger, JobLedger, KeyLedger, LogBook, SourceStore
+from gitreceive.ports import JobLedger, KeyLedger, LogBook, SourceStore
 from gitreceive.receive.git_process import check_git, install_hooks
-from gitreceive.receive.git_sessions import GitSessions
+from gitreceive.receive.git_sessions import DoorLedger, GitSessions
 from gitreceive.receive.hook_answers import HookAnswers
 from gitreceive.receive.hook_socket import HookSocket
 from gitreceive.receive.openssh_door import OpensshDoor
@@ -17,7 +17,7 @@ from gitreceive.receive.sessions import Sessions, sweep_quarantines
 from gitreceive.receive.ssh_door import SshDoor
 
 
-class ReceiveLedger(AppLedger, KeyLedger, JobLedger, Protocol):
+class ReceiveLedger(DoorLedger, KeyLedger, JobLedger, Protocol):
     """What receiving needs of the ledger."""
 
 

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from gitreceive.errors import ForbiddenError
-from gitreceive.model import Secret, User
+from gitreceive.model import Grant, Secret, User
 
 _AT_ONCE = 10  # wrong tokens that one address may show
 _EACH = 6.0  # seconds in which it may show one more
@@ -24,7 +24,7 @@ _LONGEST = 1 << 10  # bytes of a header that can be a token's
 class TokenKeeper(Protocol):
     """Who knows the tokens."""
 
-    def user_of_token(self, token: Secret) -> User | None:
+    def grant_of_token(self, token: Secret) -> Grant | None:
         """None where there is no such token, or where it has run out, was revoked, or its user may not come in. May block."""
 
 
@@ -56,13 +56,13 @@ class Visitors:
         if wait:
             raise TooManyAttemptsError(wait)
         token = _token(authorization)
-        user = self.tokens.user_of_token(token) if token else None
-        if user is None:
+        grant = self.tokens.grant_of_token(token) if token else None
+        if grant is None:
             self.attempts.failed(address)
             raise UnknownVisitorError(
                 "this is no token of this server, or it has run out or was revoked", hint=_HOW
             )
-        return user
+        return grant.user
 
 
 class Attempts:

@@ -2,19 +2,19 @@
 
 import asyncio
 import os
-import secrets
 import subprocess
 import sys
 import threading
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
 
 from gitreceive.config import Settings
 from gitreceive.engines.git_store import GitStore
-from gitreceive.model import AppName, CommitId, Secret, User, UserName
+from gitreceive.model import AppName, CommitId, Reach, Scope, UserName, draw_token
 from gitreceive.receive.server import Receiver, serve
 from gitreceive.web.application import application
 from gitreceive.web.git_door import GitDoor
@@ -35,21 +35,6 @@ class Outcome:
     err: str
 
 
-class FakeTokens:
-    """One token for each user."""
-
-    def __init__(self) -> None:
-        self.texts: dict[str, str] = {}
-        self.users: dict[str, User] = {}
-
-    def make(self, user: User) -> None:
-        self.texts[user.name] = secrets.token_urlsafe(32)
-        self.users[self.texts[user.name]] = user
-
-    def user_of_token(self, token: Secret) -> User | None:
-        return self.users.get(token.reveal())
-
-
 class Place:
     """A server with its folder, and two users: alice, who owns shop, and bob. root is the administrator. ``door`` is where git comes in."""
 
@@ -59,7 +44,7 @@ class Place:
         self.settings = Settings(
             data_dir=folder / "data", ssh_listen="127.0.0.1:0", http_listen="127.0.0.1:0"
         )
-        self.tokens = FakeTokens()
+        self.tokens: dict[str, str] = {}
         self.ledger = FakeLedger()
         self.logbook = FakeLogBook()
         self.sources = GitStore(self.settings)
@@ -90,7 +75,7 @@ class Place:
         )
         self.receiver = asyncio.run_coroutine_threadsafe(serving, self._loop).result(20)
         door = GitDoor(
-            self.settings, self.receiver.git, Visitors(self.tokens, Attempts()), self.receiver.port
+            self.settings, self.receiver.git, Visitors(self.ledger, Attempts()), self.receiver.port
         )
         self.http = HttpListener(self.settings, application(self.ledger.apps, door), self.times)
         asyncio.run_coroutine_threadsafe(self.http.open(), self._loop).result(20)
@@ -204,14 +189,18 @@ class Place:
             self.ledger.add_key(
                 UserName(user), algorithm, blob, comment, f"SHA256:{user}", admin=user == "root"
             )
-            self._token(self.ledger.user(UserName(user)))
+            self.token(user, Scope.DEPLOY)
 
-    def _token(self, user: User) -> None:
-        """As a password manager would hand it to git."""
-        self.tokens.make(user)
-        script = self.folder / f"{user.name}.token"
-        script.write_text(f"#!/bin/sh\necho {self.tokens.texts[user.name]}\n")
+    def token(self, user: str, *scopes: Scope, apps: frozenset[AppName] | None = None) -> str:
+        """A token in place of the user's one, as a password manager would hand it to git; its id."""
+        drawn = draw_token()
+        name, reach = UserName(user), Reach(frozenset(scopes), apps)
+        self.ledger.create_token(drawn, name, "git", reach, timedelta(days=1), name)
+        self.tokens[user] = drawn.text.reveal()
+        script = self.folder / f"{user}.token"
+        script.write_text(f"#!/bin/sh\necho {self.tokens[user]}\n")
         script.chmod(0o700)
+        return drawn.id
 
 
 def outcome(command: list[str], *, cwd: Path, env: dict[str, str], stdin: bytes = b"") -> Outcome:

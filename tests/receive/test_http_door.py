@@ -14,9 +14,10 @@ from pathlib import Path
 import pytest
 
 from gitreceive.errors import ConfigError
+from gitreceive.model import AppName, Scope
 from gitreceive.web.listener import Times
 from tests.receive.certificates import Authority
-from tests.receive.conftest import Clone, Place
+from tests.receive.conftest import SHOP, Clone, Place
 
 ADVERTISED = "/shop/info/refs?service=git-receive-pack"
 
@@ -37,7 +38,7 @@ def ask(
 ) -> tuple[http.client.HTTPResponse, str]:
     assert place.http
     connection = http.client.HTTPConnection("127.0.0.1", place.http.port, timeout=20)
-    given = {"Authorization": authorization(place.tokens.texts[user])} if user else {}
+    given = {"Authorization": authorization(place.tokens[user])} if user else {}
     try:
         connection.request(method, path, body, {**given, **(headers or {})})
         answer = connection.getresponse()
@@ -77,7 +78,7 @@ def test_wrong_tokens_are_counted_and_after_ten_there_is_a_wait(place: Place) ->
     wrong = {"Authorization": authorization("wrong")}
     for _ in range(10):
         assert ask(place, ADVERTISED, headers=wrong)[0].status == 401
-    for headers in (wrong, {"Authorization": authorization(place.tokens.texts["alice"])}):
+    for headers in (wrong, {"Authorization": authorization(place.tokens["alice"])}):
         answer, said = ask(place, ADVERTISED, headers=headers)
         assert answer.status == 429
         assert 0 < int(answer.headers["Retry-After"]) <= 6
@@ -97,8 +98,37 @@ def test_who_may_not_push_reads_so_and_how_to_ask(place: Place, clone: Clone) ->
     clone.user = "bob"
     pushed = clone.push()
     assert pushed.code == 128
-    assert "remote: bob may not push to shop" in pushed.err
-    assert "remote:   ask its owner, alice, or an administrator" in pushed.err
+    assert "remote: bob may not deploy shop" in pushed.err
+    assert (
+        "remote:   ask its owner, alice, or an administrator: access add shop bob --role ROLE" in pushed.err
+    )
+
+
+def test_a_token_reaches_as_far_as_it_was_made_for(place: Place, clone: Clone) -> None:
+    place.token("alice", Scope.READ)
+    pushed = clone.push()
+    assert pushed.code == 128
+    assert "remote: this token of alice does not reach so far: it may not deploy shop" in pushed.err
+    assert clone.git("ls-remote", place.url()).code == 0
+    place.token("alice", Scope.DEPLOY, apps=frozenset({AppName("blog")}))
+    assert "does not reach so far" in clone.push().err
+    id_ = place.token("alice", Scope.DEPLOY, apps=frozenset({SHOP}))
+    assert clone.push().code == 0
+    place.ledger.revoke_token(id_)
+    clone.commit(index_html="more")
+    assert "it has run out or was revoked" in clone.push().err
+
+
+def test_a_token_for_one_app_makes_no_other(unstarted: Place, tmp_path: Path) -> None:
+    unstarted.policy(create_on_push=True)
+    unstarted.token("alice", Scope.DEPLOY, apps=frozenset({SHOP}))
+    unstarted.start()
+    clone = Clone(unstarted, tmp_path / "clone")
+    clone.commit(index_html="hello")
+    assert "may not create the app blog" in clone.push(app="blog").err
+    assert [app.name for app in unstarted.ledger.apps()] == ["shop"]
+    unstarted.token("alice", Scope.ALL)
+    assert clone.push(app="blog").code == 0
 
 
 @pytest.mark.parametrize(
@@ -282,7 +312,7 @@ def _memory() -> int:
 def test_a_proxy_that_speaks_http_1_0_gets_a_whole_answer(place: Place) -> None:
     assert place.http
     with socket.create_connection(("127.0.0.1", place.http.port), timeout=20) as client:
-        login = authorization(place.tokens.texts["alice"])
+        login = authorization(place.tokens["alice"])
         client.sendall(f"GET {ADVERTISED} HTTP/1.0\r\nAuthorization: {login}\r\n\r\n".encode())
         received = b""
         while chunk := client.recv(65536):
