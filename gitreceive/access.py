@@ -27,7 +27,7 @@ REACHED: Mapping[Scope, frozenset[Permission]] = {
 }
 _DOES = {
     Permission.VIEW: "see",
-    Permission.DEPLOY: "deploy",
+    Permission.DEPLOY: "push to",
     Permission.CONFIGURE: "configure",
     Permission.OPERATE: "operate",
     Permission.ADMINISTER: "administer",
@@ -45,8 +45,7 @@ def require(permission: Permission, user: User, app: App, roles: Roles) -> None:
     """Raise ForbiddenError unless ``user`` may do this with ``app``."""
     if may(permission, user, app, roles):
         return
-    if user.suspended:
-        raise ForbiddenError(f"{user.name} is suspended", hint="ask an administrator")
+    check_active(user)
     if user.reach is not None and not _reaches(user, app, permission):
         raise ForbiddenError(
             f"this token of {user.name} does not reach so far: it may not {_DOES[permission]} {app.name}",
@@ -72,23 +71,16 @@ def permitted(user: User, app: App, roles: Roles) -> frozenset[Permission]:
     return frozenset(permission for permission in allowed if _reaches(user, app, permission))
 
 
-def check_push(user: User, app: App) -> None:
-    if not may_read(user, app):
-        raise ForbiddenError(f"{user.name} may not push to {app.name}")
-
-
-def check_read(user: User, app: App) -> None:
-    if not may_read(user, app):
-        raise ForbiddenError(f"{user.name} may not see {app.name}")
-
-
-def may_read(user: User, app: App) -> bool:
-    return user.admin or user.name == app.owner
+def check_active(user: User) -> None:
+    """Raise ForbiddenError for a user who is suspended."""
+    if user.suspended:
+        raise ForbiddenError(f"{user.name} is suspended", hint="ask an administrator")
 
 
 def check_admin(user: User, what: str) -> None:
     """Raise ForbiddenError unless ``user`` administers the server. ``what`` completes "only an administrator may …"."""
-    if not user.admin or user.suspended:
+    check_active(user)
+    if not user.admin:
         raise ForbiddenError(
             f"only an administrator may {what}", hint="run it on the server's own host, or ask one"
         )
@@ -97,16 +89,14 @@ def check_admin(user: User, what: str) -> None:
 
 def check_whole(user: User, what: str) -> None:
     """Raise ForbiddenError for a token that was not made for all that its user may. ``what`` completes "this token may not …"."""
-    if user.suspended:
-        raise ForbiddenError(f"{user.name} is suspended", hint="ask an administrator")
+    check_active(user)
     if user.reach is not None and (Scope.ALL not in user.reach.scopes or user.reach.apps is not None):
         raise ForbiddenError(f"this token of {user.name} may not {what}", hint="use an SSH key")
 
 
 def check_person(user: User, what: str) -> None:
     """Raise ForbiddenError for every token: what would outlive it, as keys and other tokens do, is made with a key alone."""
-    if user.suspended:
-        raise ForbiddenError(f"{user.name} is suspended", hint="ask an administrator")
+    check_active(user)
     if user.reach is not None:
         raise ForbiddenError(f"no token may {what}", hint="use an SSH key")
 

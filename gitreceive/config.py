@@ -206,6 +206,12 @@ def acting_user() -> str | None:
     return os.environ.get("GITRECEIVE_ACTING_USER")
 
 
+def acting_by() -> dict[str, str]:
+    """By which key or token they came, and from where: ``key``, ``token``, ``address``, each empty where that is not known."""
+    names = ("key", "token", "address")
+    return {name: os.environ.get(f"GITRECEIVE_ACTING_{name.upper()}", "") for name in names}
+
+
 def bundled(name: str) -> Path:
     """The folder ``buildpacks`` or ``templates`` as it came with gitreceive, installed or from a clone."""
     here = Path(__file__).resolve().parent

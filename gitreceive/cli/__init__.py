@@ -11,9 +11,11 @@ import click
 from gitreceive import __version__, config
 from gitreceive.cli import remote
 from gitreceive.cli.common import Group
+from gitreceive.cli.recording import recorded
 from gitreceive.errors import ForbiddenError, GitreceiveError
 
 _COMMANDS = {
+    "access": ("gitreceive.cli.access", "Who may do what with an app: add, remove, list, transfer."),
     "apps": ("gitreceive.cli.apps", "Apps: create, list, info, destroy."),
     "buildpack": ("gitreceive.cli.buildpack", "For authors of buildpacks: new, lint, test, pack."),
     "buildpacks": (
@@ -23,18 +25,26 @@ _COMMANDS = {
     "builds": ("gitreceive.cli.builds", "Builds: list, log, attach, cancel."),
     "config": ("gitreceive.cli.configs", "The app's environment: list, get, set, unset, import, export."),
     "doctor": ("gitreceive.cli.doctor", "Look at everything the server stands on, and say how to mend it."),
+    "events": ("gitreceive.cli.events", "What happened: who did what, by which key, from where."),
     "keys": ("gitreceive.cli.keys", "SSH keys: add, list, remove."),
     "logs": ("gitreceive.cli.logs", "What the app's processes print."),
     "open": ("gitreceive.cli.open", "Where the app answers."),
     "openssh": ("gitreceive.cli.openssh", "OpenSSH's sshd in front: authorized-keys, session, settings."),
     "plan": ("gitreceive.cli.plan", "What a push of a folder would build and apply, without doing it."),
     "ps": ("gitreceive.cli.ps", "The app's processes, in words."),
+    "quotas": ("gitreceive.cli.quotas", "How much an app, a user or a team may have: set, list."),
     "rebase": ("gitreceive.cli.rebase", "Put apps on a newer run image, with nothing built."),
     "redeploy": ("gitreceive.cli.redeploy", "Start the app's live release anew, as the next one."),
     "releases": ("gitreceive.cli.releases", "The app's releases: list, info, diff."),
     "rollback": ("gitreceive.cli.rollback", "Make an earlier release the next one, with nothing built."),
     "server": ("gitreceive.cli.server", "Run the server."),
     "stack": ("gitreceive.cli.stack", "Stacks, the base images: create, update, list, info."),
+    "teams": ("gitreceive.cli.teams", "Teams of users: create, add, remove, list, info, destroy."),
+    "tokens": ("gitreceive.cli.tokens", "Tokens for programs: create, list, revoke."),
+    "users": (
+        "gitreceive.cli.users",
+        "Users: add, list, info, suspend, resume, promote, demote, remove.",
+    ),
     "version": ("gitreceive.cli.version", "Which gitreceive this is."),
 }
 # what people who come from elsewhere type
@@ -119,7 +129,8 @@ def _run(arguments: list[str]) -> None:
         arguments = [*arguments[1:], "--help"]
     if config.acting_user() is None:
         remote.ask_if_remote(arguments)
-    code = tree.main(arguments, prog_name="gitreceive", standalone_mode=False)
+    with recorded(tree, arguments):
+        code = tree.main(arguments, prog_name="gitreceive", standalone_mode=False)
     sys.exit(code if isinstance(code, int) else 0)
 
 

@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING
 import click
 
 from gitreceive import config, wiring
-from gitreceive.access import check_push, may_read
+from gitreceive.access import check_whole, may
 from gitreceive.cli.common import (
     Group,
     actor,
@@ -17,9 +17,10 @@ from gitreceive.cli.common import (
     own_app,
     print_json,
     print_table,
+    require_app,
 )
 from gitreceive.errors import ConflictError, UsageError
-from gitreceive.model import App, AppName, Job, UserName
+from gitreceive.model import App, AppName, Job, Permission, UserName
 
 if TYPE_CHECKING:
     from gitreceive.ports import Ledger, Target
@@ -46,6 +47,7 @@ def create(name: str, branch: str | None, owner: str | None, as_json: bool) -> N
     settings = config.load()
     with open_ledger() as ledger:
         who = actor(ledger)
+        check_whole(who, "create apps")
         if owner and config.acting_user() is not None and owner != who.name:
             raise UsageError("--owner is for the server's own host", hint="leave it out: the app is yours")
         user = UserName.parse(owner or who.name)
@@ -72,7 +74,11 @@ def list_(as_json: bool) -> None:
     """
     with open_ledger() as ledger:
         who = actor(ledger)
-        apps = [(app, ledger.current_release(app.name)) for app in ledger.apps() if may_read(who, app)]
+        apps = [
+            (app, ledger.current_release(app.name))
+            for app in ledger.apps()
+            if may(Permission.VIEW, who, app, ledger)
+        ]
     if as_json:
         print_json(
             [
@@ -149,8 +155,7 @@ def destroy(name: str, confirm: str | None, as_json: bool) -> None:
       gitreceive apps destroy shop --confirm shop
     """
     with open_platform() as platform:
-        app = platform.ledger.app(AppName.parse(name))
-        check_push(actor(platform.ledger), app)
+        app = require_app(platform.ledger, AppName.parse(name), Permission.ADMINISTER)
         _confirm(app.name, confirm)
         jobs = platform.ledger.jobs(app.name, sys.maxsize)
         _require_quiet(jobs)

@@ -7,16 +7,16 @@ import click
 
 from gitreceive import config as settings
 from gitreceive import wiring
-from gitreceive.access import check_push
 from gitreceive.cli.common import (
     Group,
-    actor,
     as_json,
     open_ledger,
     open_platform,
     print_json,
     print_table,
+    require_app,
 )
+from gitreceive.cli.recording import nothing_changed
 from gitreceive.cli.rollback import who_may
 from gitreceive.cli.watching import watched, write
 from gitreceive.errors import NotFoundError, UsageError
@@ -26,6 +26,7 @@ from gitreceive.model import (
     ConfigChange,
     Job,
     JobState,
+    Permission,
     Secret,
     parse_config_name,
     require_config_fits,
@@ -45,7 +46,7 @@ def command() -> None:
     """The app's environment: list, get, set, unset, import, export.
 
     Each change is a release: the same image with the new environment. Before the first push it is kept for the first release. Values are
-    for those who may push to the app; no log and no list has them.
+    for those who may configure the app; no log and no list has them.
     """
 
 
@@ -53,13 +54,13 @@ def command() -> None:
 @_app
 @as_json
 def list_(app: str, as_json: bool) -> None:
-    """The names that are set for APP, and how long each value is. See get and export for values.
+    """The names that are set for APP, and how long each value is, for all who may see it. See get and export for values.
 
     \b
     Example:
       gitreceive config list shop
     """
-    name, config = _read(app)
+    name, config = _read(app, Permission.VIEW)
     sizes = {key: len(value.reveal().encode()) for key, value in sorted(config.items())}
     if as_json:
         print_json([{"name": key, "bytes": size} for key, size in sizes.items()])
@@ -149,10 +150,9 @@ def export(app: str) -> None:
     print_json({name: value.reveal() for name, value in sorted(config.items())})
 
 
-def _read(app: str) -> tuple[AppName, Mapping[str, Secret]]:
+def _read(app: str, permission: Permission = Permission.CONFIGURE) -> tuple[AppName, Mapping[str, Secret]]:
     with open_ledger() as ledger:
-        found = ledger.app(AppName.parse(app))
-        check_push(actor(ledger), found)
+        found = require_app(ledger, AppName.parse(app), permission)
         return found.name, ledger.config(found.name)
 
 
@@ -162,13 +162,15 @@ def _change(app: str, values: Mapping[str, Secret], names: tuple[str, ...], *, a
         parse_config_name(name)
     with open_platform() as platform:
         app_name = AppName.parse(app)
-        change = ConfigChange(app_name, who_may(platform, app_name).name, values, names)
+        change = ConfigChange(app_name, who_may(platform, app_name, Permission.CONFIGURE).name, values, names)
         before = platform.ledger.config(app_name)
         for name in names:
             if name not in before:
                 raise _not_set(app_name, name)
         after = change.applied(before)
         require_config_fits(after)
+        if after == before:
+            nothing_changed()
         job = None if after == before else _carried_out(platform, change, before, after, log=not as_json)
     result = _result(job, changed=after != before)
     if as_json:

@@ -132,6 +132,7 @@ def _no_server(url: str) -> UsageError:
 
 # commands that take --app, and how many words they are
 _TAKES_APP: dict[tuple[str, ...], int] = {
+    ("events",): 1,
     ("ps",): 1,
     ("logs",): 1,
     ("open",): 1,
@@ -142,36 +143,46 @@ _TAKES_APP: dict[tuple[str, ...], int] = {
     ("releases", "list"): 2,
     ("releases", "info"): 2,
     ("releases", "diff"): 2,
+    ("access", "add"): 2,
+    ("access", "remove"): 2,
+    ("access", "list"): 2,
+    ("access", "transfer"): 2,
     ("apps", "info"): 2,
     ("builds", "list"): 2,
     ("builds", "log"): 2,
     ("builds", "attach"): 2,
     ("builds", "cancel"): 2,
+    ("quotas", "list"): 2,
 }
 
 
-_APP_IS_A_WORD = {"apps", "rebase", "rollback", "redeploy", "releases"}
-_WITH_A_VALUE = {"-n", "--stack"}
+# by their first word: where an app may stand as a word of its own, and behind how many others it is left out
+_APP_IS_A_WORD = {"access": 1, "apps": 0, "rebase": 0, "rollback": 0, "redeploy": 0, "releases": 0}
+_ALONE = ({"access", "list"}, {"access", "--team"})  # but here the app is the only word
+_WITH_A_VALUE = {"-n", "--role", "--stack", "--team"}
 RELEASE = re.compile(r"v[1-9][0-9]{0,8}", re.ASCII)  # v7, where an app may stand too
 
 
 def _with_app(arguments: list[str], app: AppName) -> list[str]:
     """``--app`` behind a command that can take it, where no app is named."""
     at = _TAKES_APP.get(tuple(arguments[:2])) or _TAKES_APP.get(tuple(arguments[:1]))
-    if at is None or _names_app(arguments[at:], positional=arguments[0] in _APP_IS_A_WORD):
+    if at is None or _names_app(arguments[at:], _other_words(arguments)):
         return arguments
     return [*arguments[:at], "--app", app, *arguments[at:]]
 
 
-def _names_app(words: list[str], *, positional: bool) -> bool:
-    return any(
-        word in {"-a", "--app", "--all"}
-        or word.startswith(("--app=", "-a"))
-        or (
-            positional
-            and not word.startswith("-")
-            and before not in _WITH_A_VALUE
-            and not RELEASE.fullmatch(word)
-        )
+def _other_words(arguments: list[str]) -> int | None:
+    """How many words a command has that are no app; None where an app is never one."""
+    named = {word.partition("=")[0] for word in arguments}
+    return 0 if any(alone <= named for alone in _ALONE) else _APP_IS_A_WORD.get(arguments[0])
+
+
+def _names_app(words: list[str], others: int | None) -> bool:
+    if any(word in {"-a", "--app", "--all"} or word.startswith(("--app=", "-a")) for word in words):
+        return True
+    plain = [
+        word
         for before, word in zip(["", *words], words, strict=False)
-    )
+        if not word.startswith("-") and before not in _WITH_A_VALUE and not RELEASE.fullmatch(word)
+    ]
+    return others is not None and len(plain) > others

@@ -1,15 +1,18 @@
 """What the server answers to a push's two hooks: policy first, then the deploy."""
 
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
+from gitreceive.access import require
+from gitreceive.acting import acting
 from gitreceive.config import PolicySettings
-from gitreceive.errors import GitreceiveError, PolicyError, UsageError
+from gitreceive.errors import ForbiddenError, GitreceiveError, PolicyError, UsageError
 from gitreceive.git.history import close_history
-from gitreceive.model import Job, JobState, Push
-from gitreceive.ports import JobLedger, LogBook, SourceStore
+from gitreceive.model import Happening, Job, JobState, Outcome, Permission, Push
+from gitreceive.ports import EventLedger, JobLedger, LogBook, SourceStore
 from gitreceive.receive.follow import follow
 from gitreceive.receive.hook_socket import HookConnection, ServerStoppingError
 from gitreceive.receive.policy import inspect
@@ -25,9 +28,14 @@ from gitreceive.receive.updates import (
     one_line,
     parse_update,
 )
+from gitreceive.revocation import Standing, user_of
 from gitreceive.voice import Voice
 
 _Reply = Mapping[str, Any]
+
+
+class HookLedger(JobLedger, EventLedger, Standing, Protocol):
+    """What answering needs of the ledger."""
 
 
 @dataclass(frozen=True)
@@ -36,7 +44,7 @@ class HookAnswers:
 
     policy: PolicySettings
     sessions: Sessions
-    jobs: JobLedger
+    ledger: HookLedger
     sources: SourceStore
     logbook: LogBook
     enqueued: Callable[[], None] = lambda: None
@@ -57,6 +65,7 @@ class HookAnswers:
             return answer(request, hook, voice)
         except GitreceiveError as error:
             voice.error(error.message, error.hint)
+            self._record(request, error)
             return _refuse_all(request, error.message)
 
     def _pre_receive(self, request: _Reply, _hook: HookConnection, _voice: Voice) -> _Reply:
@@ -101,6 +110,7 @@ class HookAnswers:
                 return "store", ""
             case Refuse(update=update, reason=reason, hint=hint):
                 voice.error(f"{update.ref.removeprefix('refs/heads/')}: {reason}", hint)
+                self.ledger.record(_refused(session, update.ref, reason, Outcome.FAILED))
                 return "ng", one_line(reason)
             case Deploy():
                 return self._deploy(session, decision, hook, voice)
@@ -114,7 +124,7 @@ class HookAnswers:
         attach = f"{session.address.ssh} builds attach {job.id}"
         voice.detail(f"Ctrl-C leaves it running; to watch it again: {attach}")
         try:
-            ended = follow(job, self.jobs, self.logbook, voice, hook)
+            ended = follow(job, self.ledger, self.logbook, voice, hook)
         except ServerStoppingError:
             voice.warn(f"the server restarts; build {job.id} goes on when it is back")
             voice.warn(f"to watch it: {attach}")
@@ -129,19 +139,39 @@ class HookAnswers:
     def _enqueue(self, session: Session, deploy: Deploy) -> Job:
         """The job, its commit held. Raises GitreceiveError, and then there is no job that goes on."""
         update = deploy.update
-        push = Push(session.app.name, session.user, update.ref, update.old, update.new, deploy.options)
+        push = Push(session.app.name, session.actor.user, update.ref, update.old, update.new, deploy.options)
         close_history(session.repository, update.new)  # before anybody can move a ref to it
-        job = self.jobs.enqueue(push)
+        with acting(session.actor, "push"):
+            self._require_right(session)
+            job = self.ledger.enqueue(push)
         try:
             self.sources.keep(push.app, job.id, push.new)
         except GitreceiveError:
-            self.jobs.request_cancel(job.id, "the server: the commit could not be kept")
+            self.ledger.request_cancel(job.id, "the server: the commit could not be kept")
             raise
         self.enqueued()
         return job
 
+    def _require_right(self, session: Session) -> None:
+        """Once more, as receiving may have taken an hour. Raises ForbiddenError."""
+        user = user_of(session.actor, self.ledger)
+        require(Permission.DEPLOY, user, self.ledger.app(session.app.name), self.ledger)
+
+    def _record(self, request: _Reply, error: GitreceiveError) -> None:
+        """A push that was refused as a whole, where it is known whose it was."""
+        with suppress(GitreceiveError):  # what is on its way to the client says more
+            session = self._session(request)
+            outcome = Outcome.DENIED if isinstance(error, ForbiddenError) else Outcome.FAILED
+            refs = ", ".join(update.ref for update in _updates(request)[:5])
+            self.ledger.record(_refused(session, refs, error.message, outcome))
+
     def _session(self, request: _Reply) -> Session:
         return self.sessions.find(str(request.get("session")))
+
+
+def _refused(session: Session, what: str, reason: str, outcome: Outcome) -> Happening:
+    actor = session.actor
+    return Happening(actor.user, actor.via, actor.address, "push", session.app.name, what, outcome, reason)
 
 
 def _deploys_first(decisions: Sequence[Decision]) -> list[Decision]:

@@ -11,15 +11,15 @@ import struct
 from collections.abc import Awaitable, Callable, Mapping
 from contextlib import suppress
 
+from gitreceive.acting import Actor
 from gitreceive.config import Settings
 from gitreceive.errors import ConfigError, GitreceiveError
-from gitreceive.model import User
-from gitreceive.ports import KeyLedger
 from gitreceive.receive.hook import LONGEST_FRAME, frame
+from gitreceive.receive.known_keys import KeyringLedger, actor_of_key
 from gitreceive.receive.programs import SshClient
 from gitreceive.receive.sessions import Address
 
-Serve = Callable[[SshClient, User, Address], Awaitable[int]]
+Serve = Callable[[SshClient, Actor, Address], Awaitable[int]]
 
 _REQUEST = 10.0  # seconds in which a request must be whole
 _MOST_SESSIONS = 512
@@ -29,7 +29,7 @@ _log = logging.getLogger(__name__)
 class OpensshDoor:
     """Open from ``open`` to ``close``."""
 
-    def __init__(self, settings: Settings, keys: KeyLedger, serve: Serve) -> None:
+    def __init__(self, settings: Settings, keys: KeyringLedger, serve: Serve) -> None:
         self._settings = settings
         self._keys = keys
         self._serve = serve
@@ -83,24 +83,21 @@ class OpensshDoor:
     async def _answer(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         asked = await asyncio.wait_for(_read_request(reader), _REQUEST)
         client = _Relayed(reader, writer, asked)
+        reached, came_from = _addresses(asked.get("a", ""), self._settings.public_host)
         try:
-            user = await asyncio.to_thread(self._keys.user_of_key, *client.key)
+            actor = await asyncio.to_thread(actor_of_key, self._keys, *client.key, came_from)
         except GitreceiveError:
             _log.exception("a key could not be looked up")
-            user = None
+            actor = None
         if asked["verb"] == "l":
-            code = 0 if user else 1
-        elif user is None:
+            code = 0 if actor else 1
+        elif actor is None:
             client.stderr.write(b"gitreceive: this key is not known any more\n")
             code = 255
         else:
-            code = await self._serve(client, user, self._address(asked.get("a", "")))
+            code = await self._serve(client, actor, reached)
         writer.write(frame(b"x", b"%d" % code))
         await writer.drain()
-
-    def _address(self, reached: str) -> Address:
-        account, host, port = reached.split(" ")
-        return Address(self._settings.public_host or host or "localhost", int(port), account)
 
 
 class _Relayed:
@@ -156,6 +153,12 @@ class _Output:
 
     async def drain(self) -> None:
         await self._writer.drain()
+
+
+def _addresses(said: str, public_host: str) -> tuple[Address, str]:
+    """Where the client has reached sshd, and from where."""
+    account, host, port, came_from = said.split(" ")
+    return Address(public_host or host or "localhost", int(port), account), came_from
 
 
 async def _read_request(reader: asyncio.StreamReader) -> dict[str, str]:

@@ -1,7 +1,7 @@
 """The client's end of a session that OpenSSH's sshd lets in: bytes between the client and the server, which does the work.
 
 Both ends send frames, as the hooks do (``hook.py``). A request is ``k``, the key that opened the connection (``<algorithm> <base64>``), ``c``
-the command, ``p`` GIT_PROTOCOL, ``a`` the address that the client has reached (``<account> <host> <port>``), and ``s`` for a session or ``l`` to
+the command, ``p`` GIT_PROTOCOL, ``a`` the address that the client has reached, and its own (``<account> <host> <port> <client>``), and ``s`` for a session or ``l`` to
 ask only whether somebody has the key. Then the client's input is ``i``, an empty one its end; the server's are ``1`` and ``2``, output, and ``x``,
 the exit code, or for ``l`` whether the key is known (``0``: yes), after which nothing comes.
 """
@@ -34,6 +34,7 @@ class Visitor:
     account: str = "git"
     host: str = ""
     port: int = 22
+    client: str = ""
     command: str | None = None
     protocol: str | None = None
 
@@ -41,12 +42,13 @@ class Visitor:
     def of(cls, key: str, environment: Mapping[str, str]) -> "Visitor":
         """As sshd describes the session to a forced command (sshd(8), LOGIN PROCESS; ssh(1), ENVIRONMENT)."""
         words = environment.get("SSH_CONNECTION", "").split()
-        host, port = (words[2], int(words[3])) if len(words) == 4 and words[3].isdecimal() else ("", 22)
+        client, _, host, port = words if len(words) == 4 and words[3].isdecimal() else ("", "", "", "22")
         return cls(
             key,
             environment.get("USER", "git"),
             host,
-            port,
+            int(port),
+            client,
             environment.get("SSH_ORIGINAL_COMMAND"),
             environment.get("GIT_PROTOCOL"),
         )
@@ -55,7 +57,7 @@ class Visitor:
     def frames(self) -> bytes:
         said = [
             (b"k", self.key),
-            (b"a", f"{self.account} {self.host} {self.port}"),
+            (b"a", f"{self.account} {self.host} {self.port} {self.client}"),
             (b"c", self.command),
             (b"p", self.protocol),
         ]

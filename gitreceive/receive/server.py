@@ -6,18 +6,26 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from gitreceive.config import Settings
-from gitreceive.ports import JobLedger, KeyLedger, LogBook, SourceStore
+from gitreceive.ports import (
+    EventLedger,
+    JobLedger,
+    KeyLedger,
+    LogBook,
+    SourceStore,
+    TokenLedger,
+)
 from gitreceive.receive.git_process import check_git, install_hooks
 from gitreceive.receive.git_sessions import DoorLedger, GitSessions
 from gitreceive.receive.hook_answers import HookAnswers
 from gitreceive.receive.hook_socket import HookSocket
 from gitreceive.receive.openssh_door import OpensshDoor
+from gitreceive.receive.revocations import Revocations
 from gitreceive.receive.session_runner import SessionRunner
 from gitreceive.receive.sessions import Sessions, sweep_quarantines
 from gitreceive.receive.ssh_door import SshDoor
 
 
-class ReceiveLedger(DoorLedger, KeyLedger, JobLedger, Protocol):
+class ReceiveLedger(DoorLedger, KeyLedger, TokenLedger, EventLedger, JobLedger, Protocol):
     """What receiving needs of the ledger."""
 
 
@@ -61,7 +69,7 @@ async def serve(
     hooks.start()  # refuses where another server has pushes under way here
     await asyncio.to_thread(sweep_quarantines, settings.repositories)
     more = {"cli": cli} if cli else {}
-    git = GitSessions(settings, ledger, sources, sessions, str(hooks.path))
+    git = GitSessions(settings, ledger, sources, sessions, Revocations(ledger), str(hooks.path))
     runner = SessionRunner(settings, git, **more)
     door, openssh = SshDoor(settings, ledger, runner), OpensshDoor(settings, ledger, runner)
     try:

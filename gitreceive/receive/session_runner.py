@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 import asyncssh
 
+from gitreceive.acting import Actor
 from gitreceive.config import Settings, process_environment
 from gitreceive.errors import GitreceiveError
 from gitreceive.model import User
@@ -15,6 +16,7 @@ from gitreceive.receive.git_process import git_service, service_environment
 from gitreceive.receive.git_sessions import GitSessions
 from gitreceive.receive.programs import Clock, SshClient, connect, running
 from gitreceive.receive.sessions import Address
+from gitreceive.revocation import user_of
 
 _log = logging.getLogger(__name__)
 
@@ -30,10 +32,10 @@ class SessionRunner:
     git: GitSessions
     cli: tuple[str, ...] = (sys.executable, "-m", "gitreceive")
 
-    async def __call__(self, client: SshClient, user: User, address: Address) -> int:
+    async def __call__(self, client: SshClient, actor: Actor, address: Address) -> int:
         """What the client may not, and what is not understood, is said on stderr."""
         try:
-            return await self._serve(client, user, address)
+            return await self._serve(client, actor, address)
         except GitreceiveError as error:
             complaint = f"gitreceive: {error.message}\n" + (f"  {error.hint}\n" if error.hint else "")
             client.stderr.write(complaint.encode("utf-8", "replace"))
@@ -45,7 +47,8 @@ class SessionRunner:
             client.stderr.write(b"gitreceive: the server has a fault; its log has more\n")
             return 1
 
-    async def _serve(self, client: SshClient, user: User, address: Address) -> int:
+    async def _serve(self, client: SshClient, actor: Actor, address: Address) -> int:
+        user = await asyncio.to_thread(user_of, actor, self.git.ledger)
         if client.subsystem is not None:
             client.stderr.write(b"gitreceive: no subsystem is served\n")
             return 2
@@ -54,21 +57,24 @@ class SessionRunner:
                 client.stdout.write(_greeting(user, address).encode())
                 return 0
             case CliCommand(argv):
-                return await self._command(client, user, argv)
+                return await self._command(client, actor, argv)
             case GitCommand() as asked:
-                return await self._git(client, user, asked, address)
+                return await self._git(client, actor, asked, address)
 
-    async def _command(self, client: SshClient, user: User, argv: tuple[str, ...]) -> int:
+    async def _command(self, client: SshClient, actor: Actor, argv: tuple[str, ...]) -> int:
         environment = {
             **process_environment(),
             "GITRECEIVE_DATA_DIR": str(self.settings.data_dir),
-            "GITRECEIVE_ACTING_USER": str(user.name),
+            "GITRECEIVE_ACTING_USER": str(actor.user),
+            "GITRECEIVE_ACTING_KEY": actor.key,
+            "GITRECEIVE_ACTING_TOKEN": actor.token,
+            "GITRECEIVE_ACTING_ADDRESS": actor.address,
         }
         async with running([*self.cli, *argv], environment) as child:
-            return await connect(client, child, Clock())
+            return await connect(client, child, Clock(), self.git.revocations.withdrawal(actor))
 
-    async def _git(self, client: SshClient, user: User, asked: GitCommand, address: Address) -> int:
-        visit = await asyncio.to_thread(self.git.admit, user, asked, address)
+    async def _git(self, client: SshClient, actor: Actor, asked: GitCommand, address: Address) -> int:
+        visit = await asyncio.to_thread(self.git.admit, actor, asked, address)
         command = git_service(asked.service, visit.repository, self.settings)
         protocol = git_protocol(client.env.get("GIT_PROTOCOL"))  # all else that the client sets is dropped
         return await self.git.serve(visit, client, command, service_environment(protocol))

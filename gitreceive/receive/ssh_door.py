@@ -12,10 +12,10 @@ from pathlib import Path
 import asyncssh
 from asyncssh.kex import get_kex_algs
 
+from gitreceive.acting import Actor
 from gitreceive.config import Settings, parse_listen
 from gitreceive.errors import ConfigError, GitreceiveError
-from gitreceive.model import User
-from gitreceive.ports import KeyLedger
+from gitreceive.receive.known_keys import KeyringLedger, actor_of_key
 from gitreceive.receive.sessions import Address
 
 _log = logging.getLogger(__name__)
@@ -47,13 +47,13 @@ _MOST_CONNECTIONS = 512
 _MOST_SESSIONS = 10  # of one connection, as in OpenSSH
 _ANY = {"0.0.0.0", "::"}  # noqa: S104  compared with, not bound to
 
-Serve = Callable[["asyncssh.SSHServerProcess[bytes]", User, Address], Awaitable[int]]
+Serve = Callable[["asyncssh.SSHServerProcess[bytes]", Actor, Address], Awaitable[int]]
 
 
 class SshDoor:
     """Open from ``open`` to ``close``."""
 
-    def __init__(self, settings: Settings, keys: KeyLedger, serve: Serve) -> None:
+    def __init__(self, settings: Settings, keys: KeyringLedger, serve: Serve) -> None:
         self._settings = settings
         self._keys = keys
         self._serve = serve
@@ -120,12 +120,12 @@ class SshDoor:
 
     async def _session(self, process: "asyncssh.SSHServerProcess[bytes]") -> None:
         guest = process.channel.get_connection().get_owner()
-        if not isinstance(guest, _Guest) or guest.user is None:
+        if not isinstance(guest, _Guest) or guest.actor is None:
             process.exit(255)
             return
         guest.sessions += 1
         try:
-            code = await self._serve(process, guest.user, self._address(guest))
+            code = await self._serve(process, guest.actor, self._address(guest))
         finally:
             guest.sessions -= 1
         process.exit(code)
@@ -139,13 +139,13 @@ class SshDoor:
 
 
 class _Guest(asyncssh.SSHServer):
-    """One connection. ``user`` is set when authentication completes, to the owner of the key that completed it."""
+    """One connection. ``actor`` is set when authentication completes, by the key that completed it."""
 
-    def __init__(self, door: SshDoor, keys: KeyLedger) -> None:
+    def __init__(self, door: SshDoor, keys: KeyringLedger) -> None:
         self._door = door
         self._keys = keys
         self.connection: asyncssh.SSHServerConnection | None = None
-        self.user: User | None = None
+        self.actor: Actor | None = None
         self.sessions = 0
 
     def connection_made(self, conn: asyncssh.SSHServerConnection) -> None:
@@ -171,23 +171,27 @@ class _Guest(asyncssh.SSHServer):
     async def validate_public_key(self, username: str, key: asyncssh.SSHKey) -> bool:  # noqa: ARG002
         algorithm, blob = key.export_public_key("openssh").decode("ascii").split()[:2]
         try:
-            user = await asyncio.to_thread(self._keys.user_of_key, algorithm, blob)
+            known = await asyncio.to_thread(actor_of_key, self._keys, algorithm, blob, self._address())
         except GitreceiveError:
             _log.exception("a key could not be looked up")
             return False
-        _offered.set(user)
-        return user is not None
+        _offered.set(known)
+        return known is not None
+
+    def _address(self) -> str:
+        peer = self.connection.get_extra_info("peername") if self.connection else None
+        return str(peer[0]) if peer else ""
 
     def auth_completed(self) -> None:
         """Runs in the task that checked the signature, and so sees the key of that request and of no other."""
-        self.user = _offered.get()
+        self.actor = _offered.get()
 
     def session_requested(self) -> bool:
         return self.sessions < _MOST_SESSIONS
 
 
 # each authentication request runs in a task of its own; a value in its context cannot be mixed up with another request's
-_offered: ContextVar[User | None] = ContextVar("offered", default=None)
+_offered: ContextVar[Actor | None] = ContextVar("offered", default=None)
 
 
 def _acknowledge_at_once(connection: asyncssh.SSHServerConnection) -> None:

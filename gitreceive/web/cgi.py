@@ -26,13 +26,13 @@ _log = logging.getLogger(__name__)
 class CgiClient:
     """What ``programs.connect`` takes for a client. Raises UsageError for a body that is encoded otherwise than by gzip."""
 
-    def __init__(self, receive: Receive, send: Send, encoding: str = "") -> None:
+    def __init__(self, receive: Receive, response: "Response", encoding: str = "") -> None:
         if encoding not in ("", "identity", "gzip", "x-gzip"):
             raise UsageError(f"the body is encoded by {encoding[:40]!r}", hint="send it as it is, or by gzip")
         body = Body(receive)
         self._body = body
         self.stdin = Inflated(body) if encoding.endswith("gzip") else body
-        self.stdout = Response(send)
+        self.stdout = response
         self.stderr = Complaints()
 
     async def wait_closed(self) -> None:

@@ -14,6 +14,7 @@ from starlette.datastructures import Headers
 from starlette.requests import Request
 from starlette.types import Receive, Scope, Send
 
+from gitreceive.acting import Actor
 from gitreceive.config import Settings, parse_listen
 from gitreceive.errors import (
     ConflictError,
@@ -23,7 +24,7 @@ from gitreceive.errors import (
     UnavailableError,
     UsageError,
 )
-from gitreceive.model import AppName, User
+from gitreceive.model import AppName
 from gitreceive.receive.commands import GitCommand, git_protocol
 from gitreceive.receive.git_process import git_http_backend, service_environment
 from gitreceive.receive.git_sessions import GitSessions, Visit
@@ -69,8 +70,11 @@ class GitDoor:
         request = Request(scope)
         response = Response(send)
         try:
-            await self._answer(request, receive, send)
+            await self._answer(request, receive, response)
         except GitreceiveError as error:
+            if response.spoken:  # what has begun is broken off
+                _log.info("a request ended early: %s", error)
+                return
             await _refuse(response, error)
         except ConnectionError:
             return  # the client went away
@@ -78,20 +82,19 @@ class GitDoor:
             _log.exception("a request failed")
             raise  # what has begun is broken off, what has not is answered with 500
 
-    async def _answer(self, request: Request, receive: Receive, send: Send) -> None:
-        """Raises GitreceiveError only before anything is answered."""
+    async def _answer(self, request: Request, receive: Receive, response: Response) -> None:
         self._check_way(request)
-        user = await asyncio.to_thread(
-            self.visitors.user, request.headers.get("authorization"), _client(request)
+        actor = await asyncio.to_thread(
+            self.visitors.actor, request.headers.get("authorization"), _client(request)
         )
         asked = _parse(request)
-        client = CgiClient(receive, send, request.headers.get("content-encoding", "").lower())
-        visit = await asyncio.to_thread(self._admit, user, asked, self._address(request))
+        client = CgiClient(receive, response, request.headers.get("content-encoding", "").lower())
+        visit = await asyncio.to_thread(self._admit, actor, asked, self._address(request))
         command = git_http_backend(asked.service, self.settings)
         variables = _variables(asked, visit, request.headers, _client(request))
         environment = service_environment(git_protocol(request.headers.get("git-protocol")), variables)
         if asked.shows:
-            code = await self.git.show(client, command, environment)
+            code = await self.git.show(visit, client, command, environment)
         else:
             code = await self.git.serve(visit, client, command, environment)
         await client.end(code)
@@ -105,8 +108,8 @@ class GitDoor:
             hint="use https://; where a proxy speaks it, the server's http.trusted_proxies must name the proxy",
         )
 
-    def _admit(self, user: User, asked: Asked, address: Address) -> Visit:
-        return self.git.admit(user, GitCommand(asked.service, AppName.parse(asked.app)), address)
+    def _admit(self, actor: Actor, asked: Asked, address: Address) -> Visit:
+        return self.git.admit(actor, GitCommand(asked.service, AppName.parse(asked.app)), address)
 
     def _address(self, request: Request) -> Address:
         """The configured names, else those by which the request came."""
@@ -157,7 +160,7 @@ def _variables(asked: Asked, visit: Visit, headers: Headers, client: str) -> Map
         "PATH_INFO": f"/{visit.repository.name}/{path}",
         "QUERY_STRING": f"service=git-{asked.service}" if asked.shows else "",
         "CONTENT_TYPE": "" if asked.shows else _one_line(headers.get("content-type", "")),
-        "REMOTE_USER": str(visit.user.name),
+        "REMOTE_USER": str(visit.actor.user),
         "REMOTE_ADDR": client,
     }
 

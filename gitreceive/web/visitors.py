@@ -11,8 +11,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Protocol
 
+from gitreceive.acting import Actor
 from gitreceive.errors import ForbiddenError
-from gitreceive.model import Grant, Secret, User
+from gitreceive.model import Grant, Secret
 
 _AT_ONCE = 10  # wrong tokens that one address may show
 _EACH = 6.0  # seconds in which it may show one more
@@ -48,7 +49,7 @@ class Visitors:
     tokens: TokenKeeper
     attempts: "Attempts"
 
-    def user(self, authorization: str | None, address: str) -> User:
+    def actor(self, authorization: str | None, address: str) -> Actor:
         """Who shows this header, from this address. Raises UnknownVisitorError, TooManyAttemptsError."""
         if authorization is None:
             raise UnknownVisitorError("a token is needed", hint=_HOW)
@@ -62,7 +63,7 @@ class Visitors:
             raise UnknownVisitorError(
                 "this is no token of this server, or it has run out or was revoked", hint=_HOW
             )
-        return grant.user
+        return Actor(grant.user.name, token=grant.token.id, address=address)
 
 
 class Attempts:

@@ -138,7 +138,7 @@ def test_somebody_elses_app_takes_no_push_but_an_administrators(place: Place, cl
     clone.user = "bob"
     pushed = clone.push()
     assert pushed.code == 128
-    assert "bob may not deploy shop" in pushed.err
+    assert "bob may not push to shop" in pushed.err
     assert "bob may not see shop" in clone.git("ls-remote", place.url()).err
     clone.user = "root"
     assert clone.push().code == 0

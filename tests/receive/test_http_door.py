@@ -98,7 +98,7 @@ def test_who_may_not_push_reads_so_and_how_to_ask(place: Place, clone: Clone) ->
     clone.user = "bob"
     pushed = clone.push()
     assert pushed.code == 128
-    assert "remote: bob may not deploy shop" in pushed.err
+    assert "remote: bob may not push to shop" in pushed.err
     assert (
         "remote:   ask its owner, alice, or an administrator: access add shop bob --role ROLE" in pushed.err
     )
@@ -108,7 +108,7 @@ def test_a_token_reaches_as_far_as_it_was_made_for(place: Place, clone: Clone) -
     place.token("alice", Scope.READ)
     pushed = clone.push()
     assert pushed.code == 128
-    assert "remote: this token of alice does not reach so far: it may not deploy shop" in pushed.err
+    assert "remote: this token of alice does not reach so far: it may not push to shop" in pushed.err
     assert clone.git("ls-remote", place.url()).code == 0
     place.token("alice", Scope.DEPLOY, apps=frozenset({AppName("blog")}))
     assert "does not reach so far" in clone.push().err
@@ -125,7 +125,7 @@ def test_a_token_for_one_app_makes_no_other(unstarted: Place, tmp_path: Path) ->
     unstarted.start()
     clone = Clone(unstarted, tmp_path / "clone")
     clone.commit(index_html="hello")
-    assert "may not create the app blog" in clone.push(app="blog").err
+    assert "may not create apps" in clone.push(app="blog").err
     assert [app.name for app in unstarted.ledger.apps()] == ["shop"]
     unstarted.token("alice", Scope.ALL)
     assert clone.push(app="blog").code == 0
