@@ -31,7 +31,7 @@ def authorized_keys(account: str, algorithm: str, key: str) -> None:
     """
     settings = config.load()
     if _is_server_account(account, settings) and _is_known(algorithm, key, settings):
-        forced = _forced(settings, algorithm, key).replace("\\", "\\\\").replace('"', '\\"')
+        forced = _forced(settings, algorithm, key).replace('"', '\\"')
         click.echo(f'command="{forced}",restrict {algorithm} {key}')
 
 
@@ -75,8 +75,7 @@ def settings() -> None:
         "    AcceptEnv GIT_PROTOCOL\n"
         "    DisableForwarding yes\n"
         "    PermitTTY no\n"
-        "    PermitUserRC no\n"
-        "Match all"
+        "    PermitUserRC no"
     )
 
 
