@@ -16,11 +16,11 @@ need_packages() {
 
 # need_idle_packages COMMAND=PACKAGE...: the same, for packages that would start a service: Debian's policy-rc.d keeps it from that.
 need_idle_packages() {
-  local policy=/usr/sbin/policy-rc.d pair missing=''
+  local policy=/usr/sbin/policy-rc.d pair lacking=''
   for pair in "$@"; do
-    if ! command -v "${pair%%=*}" >/dev/null; then missing=yes; fi
+    if ! command -v "${pair%%=*}" >/dev/null; then lacking=yes; fi
   done
-  if [[ -z $missing ]]; then return; fi
+  if [[ -z $lacking ]]; then return; fi
   if [[ -e $policy ]]; then
     need_packages "$@"
     return
