@@ -198,7 +198,8 @@ class Place:
         self.ledger.create_token(drawn, name, "git", reach, timedelta(days=1), name)
         self.tokens[user] = drawn.text.reveal()
         script = self.folder / f"{user}.token"
-        script.write_text(f"#!/bin/sh\necho {self.tokens[user]}\n")
+        answers = f"case $1 in Username*) echo {user} ;; *) echo {self.tokens[user]} ;; esac"
+        script.write_text(f"#!/bin/sh\n{answers}\n")
         script.chmod(0o700)
         return drawn.id
 
