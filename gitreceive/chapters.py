@@ -26,6 +26,7 @@ from gitreceive.model import (
     Source,
 )
 from gitreceive.ports import BuildRequest, Log, Platform
+from gitreceive.quota import require_room
 from gitreceive.rebase import Wish, plan_move
 
 
@@ -111,6 +112,12 @@ def run_release_command(deployment: Deployment, release: Release) -> None:
         )
 
 
+def require_quota(deployment: Deployment, release: Release) -> None:
+    """Before anything of it is seen outside. Raises ConflictError where a quota of memory or replicas has no room for it."""
+    platform = deployment.platform
+    require_room(release, platform.ledger, platform.default_memory)
+
+
 def roll_out(deployment: Deployment, release: Release) -> None:
     advance(deployment, JobState.ROLLING_OUT)
     processes = ", ".join(f"{p.name}={release.replicas(p.name)}" for p in release.services)
@@ -127,9 +134,10 @@ def roll_out(deployment: Deployment, release: Release) -> None:
 
 def adjust(deployment: Deployment, release: Release, settings: AppSettings) -> Release:
     """The live release under other settings that are no part of it: what runs stays, and what is missing or too much comes and goes."""
+    adjusted = replace(release, settings=settings)
+    require_quota(deployment, adjusted)
     advance(deployment, JobState.ROLLING_OUT)
     platform, log = deployment.platform, deployment.log
-    adjusted = replace(release, settings=settings)
     try:
         with phase(deployment, "adjust"):
             platform.target.roll_out(adjusted, log, deployment.cancel)

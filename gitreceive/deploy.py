@@ -16,6 +16,7 @@ from gitreceive.chapters import (
     move_branch,
     rebase_and_publish,
     receive,
+    require_quota,
     roll_out,
     run_release_command,
 )
@@ -56,6 +57,7 @@ def deploy_push(deployment: Deployment, push: Push) -> Release:
     source = receive(deployment, push)
     image = deployment.job.image or build_and_publish(deployment, push, source)
     release = intend(deployment, image, push.new, f"Deploy {push.new.short}")
+    require_quota(deployment, release)
     run_release_command(deployment, release)
     roll_out(deployment, release)
     move_branch(deployment, push)
@@ -120,5 +122,6 @@ def deploy_settings(deployment: Deployment, change: SettingsChange) -> Release:
         require_image(live, deployment.platform.registry)
     description = change.title[:1].upper() + change.title[1:]
     release = intend(deployment, live.image, live.commit, description, live.config, settings)
+    require_quota(deployment, release)
     roll_out(deployment, release)
     return go_live(deployment, release)

@@ -4,7 +4,7 @@ import os
 import signal
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING
 
 import click
@@ -17,7 +17,8 @@ from gitreceive.revocation import withdrawn
 if TYPE_CHECKING:
     from gitreceive.ports import Ledger
 
-_SECONDS = 1.0  # between two looks
+_SECONDS = 0.5  # between two looks
+_GRACE = 1.0  # seconds to end by oneself: a command may be the one that has taken its own right away
 
 
 @contextmanager
@@ -48,7 +49,8 @@ def _watch(ledger: "Ledger", act: Act, leaving: threading.Event) -> None:
             reason, seen = withdrawn(act.actor, tuple(act.needs), ledger), newest
         except GitreceiveError:
             continue  # the command itself says what is wrong with the ledger; what could not be looked at is looked at again
-        if reason:
-            click.echo(f" !     {reason}: this is ended", err=True)
+        if reason and not leaving.wait(_GRACE):
+            with suppress(OSError):  # nobody reads it any more
+                click.echo(f" !     {reason}: this is ended", err=True)
             os.kill(os.getpid(), signal.SIGTERM)
             return

@@ -60,7 +60,7 @@ def require_within_quota(wanted: Use, before: Use, quotas: Iterable[tuple[Quota,
         ):
             raise _reached(
                 quota,
-                f"{quota.replicas} replicas",
+                _replicas(quota.replicas),
                 f"{wanted.replicas} here",
                 others.replicas,
                 others.replicas,
@@ -78,6 +78,10 @@ def require_within_quota(wanted: Use, before: Use, quotas: Iterable[tuple[Quota,
 def shown_bytes(size: int) -> str:
     """In binary units where nothing is lost by it: 512Mi."""
     return next((f"{size // unit}{name}" for name, unit in _UNITS if size and size % unit == 0), str(size))
+
+
+def _replicas(number: int) -> str:
+    return f"{number} replica{'' if number == 1 else 's'}"
 
 
 def _reached(quota: Quota, limit: str, wanted: str, others: int, shown_others: object) -> ConflictError:

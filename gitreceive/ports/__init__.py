@@ -75,3 +75,4 @@ class Platform:
     logbook: LogBook
     stack: str  # the name of the stack that apps are built on
     run_images: RunImages
+    default_memory: int = 512 << 20  # bytes of a process for which no limit was set

@@ -11,7 +11,8 @@ from gitreceive.ports import EventLedger
 from gitreceive.revocation import Standing, withdrawn
 
 _log = logging.getLogger(__name__)
-_SECONDS = 1.0  # between two looks
+_SECONDS = 0.5  # between two looks
+_GRACE = 1.0  # seconds that a command has to end by itself: it may be the one that has taken its own key away
 
 
 class RevocationLedger(EventLedger, Standing, Protocol):
@@ -19,7 +20,7 @@ class RevocationLedger(EventLedger, Standing, Protocol):
 
 
 class Revocations:
-    """Looks once a second at whether anything happened at all, and only then at each session: nothing is taken away without an event,
+    """Looks twice a second at whether anything happened at all, and only then at each session: nothing is taken away without an event,
     but by time, which ends tokens.
     """
 
@@ -41,4 +42,5 @@ class Revocations:
                 _log.error("it could not be looked at what %s may: %s", actor.user, error)
                 continue
             if reason:
+                await asyncio.sleep(_GRACE)
                 return reason

@@ -14,10 +14,11 @@ from pathlib import Path
 import pytest
 
 from gitreceive.errors import ConfigError
-from gitreceive.model import AppName, Scope
+from gitreceive.model import AppName, EventQuery, JobId, JobState, Outcome, Scope, UserName
 from gitreceive.web.listener import Times
 from tests.receive.certificates import Authority
 from tests.receive.conftest import SHOP, Clone, Place
+from tests.receive.pushes import pushing, until
 
 ADVERTISED = "/shop/info/refs?service=git-receive-pack"
 
@@ -117,6 +118,35 @@ def test_a_token_reaches_as_far_as_it_was_made_for(place: Place, clone: Clone) -
     place.ledger.revoke_token(id_)
     clone.commit(index_html="more")
     assert "it has run out or was revoked" in clone.push().err
+
+
+def test_a_token_that_is_revoked_ends_the_push_that_is_watched_and_not_its_build(
+    place: Place, clone: Clone
+) -> None:
+    id_ = place.token("alice", Scope.DEPLOY)
+    place.runner.paused.set()
+    with pushing(clone) as push:
+        assert push.stderr
+        while "Build 1" not in push.stderr.readline():
+            pass
+        place.ledger.revoke_token(id_)
+        assert "hung up unexpectedly" in push.stderr.read()
+    assert push.returncode != 0
+    place.runner.paused.clear()
+    until(lambda: place.ledger.job(JobId(1)).state is JobState.LIVE)
+    assert place.head() == clone.head
+
+
+def test_what_comes_by_a_token_is_recorded_so(place: Place, clone: Clone) -> None:
+    id_ = place.token("bob", Scope.DEPLOY)
+    clone.user = "bob"
+    clone.push()
+    [denied] = [
+        e.happening
+        for e in place.ledger.events(EventQuery(user=UserName("bob")))
+        if e.happening.verb == "push"
+    ]
+    assert (denied.via, denied.address, denied.outcome) == (f"token {id_}", "127.0.0.1", Outcome.DENIED)
 
 
 def test_a_token_for_one_app_makes_no_other(unstarted: Place, tmp_path: Path) -> None:
