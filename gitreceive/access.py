@@ -66,8 +66,7 @@ def permitted(user: User, app: App, roles: Roles) -> frozenset[Permission]:
     """All that ``user`` may do with ``app``."""
     if user.suspended:
         return frozenset()
-    role = Role.ADMIN if user.admin or user.name == app.owner else roles.role(user.name, app.name)
-    allowed = ALLOWED[role] if role else frozenset()
+    allowed = ALLOWED[Role.ADMIN] if user.admin or user.name == app.owner else _given(user, app, roles)
     return frozenset(permission for permission in allowed if _reaches(user, app, permission))
 
 
@@ -101,9 +100,19 @@ def check_person(user: User, what: str) -> None:
         raise ForbiddenError(f"no token may {what}", hint="use an SSH key")
 
 
+def _given(user: User, app: App, roles: Roles) -> frozenset[Permission]:
+    """By name and by teams. Whoever was given something for an app has it for its review apps too."""
+    found = [roles.role(user.name, name) for name in _names(app)]
+    return frozenset().union(*(ALLOWED[role] for role in found if role))
+
+
+def _names(app: App) -> tuple[AppName, ...]:
+    return (app.name, app.review.of) if app.review else (app.name,)
+
+
 def _reaches(user: User, app: App, permission: Permission) -> bool:
     reach = user.reach
     if reach is None:
         return True
-    of_app = reach.apps is None or app.name in reach.apps
+    of_app = reach.apps is None or bool(reach.apps & {*_names(app)})
     return of_app and any(permission in REACHED[scope] for scope in reach.scopes)

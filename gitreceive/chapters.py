@@ -1,7 +1,7 @@
 """The chapters that the stories in ``deploy.py`` are told with. Each may run twice with the same end."""
 
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field, replace
 
@@ -13,7 +13,9 @@ from gitreceive.model import (
     AppSettings,
     Blob,
     Build,
+    BuildpackRef,
     CommitId,
+    Declared,
     Digest,
     Image,
     Job,
@@ -21,7 +23,9 @@ from gitreceive.model import (
     Layer,
     Push,
     Rebase,
+    Redeploy,
     Release,
+    Rollback,
     Secret,
     Source,
 )
@@ -44,16 +48,20 @@ class Deployment:
 def receive(deployment: Deployment, push: Push) -> Source:
     """The branch must still be where this push can move it: a job that waited may find it elsewhere."""
     deployment.cancel.raise_if_requested()
-    deployment.platform.sources.check_move(push.app, push.ref, push.old, push.new)
-    return Source(push.app, push.new)
+    deployment.platform.sources.check_move(push.repository, push.ref, push.old, push.new)
+    return Source(push.app, push.new, push.came_to)
 
 
-def build_and_publish(deployment: Deployment, push: Push, source: Source) -> Image:
+def build_and_publish(
+    deployment: Deployment, push: Push, source: Source, described: Sequence[BuildpackRef] = ()
+) -> Image:
+    """``described`` are the buildpacks that the source's app.json names."""
     job, platform, log = deployment.job, deployment.platform, deployment.log
     advance(deployment, JobState.BUILDING)
     with ExitStack() as kept_until_published:
         sending = platform.registry.sending(job.app, log, deployment.cancel)
-        request = _request(deployment, push, source, kept_until_published.enter_context(sending))
+        finished = kept_until_published.enter_context(sending)
+        request = _request(deployment, push, source, described, finished)
         with phase(deployment, "build"):
             build = kept_until_published.enter_context(
                 platform.builder.build(request, log, deployment.cancel)
@@ -82,6 +90,16 @@ def rebase_and_publish(deployment: Deployment, rebase: Rebase) -> Image:
         return replace(old, ref=ref, size=registry.size(ref))
 
 
+def copy_image(deployment: Deployment, release: Release) -> Image:
+    """Into the app's own repository: what becomes of the other app, and of its images, does not touch this one."""
+    advance(deployment, JobState.PUBLISHING)
+    registry = deployment.platform.registry
+    with phase(deployment, "publish"):
+        old = release.image
+        ref = registry.copy(str(old.ref), deployment.job.app, deployment.log, deployment.cancel)
+        return replace(old, ref=ref)
+
+
 def intend(
     deployment: Deployment,
     image: Image,
@@ -89,13 +107,17 @@ def intend(
     description: str,
     config: Mapping[str, Secret] | None = None,
     settings: AppSettings | None = None,
+    declared: Declared | None = None,
 ) -> Release:
-    """``config`` None: the live release's; ``settings`` None: the app's."""
+    """``config`` and ``declared`` None: the live release's; ``settings`` None: the app's. Raises ConflictError where a quota of memory or
+    replicas has no room for it. What was live comes back, or stays, in any case.
+    """
     advance(deployment, JobState.RELEASING, image=image)
-    job = deployment.job
-    return deployment.platform.ledger.intend_release(
-        job.id, job.fence, image, commit, description, config, settings
-    )
+    job, ledger = deployment.job, deployment.platform.ledger
+    release = ledger.intend_release(job.id, job.fence, image, commit, description, config, settings, declared)
+    if not isinstance(job.cause, Rollback | Redeploy | Rebase):
+        require_room(release, ledger, deployment.platform.default_memory)
+    return release
 
 
 def run_release_command(deployment: Deployment, release: Release) -> None:
@@ -110,12 +132,6 @@ def run_release_command(deployment: Deployment, release: Release) -> None:
         raise RolloutError(
             f"the release command failed (exit {code})", hint="nothing was rolled out; its output is above"
         )
-
-
-def require_quota(deployment: Deployment, release: Release) -> None:
-    """Before anything of it is seen outside. Raises ConflictError where a quota of memory or replicas has no room for it."""
-    platform = deployment.platform
-    require_room(release, platform.ledger, platform.default_memory)
 
 
 def roll_out(deployment: Deployment, release: Release) -> None:
@@ -135,7 +151,7 @@ def roll_out(deployment: Deployment, release: Release) -> None:
 def adjust(deployment: Deployment, release: Release, settings: AppSettings) -> Release:
     """The live release under other settings that are no part of it: what runs stays, and what is missing or too much comes and goes."""
     adjusted = replace(release, settings=settings)
-    require_quota(deployment, adjusted)
+    require_room(adjusted, deployment.platform.ledger, deployment.platform.default_memory)
     advance(deployment, JobState.ROLLING_OUT)
     platform, log = deployment.platform, deployment.log
     try:
@@ -158,7 +174,7 @@ def adjust(deployment: Deployment, release: Release, settings: AppSettings) -> R
 
 def move_branch(deployment: Deployment, push: Push) -> None:
     """Only now, when the release is healthy: a push that is accepted is live."""
-    deployment.platform.sources.move(push.app, push.ref, push.old, push.new)
+    deployment.platform.sources.move(push.repository, push.ref, push.old, push.new)
 
 
 def go_live(deployment: Deployment, release: Release) -> Release:
@@ -172,7 +188,11 @@ def go_live(deployment: Deployment, release: Release) -> Release:
 
 
 def _request(
-    deployment: Deployment, push: Push, source: Source, finished: Callable[[Layer], None]
+    deployment: Deployment,
+    push: Push,
+    source: Source,
+    described: Sequence[BuildpackRef],
+    finished: Callable[[Layer], None],
 ) -> BuildRequest:
     """Raises SourceError and DetectError for a choice of buildpacks that cannot be followed."""
     job, platform = deployment.job, deployment.platform
@@ -180,7 +200,9 @@ def _request(
     def read(path: str, limit: int) -> bytes | None:
         return platform.sources.read(source, path, limit)
 
-    choice, project = read_choice(read, push.options, platform.ledger.app(job.app).buildpacks)
+    app = platform.ledger.app(job.app)
+    of_app = app.buildpacks or (platform.ledger.app(app.review.of).buildpacks if app.review else ())
+    choice, project = read_choice(read, push.options, of_app, described)
     return BuildRequest(
         job=job.id,
         source=source,

@@ -143,6 +143,22 @@ class HttpSettings:
 
 
 @dataclass(frozen=True)
+class RetentionSettings:
+    """What is kept, and for how long; see `gc`."""
+
+    releases: int = _setting(
+        20, "The newest releases of each app that can be rolled back to: their images and config are kept."
+    )
+    log_days: int = _setting(90, "Days that the logs of builds are kept.")
+    unused_days: int = _setting(
+        30,
+        "Days that buildpacks from elsewhere and images with system packages are kept when nothing is built with them.",
+    )
+    automatic: bool = _setting(True, "The server collects what is no longer kept by itself.")
+    every_hours: int = _setting(24, "With `automatic`: the hours from one time to the next.")
+
+
+@dataclass(frozen=True)
 class Settings:
     """All settings, with defaults that work."""
 
@@ -163,6 +179,13 @@ class Settings:
     target: str = _setting("docker", "What runs releases.", choices=("kubernetes", "docker"))
     stack: str = _setting("bookworm", "The stack that apps are built on.")
     database: str = _setting("", "SQLAlchemy URL of the ledger; empty: SQLite in the data folder.")
+    ledger_key: str = _setting(
+        "",
+        "Keys that secrets in the ledger are sealed with, the newest first; empty: those in `ledger_key_file`.",
+    )
+    ledger_key_file: str = _setting(
+        "", "The file with these keys, made with the ledger; empty: `ledger.key` in the data folder."
+    )
     templates: str = _setting("", "A folder whose files replace templates of the same name, by target.")
     log_limit: int = _setting(16 << 20, "Bytes that a build's log may have; past it the middle is left out.")
     policy: PolicySettings = field(default_factory=PolicySettings)
@@ -171,6 +194,7 @@ class Settings:
     kubernetes: KubernetesSettings = field(default_factory=KubernetesSettings)
     docker: DockerSettings = field(default_factory=DockerSettings)
     http: HttpSettings = field(default_factory=HttpSettings)
+    retention: RetentionSettings = field(default_factory=RetentionSettings)
 
     @property
     def repositories(self) -> Path:

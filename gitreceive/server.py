@@ -2,20 +2,32 @@
 
 import asyncio
 import ctypes
+import logging
 import os
 import signal
 import time
 from collections.abc import Callable
 from contextlib import suppress
+from datetime import UTC, datetime
+from functools import partial
 
 from gitreceive import __version__, config, wiring
+from gitreceive.chore import Chore
+from gitreceive.collector import once
 from gitreceive.jobs import JobRunner
 from gitreceive.ports import Platform
 from gitreceive.receive.server import Receiver, serve
+from gitreceive.removal import remove, remove_overdue_reviews
+from gitreceive.voice import Voice
 from gitreceive.web.application import application
 from gitreceive.web.git_door import GitDoor
 from gitreceive.web.listener import HttpListener
 from gitreceive.web.visitors import Attempts, Visitors
+
+_REVIEWS_SECONDS = 30.0  # between two looks for review apps whose time is over
+_COLLECT_FIRST_SECONDS = 900.0  # a server that has just come up has better things to do
+
+_logger = logging.getLogger(__name__)
 
 
 def run(settings: config.Settings, announce: Callable[[str], None]) -> None:
@@ -30,9 +42,14 @@ def run(settings: config.Settings, announce: Callable[[str], None]) -> None:
         platform.target.start()
         runner = JobRunner(platform, settings.build.concurrency, _holder())
         runner.start()
+        chores = _chores(settings, platform)
+        for chore in chores:
+            chore.start()
         try:
             asyncio.run(_serve(settings, platform, runner, announce))
         finally:
+            for chore in chores:
+                chore.stop()
             runner.stop()
             platform.target.stop()
             platform.ledger.close()
@@ -49,6 +66,7 @@ async def _serve(
         ledger=platform.ledger,
         sources=platform.sources,
         logbook=platform.logbook,
+        retire=partial(remove, platform),
         enqueued=runner.wake,
     )
     http = _http(settings, platform, receiver)
@@ -71,6 +89,23 @@ async def _serve(
 def _http(settings: config.Settings, platform: Platform, receiver: Receiver) -> HttpListener:
     door = GitDoor(settings, receiver.git, Visitors(platform.ledger, Attempts()), receiver.port)
     return HttpListener(settings, application(platform.ledger.apps, door))
+
+
+def _chores(settings: config.Settings, platform: Platform) -> tuple[Chore, ...]:
+    """What the server sees to by itself."""
+    log = Voice(lambda chunk: _logger.info("%s", chunk.decode(errors="replace").strip()))
+    chores = [
+        Chore(
+            "reviews",
+            lambda: remove_overdue_reviews(platform, datetime.now(UTC), log),
+            every=_REVIEWS_SECONDS,
+        ),
+    ]
+    if settings.retention.automatic:
+        collect = partial(once, platform, settings.retention, _holder())
+        every = settings.retention.every_hours * 3600.0
+        chores.append(Chore("collecting", collect, every=every, first=_COLLECT_FIRST_SECONDS))
+    return tuple(chores)
 
 
 def _holder() -> str:

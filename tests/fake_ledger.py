@@ -1,6 +1,6 @@
 """A ledger in memory, held to the same contract as the real one."""
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
@@ -14,8 +14,10 @@ from gitreceive.model import (
     Check,
     CommitId,
     ConfigChange,
+    Declared,
     Happening,
     Image,
+    ImageRef,
     Job,
     JobId,
     JobState,
@@ -23,10 +25,13 @@ from gitreceive.model import (
     Push,
     QuotaKind,
     Release,
+    Review,
+    ReviewRules,
     Secret,
     Stack,
     UserName,
 )
+from gitreceive.retention import named
 from tests.fake_people import FakePeople
 
 
@@ -46,15 +51,16 @@ class FakeLedger(FakePeople):
         self._stacks: dict[str, list[Stack]] = {}
         self._kept: dict[AppName, dict[str, Secret]] = {}
         self._settings: dict[AppName, AppSettings] = {}
+        self._holds: dict[AppName, tuple[str, datetime]] = {}
         self._last_id = 0
 
     # apps
 
-    def create_app(self, name: AppName, owner: UserName, branch: str) -> App:
+    def create_app(self, name: AppName, owner: UserName, branch: str, review: Review | None = None) -> App:
         with self._lock:
             if name in self._apps:
                 raise ConflictError(f"there is an app {name} already")
-            self._apps[name] = App(name, owner, branch, self._clock())
+            self._apps[name] = App(name, owner, branch, self._clock(), review=review)
             self._note("apps create", f"owner {owner}, branch {branch}", name)
             return self._apps[name]
 
@@ -76,6 +82,26 @@ class FakeLedger(FakePeople):
             self._apps[name] = replace(app, buildpacks=after)
             self._note("buildpacks set", ", ".join(after) or "none", name)
             return self._apps[name]
+
+    def set_reviews(self, name: AppName, before: ReviewRules, after: ReviewRules) -> App:
+        with self._lock:
+            app = self.app(name)
+            if app.reviews != before:
+                raise ConflictError(f"what is set for reviews of {name} was changed just now")
+            self._apps[name] = replace(app, reviews=after)
+            self._note("reviews set", "", name)
+            return self._apps[name]
+
+    def keep_review(self, name: AppName, until: datetime) -> App:
+        with self._lock:
+            app = self.app(name)
+            if app.review is None:
+                raise NotFoundError(f"{name} is no review app")
+            self._apps[name] = replace(app, review=replace(app.review, until=until))
+            return self._apps[name]
+
+    def reviews(self, of: AppName | None = None) -> tuple[App, ...]:
+        return tuple(app for app in self.apps() if app.review and of in {None, app.review.of})
 
     def config(self, app: AppName) -> dict[str, Secret]:
         with self._lock:
@@ -167,8 +193,11 @@ class FakeLedger(FakePeople):
             under_way = [id_ for id_, until in self._leases.items() if until > time]
             busy = [self._jobs[id_].user for id_ in under_way]
             firsts = {job.app: job for job in reversed(self._unended())}
+            held = {app for app, (_, until) in self._holds.items() if until > time}
             free = [
-                job for job in firsts.values() if job.id not in under_way and not self._quota(job, under_way)
+                job
+                for job in firsts.values()
+                if job.id not in under_way and job.app not in held and not self._quota(job, under_way)
             ]
             if not free:
                 return None
@@ -219,6 +248,7 @@ class FakeLedger(FakePeople):
         description: str,
         config: Mapping[str, Secret] | None = None,
         settings: AppSettings | None = None,
+        declared: Declared | None = None,
     ) -> Release:
         with self._lock:
             held = self._held(job, fence)
@@ -234,6 +264,7 @@ class FakeLedger(FakePeople):
                     description=description,
                     created_at=self._clock(),
                     settings=settings or self.settings(held.app),
+                    declared=declared or (last.declared if last else Declared()),
                 )
                 self._set(replace(held, release=self._intended[job].number))
             return self._intended[job]
@@ -259,12 +290,53 @@ class FakeLedger(FakePeople):
             release = next(found, None)
         if release is None:
             raise NotFoundError(f"there is no release v{number} of {app}")
+        if not release.kept:
+            raise NotFoundError(f"{app} v{number} is no longer kept")
         return self._now(release)
 
     def releases(self, app: AppName, limit: int = 20) -> tuple[Release, ...]:
         with self._lock:
             found = tuple(reversed(self._live.get(app, [])))[:limit]
             return tuple(self._now(release) for release in found)
+
+    # retention
+
+    def hold(self, app: AppName, holder: str, seconds: float) -> bool:
+        with self._lock:
+            if app not in self._apps:
+                return False
+            by, until = self._holds.get(app, ("", self._clock()))
+            held = until > self._clock()
+            if (held and by != holder) or (not held and self._unended(app)):
+                return False
+            self._holds[app] = (holder, self._clock() + timedelta(seconds=seconds))
+            return True
+
+    def unended(self) -> tuple[Job, ...]:
+        with self._lock:
+            return tuple(self._unended())
+
+    def let_go(self, app: AppName, holder: str) -> None:
+        with self._lock:
+            if self._holds.get(app, ("",))[0] == holder:
+                del self._holds[app]
+
+    def collect(self, app: AppName, holder: str, numbers: Collection[int]) -> tuple[int, ...]:
+        with self._lock:
+            by, until = self._holds.get(app, ("", self._clock()))
+            if by != holder or until <= self._clock():
+                raise LeaseLostError(f"{app} is held no longer")
+            live = self._live.get(app, [])
+            stays = {release.number for release in live[-1:]} | named(app, self._unended())
+            going = {r.number for r in live if r.kept and r.number in numbers and r.number not in stays}
+            self._live[app] = [replace(r, kept=False, config={}) if r.number in going else r for r in live]
+            return tuple(sorted(going, reverse=True))
+
+    def forget_images(self, app: AppName, images: Collection[ImageRef]) -> None:
+        with self._lock:
+            for job in list(self._jobs.values()):
+                if job.app == app and job.state.ended and job.image and job.image.ref in images:
+                    self._set(replace(job, image=None))
 
     # stacks
 
@@ -286,6 +358,12 @@ class FakeLedger(FakePeople):
         with self._lock:
             names = sorted(self._stacks) if name is None else [name]
             return tuple(stack for each in names for stack in reversed(self._stacks.get(each, [])))
+
+    def reseal(self) -> int:
+        return 0
+
+    def rotate_key(self) -> int:
+        return 0
 
     def check(self) -> Iterable[Check]:
         return (Check("ledger", ok=True, seen="in memory"),)

@@ -50,6 +50,10 @@ class FakeLogBook:
         with self._lock:
             return len(self._logs[job].content) if job in self._logs else 0
 
+    def all(self) -> dict[JobId, int]:
+        with self._lock:
+            return {job: len(log.content) for job, log in self._logs.items()}
+
     def delete(self, job: JobId) -> None:
         with self._lock:
             self._logs.pop(job, None)

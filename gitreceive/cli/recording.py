@@ -40,6 +40,7 @@ READS = frozenset(
         "releases diff",
         "releases info",
         "releases list",
+        "reviews list",
         "server",
         "stack info",
         "stack list",

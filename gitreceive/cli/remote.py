@@ -10,10 +10,11 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 from gitreceive import config
+from gitreceive.cli import config_words
 from gitreceive.errors import NotFoundError, UnavailableError, UsageError
 from gitreceive.model import AppName
 
-LOCAL_ONLY = frozenset({"server", "stack", "plan", "buildpack", "openssh"})  # refused over SSH
+LOCAL_ONLY = frozenset({"ledger", "server", "stack", "plan", "buildpack", "openssh"})  # refused over SSH
 _ASKED_HERE = LOCAL_ONLY | {"doctor", "version"}
 _REMOTES = ("deploy", "gitreceive")
 # neither may look like an option to ssh, or hold what ssh or a shell reads as more than a name
@@ -153,6 +154,7 @@ _TAKES_APP: dict[tuple[str, ...], int] = {
     ("rebase",): 1,
     ("rollback",): 1,
     ("redeploy",): 1,
+    ("promote",): 1,
     ("releases",): 1,
     ("releases", "list"): 2,
     ("releases", "info"): 2,
@@ -161,34 +163,57 @@ _TAKES_APP: dict[tuple[str, ...], int] = {
     ("access", "remove"): 2,
     ("access", "list"): 2,
     ("access", "transfer"): 2,
+    ("reviews", "list"): 2,
+    ("reviews", "set"): 2,
     ("apps", "info"): 2,
     ("builds", "list"): 2,
     ("builds", "log"): 2,
     ("builds", "attach"): 2,
     ("builds", "cancel"): 2,
     ("quotas", "list"): 2,
+    ("config", "list"): 2,
+    ("config", "get"): 2,
+    ("config", "set"): 2,
+    ("config", "unset"): 2,
+    ("config", "import"): 2,
+    ("config", "export"): 2,
 }
 
 
 # by their first word: where an app may stand as a word of its own, and behind how many others it is left out
-_APP_IS_A_WORD = {"access": 1, "apps": 0, "rebase": 0, "rollback": 0, "redeploy": 0, "releases": 0}
-_ALONE = ({"access", "list"}, {"access", "--team"})  # but here the app is the only word
-_WITH_A_VALUE = {"-n", "--role", "--stack", "--team"}
+_APP_IS_A_WORD = {
+    "access": 1,
+    "apps": 0,
+    "promote": 0,
+    "rebase": 0,
+    "redeploy": 0,
+    "releases": 0,
+    "reviews": 0,
+    "rollback": 0,
+}
+_WITH_A_VALUE = {"-n", "--stack", "--to", "--lifetime", "--inherit", "--role", "--team"}
 RELEASE = re.compile(r"v[1-9][0-9]{0,8}", re.ASCII)  # v7, where an app may stand too
 
 
 def _with_app(arguments: list[str], app: AppName) -> list[str]:
     """``--app`` behind a command that can take it, where no app is named."""
     at = _TAKES_APP.get(tuple(arguments[:2])) or _TAKES_APP.get(tuple(arguments[:1]))
-    if at is None or _names_app(arguments[at:], _other_words(arguments)):
+    if at is None:
+        return arguments
+    if arguments[0] == "config":
+        named = config_words.name_app(arguments[1], arguments[at:])
+    else:
+        named = _names_app(arguments[at:], _other_words(arguments))
+    if named:
         return arguments
     return [*arguments[:at], "--app", app, *arguments[at:]]
 
 
 def _other_words(arguments: list[str]) -> int | None:
     """How many words a command has that are no app; None where an app is never one."""
-    named = {word.partition("=")[0] for word in arguments}
-    return 0 if any(alone <= named for alone in _ALONE) else _APP_IS_A_WORD.get(arguments[0])
+    others = _APP_IS_A_WORD.get(arguments[0])
+    alone = arguments[1:2] == ["list"] or any(word.partition("=")[0] == "--team" for word in arguments)
+    return 0 if others and alone else others
 
 
 def _names_app(words: list[str], others: int | None) -> bool:

@@ -15,6 +15,7 @@ from gitreceive.model.builds import (
     Stack,
     StackRecipe,
     TreeEntry,
+    script_process,
 )
 from gitreceive.model.choices import MOST_BUILDPACKS, Choice, InlineBuildpack, Project, Wanted
 from gitreceive.model.configs import (
@@ -23,6 +24,7 @@ from gitreceive.model.configs import (
     parse_config_name,
     require_config_fits,
 )
+from gitreceive.model.declared import CheckKind, CronTask, Declared, HealthCheck, Scripts
 from gitreceive.model.events import Event, EventQuery, Happening, Outcome
 from gitreceive.model.formation import MOST_REPLICAS, Autoscale, Formation
 from gitreceive.model.names import (
@@ -38,6 +40,8 @@ from gitreceive.model.people import (
     Given,
     Party,
     PublicKey,
+    Review,
+    ReviewRules,
     Team,
     User,
 )
@@ -47,6 +51,7 @@ from gitreceive.model.pushes import (
     Job,
     JobId,
     JobState,
+    Promotion,
     Push,
     PushOptions,
     Rebase,
@@ -57,6 +62,10 @@ from gitreceive.model.pushes import (
 from gitreceive.model.quotas import Quota, QuotaKind, Use, require_within_quota, shown_bytes
 from gitreceive.model.references import BuildpackRef, RefKind
 from gitreceive.model.releases import (
+    ONE_AT_A_TIME,
+    POSTDEPLOY_PROCESS,
+    PREDEPLOY_PROCESS,
+    PREDESTROY_PROCESS,
     RELEASE_PROCESS,
     WEB_PROCESS,
     Changes,
@@ -86,7 +95,11 @@ __all__ = [
     "LONGEST_VALUE",
     "MOST_BUILDPACKS",
     "MOST_REPLICAS",
+    "ONE_AT_A_TIME",
     "PACKAGES_LABEL",
+    "POSTDEPLOY_PROCESS",
+    "PREDEPLOY_PROCESS",
+    "PREDESTROY_PROCESS",
     "RELEASE_PROCESS",
     "STACK_IMAGE_LABEL",
     "WEB_PROCESS",
@@ -101,9 +114,12 @@ __all__ = [
     "Cause",
     "Changes",
     "Check",
+    "CheckKind",
     "Choice",
     "CommitId",
     "ConfigChange",
+    "CronTask",
+    "Declared",
     "Digest",
     "Event",
     "EventQuery",
@@ -111,6 +127,7 @@ __all__ = [
     "Given",
     "Grant",
     "Happening",
+    "HealthCheck",
     "Image",
     "ImageFacts",
     "ImageRef",
@@ -129,6 +146,7 @@ __all__ = [
     "ProcessStatus",
     "ProcessType",
     "Project",
+    "Promotion",
     "PublicKey",
     "Push",
     "PushOptions",
@@ -139,10 +157,13 @@ __all__ = [
     "Redeploy",
     "RefKind",
     "Release",
+    "Review",
+    "ReviewRules",
     "Role",
     "Rollback",
     "Runtime",
     "Scope",
+    "Scripts",
     "Secret",
     "SettingsChange",
     "Source",
@@ -166,6 +187,7 @@ __all__ = [
     "require_config_fits",
     "require_within_quota",
     "same_hash",
+    "script_process",
     "shown_bytes",
     "split_token",
 ]

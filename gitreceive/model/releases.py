@@ -6,6 +6,7 @@ from datetime import datetime
 from typing import Self
 
 from gitreceive.model.builds import Image, ProcessType
+from gitreceive.model.declared import Declared
 from gitreceive.model.names import AppName, CommitId, Secret, UserName
 from gitreceive.model.settings import AppSettings
 
@@ -26,10 +27,17 @@ class Release:
     description: str
     created_at: datetime
     settings: AppSettings = field(default_factory=AppSettings)
+    kept: bool = True  # False: its image and its config are no longer kept, only that it was
+    declared: Declared = field(default_factory=Declared)
 
     @property
     def label(self) -> str:
         return f"v{self.number}"
+
+    @property
+    def title(self) -> str:
+        """For those who look at several apps."""
+        return f"{self.app} {self.label}"
 
     def replicas(self, process: str) -> int:
         return self.settings.formation.replicas(process)
@@ -58,6 +66,9 @@ class Changes:
 
 
 RELEASE_PROCESS = "release"
+PREDEPLOY_PROCESS, POSTDEPLOY_PROCESS, PREDESTROY_PROCESS = "predeploy", "postdeploy", "predestroy"
+# of these, one that a killed server left is ended before the next begins: two migrations at once must not be
+ONE_AT_A_TIME = frozenset({RELEASE_PROCESS, PREDEPLOY_PROCESS, POSTDEPLOY_PROCESS, PREDESTROY_PROCESS})
 WEB_PROCESS = "web"
 
 

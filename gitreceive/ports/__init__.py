@@ -13,12 +13,15 @@ from gitreceive.ports.building import (
     FetchedBuildpack,
     Registry,
     RunImages,
+    Shelf,
 )
 from gitreceive.ports.ledger import (
     AppLedger,
     JobLedger,
     Ledger,
     ReleaseLedger,
+    RetentionLedger,
+    SealedLedger,
     SettingsLedger,
     StackLedger,
 )
@@ -52,8 +55,11 @@ __all__ = [
     "QuotaLedger",
     "Registry",
     "ReleaseLedger",
+    "RetentionLedger",
     "RunImages",
+    "SealedLedger",
     "SettingsLedger",
+    "Shelf",
     "SourceStore",
     "StackLedger",
     "Target",
@@ -76,3 +82,4 @@ class Platform:
     stack: str  # the name of the stack that apps are built on
     run_images: RunImages
     default_memory: int = 512 << 20  # bytes of a process for which no limit was set
+    shelves: tuple[Shelf, ...] = ()  # what is kept for all apps, and can be had again

@@ -1,6 +1,7 @@
 """All durable state, a Protocol for each part of it."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
+from datetime import datetime
 from typing import Protocol
 
 from gitreceive.model import (
@@ -10,11 +11,15 @@ from gitreceive.model import (
     Cause,
     Check,
     CommitId,
+    Declared,
     Image,
+    ImageRef,
     Job,
     JobId,
     JobState,
     Release,
+    Review,
+    ReviewRules,
     Secret,
     Stack,
     UserName,
@@ -31,7 +36,7 @@ from gitreceive.ports.people import (
 
 
 class AppLedger(Protocol):
-    def create_app(self, name: AppName, owner: UserName, branch: str) -> App:
+    def create_app(self, name: AppName, owner: UserName, branch: str, review: Review | None = None) -> App:
         """Raises ConflictError where the name is taken."""
 
     def app(self, name: AppName) -> App:
@@ -42,6 +47,15 @@ class AppLedger(Protocol):
 
     def set_buildpacks(self, name: AppName, before: tuple[str, ...], after: tuple[str, ...]) -> App:
         """Compare and swap: ``after`` in place of ``before``. Raises NotFoundError; ConflictError where they are others by now."""
+
+    def set_reviews(self, name: AppName, before: ReviewRules, after: ReviewRules) -> App:
+        """Compare and swap, as ``set_buildpacks``."""
+
+    def keep_review(self, name: AppName, until: datetime) -> App:
+        """The review app stays until then. Raises NotFoundError, also for an app that is none."""
+
+    def reviews(self, of: AppName | None = None) -> tuple[App, ...]:
+        """The review apps of an app, or all, by name."""
 
     def config(self, app: AppName) -> Mapping[str, Secret]:
         """What its next release takes over: the live one's, else what was kept for the first. Raises NotFoundError."""
@@ -102,9 +116,11 @@ class ReleaseLedger(Protocol):
         description: str,
         config: Mapping[str, Secret] | None = None,
         settings: AppSettings | None = None,
+        declared: Declared | None = None,
     ) -> Release:
         """The app's next release, for this job: one more than the last live one. The same again when called twice. Where none is given,
-        its config is what ``config`` says, and its settings what ``settings`` does; its user is the job's. Raises LeaseLostError.
+        its config is what ``config`` says, and its settings what ``settings`` does, and what its source
+        declares as for the live one; its user is the job's. Raises LeaseLostError.
         """
 
     def go_live(self, job: JobId, fence: int, seconds: Mapping[str, float]) -> Release:
@@ -114,10 +130,10 @@ class ReleaseLedger(Protocol):
         """The last live one."""
 
     def release(self, app: AppName, number: int) -> Release:
-        """One that is live or was. Raises NotFoundError."""
+        """One that is live or was, and is kept. Raises NotFoundError."""
 
     def releases(self, app: AppName, limit: int = 20) -> tuple[Release, ...]:
-        """Live ones, newest first."""
+        """Live ones, newest first; also those that are no longer kept."""
 
 
 class SettingsLedger(Protocol):
@@ -129,6 +145,16 @@ class SettingsLedger(Protocol):
 
     def settle(self, job: JobId, fence: int, settings: AppSettings, seconds: Mapping[str, float]) -> Job:
         """In one transaction: these are the app's settings, and the job has ended live, with no release. Raises LeaseLostError."""
+
+
+class SealedLedger(Protocol):
+    """What nobody may read in the ledger's files is sealed with keys that are kept apart from it."""
+
+    def reseal(self) -> int:
+        """Seal all anew with the newest key; how many values that were. Raises ConfigError where one cannot be opened: nothing is changed then."""
+
+    def rotate_key(self) -> int:
+        """The same with a new key; the old ones are forgotten. Servers that run go on. Raises ConfigError where the keys are not in a file."""
 
 
 class StackLedger(Protocol):
@@ -145,6 +171,29 @@ class StackLedger(Protocol):
         """All versions, of all stacks or of one: by name, newest first."""
 
 
+class RetentionLedger(Protocol):
+    """An app can be held, so that what is not kept of it can go while nobody works on it: its jobs wait meanwhile."""
+
+    def hold(self, app: AppName, holder: str, seconds: float) -> bool:
+        """From now on, and for so long, no job of the app is claimed. Again by the same holder: longer. False where somebody else holds it,
+        where a job of it has not ended (unless this holder holds it already), and where the app is gone.
+        """
+
+    def unended(self) -> tuple[Job, ...]:
+        """The jobs of all apps that have not ended, oldest first."""
+
+    def let_go(self, app: AppName, holder: str) -> None:
+        """No error where it is not held, or not by this one."""
+
+    def collect(self, app: AppName, holder: str, numbers: Collection[int]) -> tuple[int, ...]:
+        """These releases are no longer kept: their config is forgotten, and ``release`` does not find them. Those of them that were, without the
+        live one and those that an unfinished job names, the app's own or a promotion. Raises LeaseLostError where it is not held.
+        """
+
+    def forget_images(self, app: AppName, images: Collection[ImageRef]) -> None:
+        """The app's ended jobs no longer say that they made these."""
+
+
 class Ledger(
     AppLedger,
     KeyLedger,
@@ -156,6 +205,8 @@ class Ledger(
     QuotaLedger,
     JobLedger,
     ReleaseLedger,
+    RetentionLedger,
+    SealedLedger,
     SettingsLedger,
     StackLedger,
     Protocol,

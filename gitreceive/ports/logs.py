@@ -1,5 +1,6 @@
 """Where what is said goes: the log of a job, and the book that keeps it."""
 
+from collections.abc import Mapping
 from typing import Protocol
 
 from gitreceive.model import JobId
@@ -40,6 +41,9 @@ class LogBook(Protocol):
 
     def size(self, job: JobId) -> int:
         """Bytes readable now."""
+
+    def all(self) -> Mapping[JobId, int]:
+        """The jobs that have a log, and its bytes."""
 
     def delete(self, job: JobId) -> None:
         """Remove the log; no error where there is none."""

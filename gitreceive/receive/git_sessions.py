@@ -55,7 +55,7 @@ class GitSessions:
 
     def admit(self, actor: Actor, asked: GitCommand, address: Address) -> Visit:
         """Blocks. An app that is not there is made where the policy says so and somebody pushes to it. Raises ForbiddenError,
-        NotFoundError.
+        NotFoundError, ConflictError for a review app.
         """
         receives = asked.service == "receive-pack"
         make = receives and self.settings.policy.create_on_push
@@ -134,7 +134,14 @@ class GitSessions:
             return self.ledger.app(name)  # another push was first
 
     def _prepare(self, app: App) -> None:
-        """Its repository's HEAD is the branch that deploys, so that a clone checks out what runs."""
+        """Its repository's HEAD is the branch that deploys, so that a clone checks out what runs. Raises ConflictError for a review app,
+        which has none.
+        """
+        if app.review:
+            raise ConflictError(
+                f"{app.name} is a review app of {app.review.of}",
+                hint=f"push its branch, {app.branch}, to {app.review.of}",
+            )
         self.sources.create(app.name)
         repository = repository_path(self.settings, app.name)
         if (repository / "HEAD").read_text("ascii").strip() != f"ref: {app.deploy_ref}":

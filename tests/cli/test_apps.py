@@ -12,7 +12,14 @@ def test_an_app_is_made_with_its_repository_and_its_url_is_the_data(cli: Cli, le
     assert "git remote add deploy ssh://git@127.0.0.1:2222/shop" in said.err
     assert (cli.folder / "repos" / "shop.git" / "HEAD").is_file()
     assert cli("apps", "list", "--json", acting="alice").ok().json() == [
-        {"name": "shop", "owner": "alice", "branch": "main", "release": None, "commit": None}
+        {
+            "name": "shop",
+            "owner": "alice",
+            "branch": "main",
+            "release": None,
+            "commit": None,
+            "review_of": None,
+        }
     ]
 
 

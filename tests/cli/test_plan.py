@@ -32,11 +32,15 @@ _GROUPS = {
     "ruby": ("ruby",),
     "spa": ("nodejs", "static"),
     "static": ("static",),
+    "heroku": ("python", "procfile"),
     "system-packages": ("python", "procfile"),
     "workspaces": ("nodejs",),
     "yarn": ("nodejs",),
 }
-_PROCESSES = {"procfile-worker": ["web", "worker", "release"]}
+_PROCESSES = {
+    "heroku": ["web", "worker", "release"],
+    "procfile-worker": ["web", "worker", "release"],
+}
 
 
 def _identities(plan: dict[str, Any]) -> tuple[str, ...]:

@@ -21,6 +21,7 @@ from gitreceive.model import (
     WEB_PROCESS,
     AppName,
     Check,
+    ImageRef,
     LogLine,
     LogQuery,
     ProcessStatus,
@@ -124,6 +125,10 @@ class DockerTarget:
             for image in {c.image for c in found}:
                 self._engine.remove_image(image)
             self._switchboard.forget(app)
+
+    def forget_images(self, images: Iterable[ImageRef]) -> None:
+        for image in images:
+            self._engine.remove_image(str(image))
 
     def plan(self, release: Release) -> str:
         documents = []

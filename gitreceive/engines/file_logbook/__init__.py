@@ -1,5 +1,6 @@
 """Logs of jobs as files: ``<folder>/<job>.log``, written by the server, read by offset by whoever may."""
 
+import contextlib
 import os
 import threading
 from pathlib import Path
@@ -58,6 +59,18 @@ class FileLogBook:
             return 0
         except OSError as error:
             raise _unavailable(self._path(job), error) from error
+
+    def all(self) -> dict[JobId, int]:
+        """Raises UnavailableError where the folder cannot be looked at."""
+        found: dict[JobId, int] = {}
+        try:
+            for file in self._folder.glob("*.log"):
+                with contextlib.suppress(FileNotFoundError):  # another removes it
+                    if file.stem.isascii() and file.stem.isdigit():
+                        found[JobId(int(file.stem))] = file.stat().st_size
+        except OSError as error:
+            raise _unavailable(self._folder, error) from error
+        return found
 
     def delete(self, job: JobId) -> None:
         """Raises UnavailableError where it cannot be removed."""

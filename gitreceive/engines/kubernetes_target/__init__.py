@@ -20,6 +20,7 @@ from gitreceive.model import (
     WEB_PROCESS,
     AppName,
     Check,
+    ImageRef,
     LogLine,
     LogQuery,
     ProcessStatus,
@@ -135,6 +136,9 @@ class KubernetesTarget:
             # a node that is slow or away: its containers go when it sees to it
             self._delete_pods(namespace, grace=0)
             self._await_gone(namespace)
+
+    def forget_images(self, images: Iterable[ImageRef]) -> None:
+        """Nodes see to theirs themselves (kubelet, image garbage collection)."""
 
     def plan(self, release: Release) -> str:
         """For a current Kubernetes, without credentials; the content of config is hidden. Raises ConfigError."""

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import replace
+from datetime import datetime
 from typing import Any
 
 from sqlalchemy import Connection, Row, delete, insert, select, update
@@ -12,29 +13,34 @@ from gitreceive.engines.sql_ledger.events import note
 from gitreceive.engines.sql_ledger.part import Part
 from gitreceive.engines.sql_ledger.schema import apps, jobs, quotas, releases
 from gitreceive.errors import ConflictError, NotFoundError
-from gitreceive.model import App, AppName, QuotaKind, Secret, UserName
+from gitreceive.model import App, AppName, QuotaKind, Review, ReviewRules, Secret, UserName
 
 
 class Apps(Part):
     """The port ``AppLedger``."""
 
-    def create_app(self, name: AppName, owner: UserName, branch: str) -> App:
+    def create_app(self, name: AppName, owner: UserName, branch: str, review: Review | None = None) -> App:
         with self._database.writing() as connection:
             if connection.execute(select(apps.c.name).where(apps.c.name == name)).first():
                 raise ConflictError(f"there is an app {name} already", hint="choose another name")
-            app = App(name, owner, branch, now(connection))
+            app = App(name, owner, branch, now(connection), review=review)
             connection.execute(
-                insert(apps).values(name=name, owner=owner, branch=branch, created_at=app.created_at)
+                insert(apps).values(
+                    name=name,
+                    owner=owner,
+                    branch=branch,
+                    created_at=app.created_at,
+                    review_of=review.of if review else None,
+                    review_branch=review.branch if review else None,
+                    review_until=review.until if review else None,
+                )
             )
             note(connection, "apps create", f"owner {owner}, branch {branch}", name)
         return app
 
     def app(self, name: AppName) -> App:
         with self._database.reading() as connection:
-            row = connection.execute(select(apps).where(apps.c.name == name)).first()
-        if row is None:
-            raise no_app(name)
-        return _app(row)
+            return _read(connection, name)
 
     def apps(self) -> tuple[App, ...]:
         with self._database.reading() as connection:
@@ -43,10 +49,7 @@ class Apps(Part):
 
     def set_buildpacks(self, name: AppName, before: tuple[str, ...], after: tuple[str, ...]) -> App:
         with self._database.writing() as connection:
-            row = connection.execute(select(apps).where(apps.c.name == name)).first()
-            if row is None:
-                raise no_app(name)
-            app = _app(row)
+            app = _read(connection, name)
             if app.buildpacks != before:
                 raise ConflictError(
                     f"the buildpacks of {name} were changed just now",
@@ -55,6 +58,32 @@ class Apps(Part):
             connection.execute(update(apps).where(apps.c.name == name).values(buildpacks=list(after)))
             note(connection, "buildpacks set", ", ".join(after) or "none", name)
         return replace(app, buildpacks=after)
+
+    def set_reviews(self, name: AppName, before: ReviewRules, after: ReviewRules) -> App:
+        with self._database.writing() as connection:
+            app = _read(connection, name)
+            if app.reviews != before:
+                raise ConflictError(
+                    f"what is set for reviews of {name} was changed just now",
+                    hint=f"look, and try again: gitreceive reviews list {name}",
+                )
+            document = {"wanted": after.wanted, "seconds": after.seconds, "inherit": list(after.inherit)}
+            connection.execute(update(apps).where(apps.c.name == name).values(reviews=document))
+            wanted = "for every branch" if after.wanted else "where asked for"
+            said = f"{wanted}, for {after.seconds} s, inherit {', '.join(after.inherit) or 'nothing'}"
+            note(connection, "reviews set", said, name)
+        return replace(app, reviews=after)
+
+    def keep_review(self, name: AppName, until: datetime) -> App:
+        with self._database.writing() as connection:
+            app = _read(connection, name)
+            if app.review is None:
+                raise NotFoundError(f"{name} is no review app")
+            connection.execute(update(apps).where(apps.c.name == name).values(review_until=until))
+            return _read(connection, name)
+
+    def reviews(self, of: AppName | None = None) -> tuple[App, ...]:
+        return tuple(app for app in self.apps() if app.review and of in {None, app.review.of})
 
     def config(self, app: AppName) -> dict[str, Secret]:
         with self._database.reading() as connection:
@@ -120,5 +149,21 @@ def no_app(name: AppName) -> NotFoundError:
     return NotFoundError(f"there is no app {name}", hint=f"create it: apps create {name}")
 
 
+def _read(connection: Connection, name: AppName) -> App:
+    row = connection.execute(select(apps).where(apps.c.name == name)).first()
+    if row is None:
+        raise no_app(name)
+    return _app(row)
+
+
 def _app(row: Row[Any]) -> App:
-    return App(AppName(row.name), UserName(row.owner), row.branch, row.created_at, tuple(row.buildpacks))
+    rules = row.reviews
+    return App(
+        AppName(row.name),
+        UserName(row.owner),
+        row.branch,
+        row.created_at,
+        tuple(row.buildpacks),
+        Review(AppName(row.review_of), row.review_branch, row.review_until) if row.review_of else None,
+        ReviewRules(rules["wanted"], rules["seconds"], tuple(rules["inherit"])) if rules else ReviewRules(),
+    )

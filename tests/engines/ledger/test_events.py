@@ -6,7 +6,6 @@ import pytest
 
 from gitreceive import acting
 from gitreceive.acting import Actor
-from gitreceive.engines.sql_ledger import SqlLedger
 from gitreceive.errors import ConflictError, UnavailableError
 from gitreceive.model import (
     ConfigChange,
@@ -26,7 +25,7 @@ from gitreceive.model import (
     draw_token,
 )
 from gitreceive.ports import Ledger
-from tests.engines.ledger.words import ANN, BLOG, BOB, SHOP, claimed, go_live, push
+from tests.engines.ledger.words import ANN, BLOG, BOB, SHOP, claimed, go_live, opened, push
 
 BY_KEY = Actor(ANN, key="SHA256:one", address="192.0.2.7")
 _ALL = EventQuery(limit=1000)
@@ -155,7 +154,7 @@ def test_text_that_no_database_takes_is_recorded_as_far_as_it_goes(ledger: Ledge
 def test_the_database_itself_alters_no_event(url: str, change: str) -> None:
     if ("TRUNCATE" in change) == ("sqlite" in url) or ("REPLACE" in change and "sqlite" not in url):
         pytest.skip("the other database's way")
-    ledger = SqlLedger(url)
+    ledger = opened(url)
     ledger.create_app(SHOP, ANN, "main")
     before = ledger.events(_ALL)
     assert before

@@ -4,11 +4,10 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from gitreceive.engines.sql_ledger import SqlLedger
 from gitreceive.errors import NotFoundError
 from gitreceive.model import NewToken, Reach, Scope, Secret, Token, draw_token
 from gitreceive.ports import Ledger
-from tests.engines.ledger.words import ANN, BLOG, BOB, SHOP
+from tests.engines.ledger.words import ANN, BLOG, BOB, SHOP, opened
 from tests.fake_ledger import FakeLedger
 
 DAY = timedelta(days=1)
@@ -105,7 +104,7 @@ def test_a_token_is_for_somebody_who_is_there(ledger: Ledger) -> None:
 
 
 def test_no_token_can_be_read_from_the_ledger(sqlite_url: str) -> None:
-    ledger = SqlLedger(sqlite_url)
+    ledger = opened(sqlite_url)
     has_key(ledger)
     drawn, _ = made(ledger)
     secret = drawn.text.reveal().rpartition("_")[2]
@@ -118,7 +117,7 @@ def test_no_token_can_be_read_from_the_ledger(sqlite_url: str) -> None:
 
 
 def test_the_use_of_a_token_is_written_once_a_minute(sqlite_url: str) -> None:
-    ledger = SqlLedger(sqlite_url)
+    ledger = opened(sqlite_url)
     has_key(ledger)
     drawn, _ = made(ledger)
     ledger.grant_of_token(drawn.text)
