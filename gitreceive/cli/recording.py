@@ -33,6 +33,9 @@ READS = frozenset(
         "keys list",
         "logs",
         "open",
+        "openssh authorized-keys",
+        "openssh session",  # what is done in it is recorded by the server
+        "openssh settings",
         "plan",
         "ps",
         "quotas list",
