@@ -144,7 +144,16 @@ class Response:
         if self._held:
             chunk, self._held = self._held, b""
             await self._begin()
-            await self._pass({"type": "http.response.body", "body": chunk, "more_body": True})
+            await self.add(chunk)
+
+    async def add(self, chunk: bytes) -> None:
+        """To an answer that has begun."""
+        await self._pass({"type": "http.response.body", "body": chunk, "more_body": True})
+
+    @property
+    def media(self) -> bytes:
+        """The type of the program's answer; empty where it has none yet."""
+        return dict(self._header[1]).get(b"content-type", b"") if self._header else b""
 
     async def end(self) -> None:
         if self._header is None:

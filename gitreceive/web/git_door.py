@@ -72,10 +72,7 @@ class GitDoor:
         try:
             await self._answer(request, receive, response)
         except GitreceiveError as error:
-            if response.spoken:  # what has begun is broken off
-                _log.info("a request ended early: %s", error)
-                return
-            await _refuse(response, error)
+            await (_break_off if response.spoken else _refuse)(response, error)
         except ConnectionError:
             return  # the client went away
         except Exception:
@@ -132,6 +129,17 @@ async def _refuse(response: Response, error: GitreceiveError) -> None:
         headers.append((b"retry-after", b"%d" % error.seconds))
     text = f"{error.message}\n" + (f"  {error.hint}\n" if error.hint else "")
     await response.say(status, text, tuple(headers))
+
+
+async def _break_off(response: Response, error: GitreceiveError) -> None:
+    """What has begun ends in the middle, so that no client takes it for whole. A push is told why, on the band of its log
+    (gitprotocol-pack(5), side-band-64k), which every git asks for.
+    """
+    _log.info("a request ended early: %s", error)
+    if response.media == b"application/x-git-receive-pack-result":
+        said = f" !     {error.message}\n" + (f" !     {error.hint}\n" if error.hint else "")
+        content = said.encode("utf-8", "replace")
+        await response.add(b"%04x\x02%s" % (len(content) + 5, content))
 
 
 def _client(request: Request) -> str:

@@ -130,7 +130,9 @@ def test_a_token_that_is_revoked_ends_the_push_that_is_watched_and_not_its_build
         while "Build 1" not in push.stderr.readline():
             pass
         place.ledger.revoke_token(id_)
-        assert "hung up unexpectedly" in push.stderr.read()
+        said = push.stderr.read()
+    assert "remote:  !     the token is no longer good: it has expired, or was revoked" in said
+    assert "a build that was begun goes on" in said
     assert push.returncode != 0
     place.runner.paused.clear()
     until(lambda: place.ledger.job(JobId(1)).state is JobState.LIVE)
