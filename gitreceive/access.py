@@ -76,6 +76,15 @@ def check_active(user: User) -> None:
         raise ForbiddenError(f"{user.name} is suspended", hint="ask an administrator")
 
 
+def check_unlock(user: User, app: App) -> None:
+    """Raise ForbiddenError unless ``user`` may open ``app`` again: whoever locked it may, and every administrator."""
+    if app.lock is not None and not user.admin and user.name != app.lock.user:
+        raise ForbiddenError(
+            f"{app.name} was locked by {app.lock.user}: {app.lock.reason}",
+            hint=f"ask {app.lock.user}, or an administrator",
+        )
+
+
 def check_admin(user: User, what: str) -> None:
     """Raise ForbiddenError unless ``user`` administers the server. ``what`` completes "only an administrator may …"."""
     check_active(user)

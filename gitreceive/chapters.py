@@ -8,6 +8,7 @@ from dataclasses import dataclass, field, replace
 from gitreceive.buildpacks.choice import read_choice
 from gitreceive.cancellation import Cancellation
 from gitreceive.errors import CanceledError, GitreceiveError, LeaseLostError, RolloutError
+from gitreceive.joblogs import RELEASE_STEP
 from gitreceive.model import (
     RELEASE_PROCESS,
     AppSettings,
@@ -125,7 +126,7 @@ def run_release_command(deployment: Deployment, release: Release) -> None:
     command = next((p for p in release.image.processes if p.name == RELEASE_PROCESS), None)
     if command is None:
         return
-    deployment.log.step(f"Running the release command of {release.label}")
+    deployment.log.step(f"{RELEASE_STEP}{release.label}")
     with phase(deployment, "release"):
         code = deployment.platform.target.run_once(release, command, deployment.log, deployment.cancel)
     if code != 0:
@@ -184,7 +185,17 @@ def go_live(deployment: Deployment, release: Release) -> Release:
     phases = ", ".join(f"{name} {seconds:.1f} s" for name, seconds in deployment.seconds.items())
     log.step(f"{release.app} {release.label} is live after {total:.1f} s ({phases})")
     log.detail(platform.target.url(release.app) or "it has no web process, so no address")
+    for note in _unseen(release):
+        log.warn(note)
     return platform.ledger.go_live(job.id, job.fence, deployment.seconds)
+
+
+def _unseen(release: Release) -> Iterator[str]:
+    """Why nobody sees it, though it is live."""
+    if release.settings.formation.stopped:
+        yield f"{release.app} is stopped, so nothing of it runs: gitreceive ps start {release.app}"
+    if release.settings.maintenance.on:
+        yield f"maintenance is on, so visitors see its page: gitreceive maintenance off {release.app}"
 
 
 def _request(

@@ -153,7 +153,8 @@ def _remove_images(request: Request, platform: Platform, going: Going) -> None:
 
 def _tidy(platform: Platform, app: AppName, done: Collected) -> None:
     """What was held for jobs that ended unseen, then git's own collection. Refs are read before jobs: one that is new has its job there."""
-    for job in platform.sources.kept(app) - _unended(platform.ledger.jobs(app, _ALL)):
+    # of all apps: a review app's jobs hold their commits in its parent's repository
+    for job in platform.sources.kept(app) - _unended(platform.ledger.unended()):
         platform.sources.release(app, job)
     done.disk += platform.sources.tidy(app)
 

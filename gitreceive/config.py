@@ -143,6 +143,23 @@ class HttpSettings:
 
 
 @dataclass(frozen=True)
+class DrainSettings:
+    """Log drains."""
+
+    private: tuple[str, ...] = _setting(
+        (),
+        "Networks, such as `10.2.0.0/16`, or `any`, that log drains may reach although they are not of the public Internet. In the "
+        "environment: words with spaces between them.",
+    )
+    ca_bundle: str = _setting(
+        "", "A PEM file with certificate authorities of receivers, beside those of the system."
+    )
+    spool_bytes: int = _setting(
+        64 << 20, "The most that may wait on the server's disk for one receiver; past it, the oldest goes."
+    )
+
+
+@dataclass(frozen=True)
 class RetentionSettings:
     """What is kept, and for how long; see `gc`."""
 
@@ -194,6 +211,7 @@ class Settings:
     kubernetes: KubernetesSettings = field(default_factory=KubernetesSettings)
     docker: DockerSettings = field(default_factory=DockerSettings)
     http: HttpSettings = field(default_factory=HttpSettings)
+    drains: DrainSettings = field(default_factory=DrainSettings)
     retention: RetentionSettings = field(default_factory=RetentionSettings)
 
     @property
@@ -234,6 +252,11 @@ def acting_by() -> dict[str, str]:
     """By which key or token they came, and from where: ``key``, ``token``, ``address``, each empty where that is not known."""
     names = ("key", "token", "address")
     return {name: os.environ.get(f"GITRECEIVE_ACTING_{name.upper()}", "") for name in names}
+
+
+def terminal_takes_colour() -> bool:
+    """Unless ``NO_COLOR`` is set (no-color.org), or the terminal is a dumb one."""
+    return not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"
 
 
 def bundled(name: str) -> Path:

@@ -108,9 +108,14 @@ def deploy_promotion(deployment: Deployment, promotion: Promotion) -> Release:
         raise CanceledError(f"nothing to do: {promotion.app} has {wanted.release.title} already")
     deployment.log.step(f"Promoting {wanted.release.title} to {promotion.app}")
     image = deployment.job.image or copy_image(deployment, wanted.release)
-    release = intend(deployment, image, wanted.release.commit, f"Promote {wanted.release.title}")
+    first = deployment.platform.ledger.current_release(promotion.app) is None
+    declared = wanted.release.declared
+    description = f"Promote {wanted.release.title}"
+    release = intend(deployment, image, wanted.release.commit, description, declared=declared)
+    run_before(deployment, release)
     run_release_command(deployment, release)
     roll_out(deployment, release)
+    run_after(deployment, release, first=first)
     return go_live(deployment, release)
 
 

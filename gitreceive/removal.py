@@ -10,7 +10,8 @@ from gitreceive.scripts import say_farewell
 
 
 def remove(platform: Platform, app: App, log: Log) -> None:
-    """May be called again where it stopped half-way. Raises ConflictError while a build of it has not ended."""
+    """May be called again where it stopped half-way. Raises ConflictError where it is locked, and while a build of it has not ended."""
+    app.require_unlocked()
     for review in platform.ledger.reviews(app.name):
         remove(platform, review, log)
     jobs = platform.ledger.jobs(app.name, sys.maxsize)

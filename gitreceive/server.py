@@ -1,4 +1,4 @@
-"""The server: the doors, the job runner and the target's own life, in one process, until it is told to stop."""
+"""The server: the doors, the job runner, log drains and the target's own life, in one process, until it is told to stop."""
 
 import asyncio
 import ctypes
@@ -42,6 +42,8 @@ def run(settings: config.Settings, announce: Callable[[str], None]) -> None:
         platform.target.start()
         runner = JobRunner(platform, settings.build.concurrency, _holder())
         runner.start()
+        drains = wiring.drain_service(settings, platform)
+        drains.start()
         chores = _chores(settings, platform)
         for chore in chores:
             chore.start()
@@ -51,6 +53,7 @@ def run(settings: config.Settings, announce: Callable[[str], None]) -> None:
             for chore in chores:
                 chore.stop()
             runner.stop()
+            drains.stop()
             platform.target.stop()
             platform.ledger.close()
 

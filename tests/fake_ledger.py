@@ -7,6 +7,7 @@ from datetime import UTC, datetime, timedelta
 from gitreceive import acting
 from gitreceive.errors import ConflictError, LeaseLostError, NotFoundError, UsageError
 from gitreceive.model import (
+    MOST_DRAINS,
     App,
     AppName,
     AppSettings,
@@ -15,12 +16,14 @@ from gitreceive.model import (
     CommitId,
     ConfigChange,
     Declared,
+    Drain,
     Happening,
     Image,
     ImageRef,
     Job,
     JobId,
     JobState,
+    Lock,
     Outcome,
     Push,
     QuotaKind,
@@ -51,8 +54,10 @@ class FakeLedger(FakePeople):
         self._stacks: dict[str, list[Stack]] = {}
         self._kept: dict[AppName, dict[str, Secret]] = {}
         self._settings: dict[AppName, AppSettings] = {}
+        self._drains: list[Drain] = []
         self._holds: dict[AppName, tuple[str, datetime]] = {}
         self._last_id = 0
+        self._last_drain = 0
 
     # apps
 
@@ -76,16 +81,34 @@ class FakeLedger(FakePeople):
 
     def set_buildpacks(self, name: AppName, before: tuple[str, ...], after: tuple[str, ...]) -> App:
         with self._lock:
-            app = self.app(name)
+            app = self._unlocked(name)
             if app.buildpacks != before:
                 raise ConflictError(f"the buildpacks of {name} were changed just now")
             self._apps[name] = replace(app, buildpacks=after)
             self._note("buildpacks set", ", ".join(after) or "none", name)
             return self._apps[name]
 
+    def lock_app(self, name: AppName, user: UserName, reason: str) -> App:
+        with self._lock:
+            app = self._unlocked(name)
+            self._apps[name] = replace(app, lock=Lock(user, reason, self._clock()))
+            self._note("lock", reason, name)
+            return self._apps[name]
+
+    def unlock_app(self, name: AppName) -> App:
+        with self._lock:
+            self._apps[name] = replace(self.app(name), lock=None)
+            self._note("unlock", "", name)
+            return self._apps[name]
+
+    def _unlocked(self, name: AppName) -> App:
+        app = self.app(name)
+        app.require_unlocked()
+        return app
+
     def set_reviews(self, name: AppName, before: ReviewRules, after: ReviewRules) -> App:
         with self._lock:
-            app = self.app(name)
+            app = self._unlocked(name)
             if app.reviews != before:
                 raise ConflictError(f"what is set for reviews of {name} was changed just now")
             self._apps[name] = replace(app, reviews=after)
@@ -113,6 +136,7 @@ class FakeLedger(FakePeople):
         with self._lock:
             if self.config(app) != before:
                 raise ConflictError(f"the config of {app} was changed just now")
+            self._unlocked(app)
             if self._unended(app) or self.current_release(app):
                 raise ConflictError(f"the first release of {app} is being made")
             self._kept[app] = dict(after)
@@ -120,10 +144,11 @@ class FakeLedger(FakePeople):
 
     def delete_app(self, name: AppName) -> None:
         with self._lock:
-            self.app(name)
+            self._unlocked(name)
             if unended := self._unended(name):
                 raise ConflictError(f"build {unended[0].id} of {name} has not ended")
             del self._apps[name]
+            self._drains = [drain for drain in self._drains if drain.app != name]
             self._live.pop(name, None)
             self._kept.pop(name, None)
             self._settings.pop(name, None)
@@ -131,6 +156,32 @@ class FakeLedger(FakePeople):
             self._given = [given for given in self._given if given.app != name]
             self._quotas.pop((QuotaKind.APP, name), None)
             self._note("apps destroy", "with its builds and releases", name)
+
+    # drains
+
+    def add_drain(self, app: AppName, user: UserName, url: Secret, headers: Mapping[str, Secret]) -> Drain:
+        with self._lock:
+            self.app(app)
+            there = self.drains(app)
+            if url in {drain.url for drain in there} or len(there) >= MOST_DRAINS:
+                raise ConflictError(f"{app} has that log drain already, or as many as it may")
+            self._last_drain += 1
+            self._drains.append(Drain(self._last_drain, app, user, url, self._clock(), dict(headers)))
+            self._note("log-drains add", f"log drain {self._last_drain}", app)
+            return self._drains[-1]
+
+    def drains(self, app: AppName | None = None) -> tuple[Drain, ...]:
+        with self._lock:
+            return tuple(drain for drain in self._drains if app in {None, drain.app})
+
+    def remove_drain(self, app: AppName, drain: int) -> Drain:
+        with self._lock:
+            found = next((one for one in self.drains(app) if one.id == drain), None)
+            if found is None:
+                raise NotFoundError(f"{app} has no log drain {drain}")
+            self._drains.remove(found)
+            self._note("log-drains remove", f"log drain {drain}", app)
+            return found
 
     # settings
 
@@ -143,6 +194,7 @@ class FakeLedger(FakePeople):
         with self._lock:
             if self.settings(app) != before:
                 raise ConflictError(f"the settings of {app} were changed just now")
+            self._unlocked(app)
             if self._unended(app) or self.current_release(app):
                 raise ConflictError(f"the first release of {app} is being made")
             self._settings[app] = after
@@ -158,7 +210,7 @@ class FakeLedger(FakePeople):
 
     def enqueue(self, cause: Cause) -> Job:
         with self._lock:
-            self.app(cause.app)
+            self._unlocked(cause.app)
             self._last_id += 1
             job = Job(JobId(self._last_id), cause, JobState.QUEUED, self._clock())
             self._jobs[job.id] = job

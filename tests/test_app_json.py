@@ -6,6 +6,7 @@ from dataclasses import replace
 import pytest
 
 from gitreceive.model import (
+    AppName,
     AppSettings,
     ConfigChange,
     CronTask,
@@ -13,6 +14,7 @@ from gitreceive.model import (
     JobState,
     Limits,
     ProcessType,
+    Promotion,
     Rollback,
     Runtime,
     Secret,
@@ -182,3 +184,22 @@ def test_buildpacks_of_app_json_are_asked_for_last(world: World) -> None:
     world.deploy(commit)
     choice = world.builder.requests[-1].choice
     assert (choice.by, choice.instead_of) == (".buildpacks", ("app.json",))
+
+
+def test_what_is_promoted_takes_along_what_its_source_declares(world: World) -> None:
+    pushed(world, "one", scripts=SCRIPTS, cron=[{"schedule": "@daily", "command": "clean"}])
+    live = world.ledger.current_release(SHOP)
+    assert live
+    prod = AppName("prod")
+    world.ledger.create_app(prod, ADA, "main")
+    world.target.calls.clear()
+    world.ask(Promotion(prod, ADA, SHOP, 1, live.image.ref.digest))
+    promoted = world.ledger.current_release(prod)
+    assert promoted
+    assert promoted.declared == live.declared
+    assert world.target.calls == [
+        "run predeploy of v1",
+        "roll out v1",
+        "run postdeploy of v1",
+        "run postdeploy of v1",
+    ]

@@ -6,6 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from gitreceive.collection import Request, collect
+from gitreceive.config import RetentionSettings
 from gitreceive.errors import ConflictError
 from gitreceive.model import (
     ZERO_COMMIT,
@@ -152,3 +154,13 @@ def test_scripts_of_other_apps_say_no_farewell(world: World) -> None:
     world.deploy(world.commit_files({"app.json": '{"scripts": {"pr-predestroy": "bye"}}'}))
     remove(world.platform, world.ledger.app(SHOP), SILENT)
     assert "run predestroy of v1" not in world.target.calls
+
+
+def test_what_a_build_of_a_review_app_holds_in_the_parents_repository_is_not_collected(world: World) -> None:
+    world.deploy(world.commit("main"))
+    app = reviewed(world)
+    push = Push(app.name, ADA, app.deploy_ref, ZERO_COMMIT, world.commit("x"), PushOptions(), SHOP)
+    job = world.ledger.enqueue(push)
+    world.sources.keep(SHOP, job.id, push.new)
+    collect(Request(RetentionSettings(), "gc", NOW), world.platform, SILENT)
+    assert world.sources.kept(SHOP) == {job.id}

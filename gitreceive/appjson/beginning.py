@@ -34,18 +34,23 @@ def begin(
     made = {variable.name: Secret(new_secret()) for variable in open_ones if variable.generated}
     whole = {**config, **given, **made}
     require_config_fits(whole)
+    begun = first_settings(asked, settings)
+    return Beginning(whole, begun, tuple(_told(given, made, asked.formation)))
+
+
+def first_settings(asked: AppJson, settings: AppSettings) -> AppSettings:
+    """What the first release has besides its config; what people have set before counts more."""
     scale, limits = dict(settings.formation.scale), dict(settings.runtime.limits)
     for name, quantity in asked.formation.items():
         if quantity.count is not None:
             scale.setdefault(name, quantity.count)
         if quantity.memory is not None:
             limits.setdefault(name, Limits(memory=f"{quantity.memory}Mi"))
-    begun = replace(
+    return replace(
         settings,
         formation=replace(settings.formation, scale=scale),
         runtime=replace(settings.runtime, limits=limits),
     )
-    return Beginning(whole, begun, tuple(_told(given, made, asked.formation)))
 
 
 def _require_values(app: AppName, variables: list[Variable]) -> None:

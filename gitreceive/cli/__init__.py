@@ -16,6 +16,7 @@ from gitreceive.errors import ForbiddenError, GitreceiveError
 
 _COMMANDS = {
     "access": ("gitreceive.cli.access", "Who may do what with an app: add, remove, list, transfer."),
+    "app-json": ("gitreceive.cli.app_json", "The file app.json: validate."),
     "apps": ("gitreceive.cli.apps", "Apps: create, list, info, destroy."),
     "buildpack": ("gitreceive.cli.buildpack", "For authors of buildpacks: new, lint, test, pack."),
     "buildpacks": (
@@ -27,14 +28,18 @@ _COMMANDS = {
     "doctor": ("gitreceive.cli.doctor", "Look at everything the server stands on, and say how to mend it."),
     "events": ("gitreceive.cli.events", "What happened: who did what, by which key, from where."),
     "gc": ("gitreceive.cli.gc", "Remove what is no longer kept: old releases, logs, caches."),
+    "healthchecks": ("gitreceive.cli.healthchecks", "Whether processes are well: list, set, unset."),
     "keys": ("gitreceive.cli.keys", "SSH keys: add, list, remove."),
     "ledger": ("gitreceive.cli.ledger", "The server's own records: reseal, rotate-key."),
-    "logs": ("gitreceive.cli.logs", "What the app's processes print."),
+    "lock": ("gitreceive.cli.lock", "Let nobody change the app, and say why."),
+    "log-drains": ("gitreceive.cli.log_drains", "Where the app's logs are sent: add, list, remove, test."),
+    "logs": ("gitreceive.cli.logs", "What the app prints: processes, builds, release commands."),
+    "maintenance": ("gitreceive.cli.maintenance", "A page in place of the app: on, off, info."),
     "open": ("gitreceive.cli.open", "Where the app answers."),
     "openssh": ("gitreceive.cli.openssh", "OpenSSH's sshd in front: authorized-keys, session, settings."),
     "plan": ("gitreceive.cli.plan", "What a push of a folder would build and apply, without doing it."),
     "promote": ("gitreceive.cli.promote", "Give an app's live image to other apps, with their own config."),
-    "ps": ("gitreceive.cli.ps", "The app's processes, in words."),
+    "ps": ("gitreceive.cli.ps", "Processes: list, scale, limits, restart, stop, start, autoscale."),
     "quotas": ("gitreceive.cli.quotas", "How much an app, a user or a team may have: set, list."),
     "rebase": ("gitreceive.cli.rebase", "Put apps on a newer run image, with nothing built."),
     "redeploy": ("gitreceive.cli.redeploy", "Start the app's live release anew, as the next one."),
@@ -49,6 +54,7 @@ _COMMANDS = {
         "gitreceive.cli.users",
         "Users: add, list, info, suspend, resume, promote, demote, remove.",
     ),
+    "unlock": ("gitreceive.cli.unlock", "Let the app be changed again."),
     "version": ("gitreceive.cli.version", "Which gitreceive this is."),
 }
 # what people who come from elsewhere type
@@ -57,6 +63,7 @@ _ELSEWHERE = {
     "delete": "apps destroy",
     "destroy": "apps destroy",
     "info": "apps info",
+    "drains": "log-drains",
     "list": "apps list",
     "ls": "apps list",
     "log": "logs",

@@ -16,6 +16,8 @@ from gitreceive.model import Happening, Outcome, UserName
 READS = frozenset(
     {
         "access list",
+        "app-json",
+        "app-json validate",
         "apps info",
         "apps list",
         "buildpack",
@@ -31,13 +33,18 @@ READS = frozenset(
         "doctor",
         "events",
         "keys list",
+        "healthchecks list",
+        "log-drains list",
+        "log-drains test",
         "logs",
+        "maintenance info",
         "open",
         "openssh authorized-keys",
         "openssh session",  # what is done in it is recorded by the server
         "openssh settings",
         "plan",
         "ps",
+        "ps list",
         "quotas list",
         "releases",
         "releases diff",

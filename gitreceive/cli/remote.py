@@ -15,7 +15,7 @@ from gitreceive.errors import NotFoundError, UnavailableError, UsageError
 from gitreceive.model import AppName
 
 LOCAL_ONLY = frozenset({"ledger", "server", "stack", "plan", "buildpack", "openssh"})  # refused over SSH
-_ASKED_HERE = LOCAL_ONLY | {"doctor", "version"}
+_ASKED_HERE = LOCAL_ONLY | {"app-json", "doctor", "version"}
 _REMOTES = ("deploy", "gitreceive")
 # neither may look like an option to ssh, or hold what ssh or a shell reads as more than a name
 _USER = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,63}", re.ASCII)
@@ -48,7 +48,7 @@ def ask_if_remote(arguments: list[str]) -> None:
         return
     remote = find()
     if remote is not None:
-        _become([*remote.ssh, shlex.join(_with_app(arguments, remote.app))])
+        _become([*remote.ssh, shlex.join(_with_colour(_with_app(arguments, remote.app)))])
 
 
 def has_ledger(settings: config.Settings) -> bool:
@@ -148,7 +148,26 @@ def _no_server(url: str) -> UsageError:
 # commands that take --app, and how many words they are
 _TAKES_APP: dict[tuple[str, ...], int] = {
     ("events",): 1,
+    ("healthchecks", "list"): 2,
+    ("healthchecks", "set"): 2,
+    ("healthchecks", "unset"): 2,
+    ("lock",): 1,
+    ("maintenance", "info"): 2,
+    ("maintenance", "off"): 2,
+    ("maintenance", "on"): 2,
     ("ps",): 1,
+    ("ps", "autoscale"): 2,
+    ("ps", "limits"): 2,
+    ("ps", "list"): 2,
+    ("ps", "restart"): 2,
+    ("ps", "scale"): 2,
+    ("ps", "start"): 2,
+    ("ps", "stop"): 2,
+    ("unlock",): 1,
+    ("log-drains", "add"): 2,
+    ("log-drains", "list"): 2,
+    ("log-drains", "remove"): 2,
+    ("log-drains", "test"): 2,
     ("logs",): 1,
     ("open",): 1,
     ("rebase",): 1,
@@ -180,18 +199,31 @@ _TAKES_APP: dict[tuple[str, ...], int] = {
 }
 
 
-# by their first word: where an app may stand as a word of its own, and behind how many others it is left out
+# where an app may stand as a word of its own: for all of a noun, or for one verb
 _APP_IS_A_WORD = {
-    "access": 1,
-    "apps": 0,
-    "promote": 0,
-    "rebase": 0,
-    "redeploy": 0,
-    "releases": 0,
-    "reviews": 0,
-    "rollback": 0,
+    *(
+        "access",
+        "apps",
+        "lock",
+        "logs",
+        "maintenance",
+        "promote",
+        "rebase",
+        "redeploy",
+        "releases",
+        "reviews",
+    ),
+    *("rollback", "unlock", "healthchecks list", "ps list", "ps start", "ps stop"),
 }
-_WITH_A_VALUE = {"-n", "--stack", "--to", "--lifetime", "--inherit", "--role", "--team"}
+_BEFORE_ANOTHER = {
+    "access add",
+    "access remove",
+    "access transfer",
+}  # but here a word alone is no app, but for --team
+_WITH_A_VALUE = {
+    *("-m", "-n", "--reason", "--stack", "--to", "--lifetime", "--inherit", "--role", "--team"),
+    *("--build", "--color", "--colour", "--ps", "--since", "--source", "--until"),
+}
 RELEASE = re.compile(r"v[1-9][0-9]{0,8}", re.ASCII)  # v7, where an app may stand too
 
 
@@ -203,20 +235,25 @@ def _with_app(arguments: list[str], app: AppName) -> list[str]:
     if arguments[0] == "config":
         named = config_words.name_app(arguments[1], arguments[at:])
     else:
-        named = _names_app(arguments[at:], _other_words(arguments))
+        verbs = {arguments[0], " ".join(arguments[:2])}
+        team = any(word.partition("=")[0] == "--team" for word in arguments)
+        others = 1 if verbs & _BEFORE_ANOTHER and not team else 0
+        named = _names_app(arguments[at:], others if verbs & _APP_IS_A_WORD else None)
     if named:
         return arguments
     return [*arguments[:at], "--app", app, *arguments[at:]]
 
 
-def _other_words(arguments: list[str]) -> int | None:
-    """How many words a command has that are no app; None where an app is never one."""
-    others = _APP_IS_A_WORD.get(arguments[0])
-    alone = arguments[1:2] == ["list"] or any(word.partition("=")[0] == "--team" for word in arguments)
-    return 0 if others and alone else others
+def _with_colour(arguments: list[str]) -> list[str]:
+    """The server sees no terminal: what is there is told from here, to a command that can take it."""
+    if arguments[0] != "logs" or any(word.startswith(("--color", "--colour")) for word in arguments):
+        return arguments
+    coloured = sys.stdout.isatty() and config.terminal_takes_colour()
+    return [arguments[0], "--color", "always", *arguments[1:]] if coloured else arguments
 
 
 def _names_app(words: list[str], others: int | None) -> bool:
+    """``others``: how many words of the command's own there are at the least; None where an app is never a word."""
     if any(word in {"-a", "--app", "--all"} or word.startswith(("--app=", "-a")) for word in words):
         return True
     plain = [

@@ -17,6 +17,7 @@ from gitreceive.model.builds import (
     TreeEntry,
     script_process,
 )
+from gitreceive.model.checks import check_command, describe
 from gitreceive.model.choices import MOST_BUILDPACKS, Choice, InlineBuildpack, Project, Wanted
 from gitreceive.model.configs import (
     LARGEST_CONFIG,
@@ -25,8 +26,12 @@ from gitreceive.model.configs import (
     require_config_fits,
 )
 from gitreceive.model.declared import CheckKind, CronTask, Declared, HealthCheck, Scripts
+from gitreceive.model.drains import MOST_DRAINS, Drain, DrainAddress, parse_header
 from gitreceive.model.events import Event, EventQuery, Happening, Outcome
 from gitreceive.model.formation import MOST_REPLICAS, Autoscale, Formation
+from gitreceive.model.locks import LONGEST_REASON, Lock
+from gitreceive.model.logs import FROM_CONTAINERS, LogLine, LogQuery, LogSource
+from gitreceive.model.maintenance import LARGEST_PAGE, RETRY_SECONDS, Maintenance
 from gitreceive.model.names import (
     ZERO_COMMIT,
     AppName,
@@ -70,13 +75,11 @@ from gitreceive.model.releases import (
     WEB_PROCESS,
     Changes,
     Check,
-    LogLine,
-    LogQuery,
     ProcessStatus,
     Release,
 )
 from gitreceive.model.rights import Permission, Reach, Role, Scope, parse_role, parse_scope
-from gitreceive.model.runtime import Limits, Runtime
+from gitreceive.model.runtime import Limits, Runtime, out_of_memory
 from gitreceive.model.settings import AppSettings
 from gitreceive.model.tokens import (
     Grant,
@@ -91,9 +94,13 @@ from gitreceive.model.tokens import (
 )
 
 __all__ = [
+    "FROM_CONTAINERS",
     "LARGEST_CONFIG",
+    "LARGEST_PAGE",
+    "LONGEST_REASON",
     "LONGEST_VALUE",
     "MOST_BUILDPACKS",
+    "MOST_DRAINS",
     "MOST_REPLICAS",
     "ONE_AT_A_TIME",
     "PACKAGES_LABEL",
@@ -101,6 +108,7 @@ __all__ = [
     "PREDEPLOY_PROCESS",
     "PREDESTROY_PROCESS",
     "RELEASE_PROCESS",
+    "RETRY_SECONDS",
     "STACK_IMAGE_LABEL",
     "WEB_PROCESS",
     "ZERO_COMMIT",
@@ -121,6 +129,8 @@ __all__ = [
     "CronTask",
     "Declared",
     "Digest",
+    "Drain",
+    "DrainAddress",
     "Event",
     "EventQuery",
     "Formation",
@@ -137,8 +147,11 @@ __all__ = [
     "JobState",
     "Layer",
     "Limits",
+    "Lock",
     "LogLine",
     "LogQuery",
+    "LogSource",
+    "Maintenance",
     "NewToken",
     "Outcome",
     "Party",
@@ -177,9 +190,13 @@ __all__ = [
     "User",
     "UserName",
     "Wanted",
+    "check_command",
+    "describe",
     "draw_token",
     "grant",
+    "out_of_memory",
     "parse_config_name",
+    "parse_header",
     "parse_role",
     "parse_scope",
     "parse_token_id",

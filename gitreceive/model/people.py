@@ -3,6 +3,7 @@
 from dataclasses import dataclass, field
 from datetime import datetime
 
+from gitreceive.model.locks import Lock
 from gitreceive.model.names import AppName, UserName
 from gitreceive.model.rights import Reach, Role
 
@@ -88,6 +89,12 @@ class App:
     buildpacks: tuple[str, ...] = ()  # references that build it, in order; none: nobody has set any
     review: Review | None = None
     reviews: ReviewRules = field(default_factory=ReviewRules)
+    lock: Lock | None = None
+
+    def require_unlocked(self) -> None:
+        """Raises ConflictError, which says who locked it and why."""
+        if self.lock is not None:
+            raise self.lock.refusal(self.name)
 
     @property
     def deploy_ref(self) -> str:

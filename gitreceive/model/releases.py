@@ -6,7 +6,7 @@ from datetime import datetime
 from typing import Self
 
 from gitreceive.model.builds import Image, ProcessType
-from gitreceive.model.declared import Declared
+from gitreceive.model.declared import CheckKind, Declared, HealthCheck
 from gitreceive.model.names import AppName, CommitId, Secret, UserName
 from gitreceive.model.settings import AppSettings
 
@@ -41,6 +41,23 @@ class Release:
 
     def replicas(self, process: str) -> int:
         return self.settings.formation.replicas(process)
+
+    def checks(self, process: str) -> Mapping[CheckKind, HealthCheck]:
+        """By when they are asked: what people set, else what the source declares."""
+        declared = self.declared.health.get(process, ())
+        return {check.kind: check for check in (*declared, *self.settings.runtime.health.get(process, ()))}
+
+    @property
+    def startup_seconds(self) -> int:
+        """How long the slowest of its processes may take to start, beyond what every process may."""
+        checks = (self.checks(process.name).get(CheckKind.STARTUP) for process in self.services)
+        return max((c.initial_delay + c.attempts * c.wait for c in checks if c), default=0)
+
+    @property
+    def answers(self) -> bool:
+        """Somebody who comes to its address is answered: by ``web``, or by the page of maintenance."""
+        web = any(process.name == WEB_PROCESS for process in self.services)
+        return web and (self.settings.maintenance.on or self.replicas(WEB_PROCESS) > 0)
 
     @property
     def services(self) -> tuple[ProcessType, ...]:
@@ -84,22 +101,7 @@ class ProcessStatus:
     restarts: int
     age_seconds: float
     reason: str = ""
-
-
-@dataclass(frozen=True)
-class LogQuery:
-    process: str | None = None
-    lines: int | None = 100  # the last so many; None: all
-    since_seconds: float | None = None
-    follow: bool = False
-
-
-@dataclass(frozen=True)
-class LogLine:
-    time: datetime
-    instance: str
-    process: str
-    text: str
+    last_exit: str = ""  # of the process before it in the same place, in words
 
 
 @dataclass(frozen=True)

@@ -17,6 +17,7 @@ from gitreceive.ports.building import (
 )
 from gitreceive.ports.ledger import (
     AppLedger,
+    DrainLedger,
     JobLedger,
     Ledger,
     ReleaseLedger,
@@ -44,6 +45,7 @@ __all__ = [
     "BuildRequest",
     "Builder",
     "BuildpackSource",
+    "DrainLedger",
     "EventLedger",
     "FetchedBuildpack",
     "JobLedger",

@@ -12,6 +12,7 @@ from gitreceive.model import (
     Check,
     CommitId,
     Declared,
+    Drain,
     Image,
     ImageRef,
     Job,
@@ -48,6 +49,14 @@ class AppLedger(Protocol):
     def set_buildpacks(self, name: AppName, before: tuple[str, ...], after: tuple[str, ...]) -> App:
         """Compare and swap: ``after`` in place of ``before``. Raises NotFoundError; ConflictError where they are others by now."""
 
+    def lock_app(self, name: AppName, user: UserName, reason: str) -> App:
+        """From now on nothing changes the app: every method that would raises ConflictError, which says who locked it, when and why.
+        Jobs that were asked for before go on. Raises NotFoundError; ConflictError where it is locked already.
+        """
+
+    def unlock_app(self, name: AppName) -> App:
+        """No error where it is not locked. Raises NotFoundError."""
+
     def set_reviews(self, name: AppName, before: ReviewRules, after: ReviewRules) -> App:
         """Compare and swap, as ``set_buildpacks``."""
 
@@ -69,11 +78,24 @@ class AppLedger(Protocol):
         """With its jobs and releases. Raises NotFoundError; ConflictError while a job of it has not ended."""
 
 
+class DrainLedger(Protocol):
+    """Where apps' logs are sent."""
+
+    def add_drain(self, app: AppName, user: UserName, url: Secret, headers: Mapping[str, Secret]) -> Drain:
+        """Raises NotFoundError; ConflictError where the app has one with that URL, or MOST_DRAINS already."""
+
+    def drains(self, app: AppName | None = None) -> tuple[Drain, ...]:
+        """Of the app or of all, in the order in which they were added."""
+
+    def remove_drain(self, app: AppName, drain: int) -> Drain:
+        """Raises NotFoundError."""
+
+
 class JobLedger(Protocol):
     """Jobs and their leases. Order is by id; times are the database's."""
 
     def enqueue(self, cause: Cause) -> Job:
-        """A job for it, at the end of the app's queue. Raises NotFoundError where the app is gone."""
+        """A job for it, at the end of the app's queue. Raises NotFoundError where the app is gone, ConflictError where it is locked."""
 
     def job(self, job: JobId) -> Job:
         """Raises NotFoundError."""
@@ -196,6 +218,7 @@ class RetentionLedger(Protocol):
 
 class Ledger(
     AppLedger,
+    DrainLedger,
     KeyLedger,
     UserLedger,
     TeamLedger,

@@ -74,6 +74,8 @@ def test_the_list_has_ones_own_apps_and_the_administrators_has_all(cli: Cli, led
         ("buildpacks", "clear", "shop"),
         ("ps", "--app", "shop"),
         ("logs", "--app", "shop"),
+        ("logs", "shop", "--follow"),
+        ("logs", "--build", "1"),
         ("open", "--app", "shop"),
     ],
 )

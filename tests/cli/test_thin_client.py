@@ -52,6 +52,8 @@ _TO = ["-p", "2222", "--", "git@paas.example.com"]
         (["ps", "--json"], "ps --app shop --json"),
         (["ps", "--app", "blog"], "ps --app blog"),
         (["logs", "-f", "-n", "5"], "logs --app shop -f -n 5"),
+        (["logs", "--ps", "web", "--source", "all"], "logs --app shop --ps web --source all"),
+        (["logs", "blog", "-f"], "logs blog -f"),
         (["builds", "log"], "builds log --app shop"),
         (["builds"], "builds"),
         (["apps", "info"], "apps info --app shop"),

@@ -15,6 +15,7 @@ from gitreceive.engines.sql_ledger.access import Access
 from gitreceive.engines.sql_ledger.apps import Apps
 from gitreceive.engines.sql_ledger.checks import findings
 from gitreceive.engines.sql_ledger.database import Database
+from gitreceive.engines.sql_ledger.drains import Drains
 from gitreceive.engines.sql_ledger.events import Events
 from gitreceive.engines.sql_ledger.jobs import Jobs
 from gitreceive.engines.sql_ledger.keyring import Keyring
@@ -40,6 +41,7 @@ def open_ledger(settings: Settings) -> "SqlLedger":
 
 class SqlLedger(
     Apps,
+    Drains,
     Keys,
     Users,
     Teams,

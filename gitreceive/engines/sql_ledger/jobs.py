@@ -10,7 +10,7 @@ from typing import Any
 
 from sqlalchemy import Connection, Row, Select, case, delete, exists, func, insert, select, update
 
-from gitreceive.engines.sql_ledger.apps import no_app
+from gitreceive.engines.sql_ledger.apps import unlocked
 from gitreceive.engines.sql_ledger.causes import cause_columns, cause_from
 from gitreceive.engines.sql_ledger.database import now
 from gitreceive.engines.sql_ledger.documents import image_document, image_from, storable
@@ -27,8 +27,7 @@ class Jobs(Part):
 
     def enqueue(self, cause: Cause) -> Job:
         with self._database.writing() as connection:
-            if not connection.execute(select(apps.c.name).where(apps.c.name == cause.app)).first():
-                raise no_app(cause.app)
+            unlocked(connection, cause.app)
             new = connection.execute(
                 insert(jobs)
                 .returning(jobs.c.id)

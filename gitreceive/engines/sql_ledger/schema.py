@@ -27,7 +27,7 @@ from sqlalchemy.types import TypeDecorator, TypeEngine
 
 from gitreceive.engines.sql_ledger.keyring import Keyring
 
-REVISION = "0006"  # the newest migration
+REVISION = "0013"  # the newest migration
 
 
 class Instant(TypeDecorator[datetime]):
@@ -160,6 +160,9 @@ apps = Table(
     Column("review_of", String(40)),  # this and the two below: none where it is no review app
     Column("review_branch", Text),
     Column("review_until", Instant),
+    Column("locked_by", String(39)),  # none, like the two below: it is not locked
+    Column("locked_because", Text),
+    Column("locked_at", Instant),
 )
 
 # who was given what, one row each: by their own name, or by that of their team
@@ -268,4 +271,16 @@ stacks = Table(
     Column("packages", JSON, nullable=False),
     Column("recipe", JSON(none_as_null=True)),
     Column("created_at", Instant, nullable=False),
+)
+
+drains = Table(
+    "drains",
+    metadata,
+    Column("id", Integer, primary_key=True),
+    Column("app", ForeignKey("apps.name", ondelete="CASCADE"), nullable=False, index=True),
+    Column("user", String(39), nullable=False),
+    Column("url", Sealed, nullable=False),
+    Column("headers", Sealed, nullable=False),
+    Column("created_at", Instant, nullable=False),
+    sqlite_autoincrement=True,  # an id is never used again: what waits on the disk is named by it
 )
