@@ -50,11 +50,11 @@ _COMMANDS = {
     "stack": ("gitreceive.cli.stack", "Stacks, the base images: create, update, list, info."),
     "teams": ("gitreceive.cli.teams", "Teams of users: create, add, remove, list, info, destroy."),
     "tokens": ("gitreceive.cli.tokens", "Tokens for programs: create, list, revoke."),
+    "unlock": ("gitreceive.cli.unlock", "Let the app be changed again."),
     "users": (
         "gitreceive.cli.users",
         "Users: add, list, info, suspend, resume, promote, demote, remove.",
     ),
-    "unlock": ("gitreceive.cli.unlock", "Let the app be changed again."),
     "version": ("gitreceive.cli.version", "Which gitreceive this is."),
 }
 # what people who come from elsewhere type

@@ -199,27 +199,13 @@ _TAKES_APP: dict[tuple[str, ...], int] = {
 }
 
 
-# where an app may stand as a word of its own: for all of a noun, or for one verb
+# by their first word or their first two: where an app may stand as a word of its own, and behind how many others it is left out
 _APP_IS_A_WORD = {
-    *(
-        "access",
-        "apps",
-        "lock",
-        "logs",
-        "maintenance",
-        "promote",
-        "rebase",
-        "redeploy",
-        "releases",
-        "reviews",
-    ),
-    *("rollback", "unlock", "healthchecks list", "ps list", "ps start", "ps stop"),
+    "access": 1,
+    **dict.fromkeys(("apps", "lock", "logs", "maintenance", "promote", "rebase", "redeploy"), 0),
+    **dict.fromkeys(("releases", "reviews", "rollback", "unlock"), 0),
+    **dict.fromkeys(("healthchecks list", "ps list", "ps start", "ps stop"), 0),
 }
-_BEFORE_ANOTHER = {
-    "access add",
-    "access remove",
-    "access transfer",
-}  # but here a word alone is no app, but for --team
 _WITH_A_VALUE = {
     *("-m", "-n", "--reason", "--stack", "--to", "--lifetime", "--inherit", "--role", "--team"),
     *("--build", "--color", "--colour", "--ps", "--since", "--source", "--until"),
@@ -235,10 +221,7 @@ def _with_app(arguments: list[str], app: AppName) -> list[str]:
     if arguments[0] == "config":
         named = config_words.name_app(arguments[1], arguments[at:])
     else:
-        verbs = {arguments[0], " ".join(arguments[:2])}
-        team = any(word.partition("=")[0] == "--team" for word in arguments)
-        others = 1 if verbs & _BEFORE_ANOTHER and not team else 0
-        named = _names_app(arguments[at:], others if verbs & _APP_IS_A_WORD else None)
+        named = _names_app(arguments[at:], _other_words(arguments))
     if named:
         return arguments
     return [*arguments[:at], "--app", app, *arguments[at:]]
@@ -252,8 +235,14 @@ def _with_colour(arguments: list[str]) -> list[str]:
     return [arguments[0], "--color", "always", *arguments[1:]] if coloured else arguments
 
 
+def _other_words(arguments: list[str]) -> int | None:
+    """How many words a command has that are no app; None where an app is never one."""
+    others = _APP_IS_A_WORD.get(" ".join(arguments[:2]), _APP_IS_A_WORD.get(arguments[0]))
+    alone = arguments[1:2] == ["list"] or any(word.partition("=")[0] == "--team" for word in arguments)
+    return 0 if others and alone else others
+
+
 def _names_app(words: list[str], others: int | None) -> bool:
-    """``others``: how many words of the command's own there are at the least; None where an app is never a word."""
     if any(word in {"-a", "--app", "--all"} or word.startswith(("--app=", "-a")) for word in words):
         return True
     plain = [

@@ -37,8 +37,8 @@ def command(words: tuple[str, ...], app: str | None, as_json: bool) -> None:
 
 
 def who_may(platform: "Platform", app: AppName, permission: Permission = Permission.DEPLOY) -> User:
-    """Who asks, and may do this with the app. Raises NotFoundError, ForbiddenError."""
-    require_app(platform.ledger, app, permission)
+    """Who asks, and may do this with the app. Raises NotFoundError, ForbiddenError, ConflictError where it is locked."""
+    require_app(platform.ledger, app, permission).require_unlocked()
     return actor(platform.ledger)
 
 

@@ -2,12 +2,11 @@
 
 import sys
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from gitreceive import config, wiring
 from gitreceive.cli.common import print_json
-from gitreceive.cli.recording import nothing_changed
 from gitreceive.cli.rollback import who_may
 from gitreceive.cli.watching import watched, write
 from gitreceive.errors import NotFoundError
@@ -21,7 +20,6 @@ from gitreceive.model import (
     Release,
     SettingsChange,
 )
-from gitreceive.quota import require_room
 from gitreceive.rollback import require_image
 from gitreceive.voice import Voice
 
@@ -51,17 +49,13 @@ def change_settings(
     """Exit 1 where it was not done. Raises what ``plan`` does, ConflictError where the app is locked, UsageError for what cannot be."""
     ledger = platform.ledger
     who = who_may(platform, app, permission)
-    ledger.app(app).require_unlocked()
     before, live = ledger.settings(app), ledger.current_release(app)
     wish = plan(before, live)
     after = before.patched(wish.patch)
     job = None
     if after != before and live is None:
         ledger.keep_settings(app, before, after)
-    elif after == before:
-        nothing_changed()
-    elif live is not None:
-        require_room(replace(live, settings=after), ledger, platform.default_memory)
+    elif after != before and live is not None:
         if after.runtime != before.runtime:
             require_image(live, platform.registry)
         wiring.require_server(config.load())
