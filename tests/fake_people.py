@@ -16,6 +16,7 @@ from gitreceive.model import (
     Grant,
     Happening,
     NewToken,
+    Outcome,
     Party,
     PublicKey,
     Quota,
@@ -302,9 +303,23 @@ class _FakeTokens(_Notes):
             if not split or not same_hash(kept.hash if kept else None, split[1]):
                 return None
             found = self.grant_of_id(split[0])
+            if kept and not found:
+                self._note_refusal(kept.token)
             if found and kept:
                 self._tokens[split[0]] = replace(kept, token=replace(kept.token, last_used_at=self._clock()))
             return found
+
+    def _note_refusal(self, token: Token) -> None:
+        suspended = self._users[token.user].suspended
+        happening = Happening(
+            user=token.user,
+            via=f"token {token.id}",
+            address=acting.current().actor.address,
+            verb="login",
+            outcome=Outcome.DENIED,
+            reason=f"{token.user} is suspended" if suspended else "the token has expired",
+        )
+        self.record(happening, quiet_seconds=60)
 
     def grant_of_id(self, token: str) -> Grant | None:
         with self._lock:

@@ -117,7 +117,7 @@ class TokenLedger(Protocol):
 
     def grant_of_token(self, shown: Secret) -> Grant | None:
         """What somebody may who shows this; None where it is no token of anybody's, has expired or was revoked, and where its user is
-        suspended. The secret is compared in constant time. That it was used is noted.
+        suspended. The secret is compared in constant time. That it was used is noted; that it is one which opens nothing any more is an event.
         """
 
     def grant_of_id(self, token: str) -> Grant | None:

@@ -8,10 +8,10 @@ import threading
 import time
 from collections import OrderedDict
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Protocol
 
-from gitreceive.acting import Actor
+from gitreceive.acting import SERVER, Actor, acting
 from gitreceive.errors import ForbiddenError
 from gitreceive.model import Grant, Secret
 
@@ -57,7 +57,10 @@ class Visitors:
         if wait:
             raise TooManyAttemptsError(wait)
         token = _token(authorization)
-        grant = self.tokens.grant_of_token(token) if token else None
+        with acting(
+            replace(SERVER, address=address)
+        ):  # should the token open nothing any more, this is where it came from
+            grant = self.tokens.grant_of_token(token) if token else None
         if grant is None:
             self.attempts.failed(address)
             raise UnknownVisitorError(

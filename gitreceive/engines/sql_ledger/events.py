@@ -20,8 +20,7 @@ class Events(Part):
 
     def record(self, happening: Happening, *, quiet_seconds: float = 0) -> None:
         with self._database.writing() as connection:
-            if not quiet_seconds or not _just_recorded(connection, happening, quiet_seconds):
-                _insert(connection, happening)
+            put(connection, happening, quiet_seconds)
 
     def events(self, query: EventQuery) -> tuple[Event, ...]:
         found = select(events).order_by(events.c.id.desc()).limit(query.limit)
@@ -38,6 +37,12 @@ class Events(Part):
     def newest_event(self) -> int:
         with self._database.reading() as connection:
             return connection.execute(select(func.max(events.c.id))).scalar() or 0
+
+
+def put(connection: Connection, happening: Happening, quiet_seconds: float = 0) -> None:
+    """As the port's ``record``."""
+    if not quiet_seconds or not _just_recorded(connection, happening, quiet_seconds):
+        _insert(connection, happening)
 
 
 def note(connection: Connection, verb: str, what: str, app: AppName | None = None) -> None:

@@ -5,8 +5,9 @@ from typing import Any
 
 from sqlalchemy import Connection, Row, Select, delete, insert, select, update
 
+from gitreceive import acting
 from gitreceive.engines.sql_ledger.database import now
-from gitreceive.engines.sql_ledger.events import note
+from gitreceive.engines.sql_ledger.events import note, put
 from gitreceive.engines.sql_ledger.keys import no_user, user_from
 from gitreceive.engines.sql_ledger.part import Part
 from gitreceive.engines.sql_ledger.schema import tokens, users
@@ -14,7 +15,9 @@ from gitreceive.errors import NotFoundError
 from gitreceive.model import (
     AppName,
     Grant,
+    Happening,
     NewToken,
+    Outcome,
     Reach,
     Scope,
     Secret,
@@ -78,6 +81,8 @@ class Tokens(Part):
         if not same_hash(row.hash if row else None, hash_):
             return None
         found = _valid(row, time)
+        if row is not None and found is None:
+            self._note_refusal(row)
         if found and (found.token.last_used_at is None or found.token.last_used_at <= time - _NOTED_EVERY):
             self._note_use(token)
         return found
@@ -85,6 +90,20 @@ class Tokens(Part):
     def grant_of_id(self, token: str) -> Grant | None:
         with self._database.reading() as connection:
             return _valid(connection.execute(_with_user(token)).first(), now(connection))
+
+    def _note_refusal(self, row: Row[Any]) -> None:
+        """It is a token that there is, and whoever shows it may not come in by it."""
+        reason = f"{row.user} is suspended" if row.suspended else "the token has expired"
+        happening = Happening(
+            user=UserName(row.user),
+            via=f"token {row.id}",
+            address=acting.current().actor.address,
+            verb="login",
+            outcome=Outcome.DENIED,
+            reason=reason,
+        )
+        with self._database.writing() as connection:
+            put(connection, happening, _NOTED_EVERY.total_seconds())
 
     def _note_use(self, token: str) -> None:
         with self._database.writing() as connection:

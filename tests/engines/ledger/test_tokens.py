@@ -5,7 +5,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from gitreceive.errors import NotFoundError
-from gitreceive.model import NewToken, Reach, Scope, Secret, Token, draw_token
+from gitreceive.model import EventQuery, NewToken, Outcome, Reach, Scope, Secret, Token, draw_token
 from gitreceive.ports import Ledger
 from tests.engines.ledger.words import ANN, BLOG, BOB, SHOP, opened
 from tests.fake_ledger import FakeLedger
@@ -135,3 +135,20 @@ def test_a_token_expires_by_the_ledgers_clock() -> None:
     assert ledger.grant_of_token(drawn.text)
     time += DAY
     assert ledger.grant_of_token(drawn.text) is None
+
+
+def test_a_token_that_opens_nothing_any_more_is_an_event_of_its_user_when_it_is_shown(ledger: Ledger) -> None:
+    has_key(ledger)
+    expired, token = made(ledger, lifetime=timedelta(0))
+    for _ in range(2):
+        ledger.grant_of_token(expired.text)
+    good, _ = made(ledger)
+    ledger.change_user(ANN, suspended=True)
+    ledger.grant_of_token(good.text)
+    ledger.grant_of_token(draw_token().text)
+    denied = [e.happening for e in ledger.events(EventQuery()) if e.happening.outcome is Outcome.DENIED]
+    assert [(one.user, one.verb, one.reason) for one in denied] == [
+        (ANN, "login", "ann is suspended"),
+        (ANN, "login", "the token has expired"),
+    ]
+    assert denied[1].via == f"token {token.id}"
