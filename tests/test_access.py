@@ -6,6 +6,7 @@ from itertools import pairwise
 
 import pytest
 
+from gitreceive import model
 from gitreceive.access import check_admin, check_person, check_whole, may, permitted, require
 from gitreceive.acting import Actor
 from gitreceive.errors import ForbiddenError
@@ -100,6 +101,20 @@ def test_a_token_of_other_apps_gives_nothing_here() -> None:
         )
     own = Reach(frozenset({Scope.DEPLOY}), frozenset({SHOP.name}))
     assert permitted(User(ANN.name, admin=False, reach=own), SHOP, Given()) == {V, D}
+
+
+def test_what_was_given_for_an_app_holds_for_its_review_apps() -> None:
+    ledger = FakeLedger()
+    ledger.create_app(SHOP.name, ANN.name, "main")
+    ledger.add_user(BOB.name, admin=False)
+    ledger.give(model.Given(SHOP.name, model.Party(BOB.name), Role.DEVELOPER))
+    until = datetime(2026, 2, 1, tzinfo=UTC)
+    review = ledger.create_app(AppName("shop-fix"), ANN.name, "fix", model.Review(SHOP.name, "fix", until))
+    assert permitted(BOB, review, ledger) == {V, D, C}
+    token = User(BOB.name, admin=False, reach=Reach(frozenset({Scope.DEPLOY}), frozenset({SHOP.name})))
+    assert permitted(token, review, ledger) == {V, D}
+    other = User(BOB.name, admin=False, reach=Reach(frozenset({Scope.DEPLOY}), frozenset({AppName("x")})))
+    assert permitted(other, review, ledger) == set()
 
 
 def test_who_is_suspended_may_nothing() -> None:
