@@ -9,6 +9,7 @@ import logging
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
+from urllib.parse import urlsplit
 
 from starlette.datastructures import Headers
 from starlette.requests import Request
@@ -116,8 +117,7 @@ class GitDoor:
         web = self.settings.public_url.rstrip("/") or f"{request.url.scheme}://{reached}"
         host, _ = parse_listen(self.settings.ssh_listen)
         if host in _ANY:
-            host = reached.rpartition(":")[0] or reached if not reached.endswith("]") else reached
-            host = host.strip("[]")
+            host = urlsplit(web).hostname or "localhost"
         return Address(self.settings.public_host or host, self.ssh_port, web=web)
 
 
