@@ -4,12 +4,10 @@ from typing import TYPE_CHECKING
 
 import click
 
-from gitreceive.access import check_read
 from gitreceive.appjson.told import declared_facts, told_declared
 from gitreceive.cli import remote
 from gitreceive.cli.common import (
     Group,
-    actor,
     age,
     app_option,
     as_json,
@@ -17,9 +15,10 @@ from gitreceive.cli.common import (
     open_ledger,
     print_json,
     print_table,
+    require_app,
 )
 from gitreceive.errors import UsageError
-from gitreceive.model import AppName, Changes, Release, Scripts
+from gitreceive.model import AppName, Changes, Permission, Release, Scripts
 
 if TYPE_CHECKING:
     from gitreceive.ports import Ledger
@@ -164,7 +163,7 @@ def _number(word: str) -> int:
 
 
 def _check_read(ledger: "Ledger", app: AppName) -> None:
-    check_read(actor(ledger), ledger.app(app))
+    require_app(ledger, app, Permission.VIEW)
 
 
 def _described(release: Release) -> list[tuple[str, object]]:
