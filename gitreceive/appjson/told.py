@@ -4,7 +4,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import asdict
 
 from gitreceive.appjson.description import AppJson, Quantity, Variable
-from gitreceive.model import Declared, HealthCheck, Scripts
+from gitreceive.model import Declared, HealthCheck, Scripts, describe
 
 
 def told(asked: AppJson) -> Iterator[str]:
@@ -77,12 +77,6 @@ def _quantity(quantity: Quantity) -> str:
     return ", ".join(parts) or "as the server has it"
 
 
-def _way(check: HealthCheck) -> str:
-    if check.path:
-        return f"GET {check.path}"
-    return "a connection" if check.listening else " ".join(check.command)
-
-
 def _scripts(scripts: Scripts) -> Iterator[str]:
     for key, script in (
         ("postdeploy", scripts.first),
@@ -96,7 +90,7 @@ def _scripts(scripts: Scripts) -> Iterator[str]:
 
 def _checks(health: Mapping[str, tuple[HealthCheck, ...]]) -> Iterator[str]:
     for process, checks in health.items():
-        yield from (f"{process}: {check.kind}, {_way(check)}" for check in checks)
+        yield from (f"{process}: {check.kind}, {describe(check)}" for check in checks)
 
 
 def _short(command: str) -> str:
