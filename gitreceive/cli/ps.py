@@ -9,7 +9,7 @@ from gitreceive.cli.common import Group, app_option, as_json, open_platform, ope
 from gitreceive.cli.processes import facts, write_table
 from gitreceive.cli.settings_changes import Wish, change_settings, known_process
 from gitreceive.errors import ConflictError, UsageError
-from gitreceive.model import MOST_REPLICAS, AppSettings, Formation, ProcessStatus, Release
+from gitreceive.model import MOST_REPLICAS, AppSettings, Formation, Permission, ProcessStatus, Release
 
 
 class _Ps(Group):
@@ -147,7 +147,7 @@ def restart(words: tuple[str, ...], app: str | None, as_json: bool) -> None:
         return Wish(title, {"formation": {"restarted": dict.fromkeys(chosen, now)}})
 
     with open_platform() as platform:
-        change_settings(platform, name, plan, as_json=as_json)
+        change_settings(platform, name, plan, as_json=as_json, permission=Permission.DEPLOY)
 
 
 @command.command("stop")
