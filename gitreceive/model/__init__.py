@@ -31,6 +31,7 @@ from gitreceive.model.names import (
     Secret,
     UserName,
 )
+from gitreceive.model.one_offs import ONE_OFF_PROCESS, OneOff, OneOffStatus, Terminal
 from gitreceive.model.people import (
     App,
     PublicKey,
@@ -64,6 +65,7 @@ __all__ = [
     "LARGEST_CONFIG",
     "LONGEST_VALUE",
     "MOST_BUILDPACKS",
+    "ONE_OFF_PROCESS",
     "PACKAGES_LABEL",
     "RELEASE_PROCESS",
     "STACK_IMAGE_LABEL",
@@ -91,6 +93,8 @@ __all__ = [
     "Layer",
     "LogLine",
     "LogQuery",
+    "OneOff",
+    "OneOffStatus",
     "ProcessStatus",
     "ProcessType",
     "Project",
@@ -107,6 +111,7 @@ __all__ = [
     "SourceEntry",
     "Stack",
     "StackRecipe",
+    "Terminal",
     "TreeEntry",
     "User",
     "UserName",

@@ -16,11 +16,15 @@ from gitreceive.ports.building import (
 )
 from gitreceive.ports.ledger import AppLedger, JobLedger, KeyLedger, Ledger, ReleaseLedger, StackLedger
 from gitreceive.ports.logs import Log, LogBook
+from gitreceive.ports.one_offs import STDERR, STDOUT, Attachment, OneOffs, Output, Pipe
 from gitreceive.ports.sources import SourceStore
 from gitreceive.ports.targets import Target
 
 __all__ = [
+    "STDERR",
+    "STDOUT",
     "AppLedger",
+    "Attachment",
     "BuildRequest",
     "Builder",
     "BuildpackSource",
@@ -30,6 +34,9 @@ __all__ = [
     "Ledger",
     "Log",
     "LogBook",
+    "OneOffs",
+    "Output",
+    "Pipe",
     "Platform",
     "Registry",
     "ReleaseLedger",

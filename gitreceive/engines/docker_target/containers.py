@@ -3,7 +3,7 @@
 import hashlib
 import json
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 from pathlib import Path
 from typing import Any
@@ -12,8 +12,8 @@ from docker.utils import parse_bytes
 
 from gitreceive.config import DockerSettings
 from gitreceive.engines.docker_target.connection import Address
-from gitreceive.errors import ConfigError
-from gitreceive.model import WEB_PROCESS, AppName, ProcessType, Release
+from gitreceive.errors import ConfigError, UsageError
+from gitreceive.model import ONE_OFF_PROCESS, WEB_PROCESS, AppName, OneOff, ProcessType, Release
 
 DEFAULT_PORT = 8080  # what $PORT is where the image does not say what it listens on
 NOT_ROOT = "1000:1000"
@@ -22,6 +22,9 @@ _PIDS = 1024
 _LOG_OPTIONS = {"max-size": "10m", "max-file": "3"}
 _ONCE = "once"
 _SERVICE = "service"
+KIND = "gitreceive.kind"  # of a container that runs once and is no release command
+NAME = "gitreceive.instance"  # of one that has a name of its own
+ONE_OFF = "one-off"
 
 
 class Stage(StrEnum):
@@ -58,10 +61,11 @@ class Container:
     host_port: int | None
     address: Address | None
     created: float  # seconds since 1970
+    named: str = ""  # of one that somebody runs by hand
 
     @property
     def instance(self) -> str:
-        return f"{self.place.process}.{self.place.replica}"
+        return self.named or f"{self.place.process}.{self.place.replica}"
 
     @property
     def running(self) -> bool:
@@ -114,6 +118,43 @@ def once(
     body = _body(release, process, user, settings)
     body["Labels"] = _labels(release, Place(release.number, process.name, 1), owned_by, None, _ONCE)
     return body
+
+
+def one_off(
+    release: Release, asked: OneOff, *, owned_by: str, user: str, settings: DockerSettings
+) -> dict[str, Any]:
+    """The same for what somebody runs by hand: nobody's input reaches it, unless it is attached to."""
+    process = ProcessType(ONE_OFF_PROCESS, asked.command)
+    sized = replace(settings, memory=asked.memory or settings.memory)
+    body = _body(release, process, user, sized)
+    if asked.cpu:
+        body["HostConfig"]["NanoCpus"] = nano_cpus(asked.cpu)
+    body["Labels"] = _labels(release, Place(release.number, process.name, 1), owned_by, None, _ONCE) | {
+        KIND: ONE_OFF,
+        NAME: asked.name,
+        "gitreceive.user": str(asked.user),
+    }
+    return body
+
+
+def attached(body: Mapping[str, Any], *, terminal: str) -> dict[str, Any]:
+    """The body of a container that somebody attaches to; in a terminal of that name, where it is not empty."""
+    made = dict(body) | {"OpenStdin": True, "StdinOnce": True, "Tty": bool(terminal)}
+    made |= {"AttachStdin": True, "AttachStdout": True, "AttachStderr": True}
+    if terminal:
+        made["Env"] = [*made["Env"], f"TERM={terminal}"]
+    return made
+
+
+def nano_cpus(text: str) -> int:
+    """Billionths of a processor; ``0.5`` and ``500m`` are half of one. Raises UsageError."""
+    try:
+        value = float(text[:-1]) / 1000 if text.endswith("m") else float(text)
+    except ValueError:
+        value = 0.0
+    if not 0.01 <= value <= 1024:
+        raise UsageError(f"{text[:60]!r} is no number of processors", hint="write 0.5 or 500m")
+    return int(value * 1e9)
 
 
 def listed(owned_by: str, rows: Iterable[Mapping[str, Any]]) -> tuple[Container, ...]:
@@ -215,4 +256,5 @@ def _container(row: Mapping[str, Any]) -> Container:
         host_port=int(port) if port else None,
         address=(ip, int(labels["gitreceive.listens"])) if ip else None,
         created=float(row["Created"]),
+        named=labels.get(NAME, ""),
     )
