@@ -9,7 +9,8 @@ import threading
 from collections.abc import Mapping
 
 from gitreceive.cancellation import Cancellation
-from gitreceive.deploy import Deployment, deploy
+from gitreceive.chapters import Deployment
+from gitreceive.deploy import deploy
 from gitreceive.errors import CanceledError, GitreceiveError, LeaseLostError
 from gitreceive.model import Job, JobId, JobState
 from gitreceive.ports import Platform

@@ -9,6 +9,7 @@ from gitreceive.errors import ConflictError, LeaseLostError, NotFoundError, Usag
 from gitreceive.model import (
     App,
     AppName,
+    AppSettings,
     Cause,
     Check,
     CommitId,
@@ -45,6 +46,7 @@ class FakeLedger:
         self._live: dict[AppName, list[Release]] = {}
         self._stacks: dict[str, list[Stack]] = {}
         self._kept: dict[AppName, dict[str, Secret]] = {}
+        self._settings: dict[AppName, AppSettings] = {}
         self._last_id = 0
 
     # apps
@@ -96,7 +98,29 @@ class FakeLedger:
             del self._apps[name]
             self._live.pop(name, None)
             self._kept.pop(name, None)
+            self._settings.pop(name, None)
             self._jobs = {id_: job for id_, job in self._jobs.items() if job.app != name}
+
+    # settings
+
+    def settings(self, app: AppName) -> AppSettings:
+        with self._lock:
+            self.app(app)
+            return self._settings.get(app, AppSettings())
+
+    def keep_settings(self, app: AppName, before: AppSettings, after: AppSettings) -> None:
+        with self._lock:
+            if self.settings(app) != before:
+                raise ConflictError(f"the settings of {app} were changed just now")
+            if self._unended(app) or self.current_release(app):
+                raise ConflictError(f"the first release of {app} is being made")
+            self._settings[app] = after
+
+    def settle(self, job: JobId, fence: int, settings: AppSettings, seconds: Mapping[str, float]) -> Job:
+        with self._lock:
+            held = self._held(job, fence)
+            self._settings[held.app] = settings
+            return self._end(held, JobState.LIVE, "", seconds)
 
     # keys
 
@@ -218,6 +242,7 @@ class FakeLedger:
         commit: CommitId,
         description: str,
         config: Mapping[str, Secret] | None = None,
+        settings: AppSettings | None = None,
     ) -> Release:
         with self._lock:
             held = self._held(job, fence)
@@ -232,7 +257,7 @@ class FakeLedger:
                     user=held.user,
                     description=description,
                     created_at=self._clock(),
-                    scale=last.scale if last else {},
+                    settings=settings or self.settings(held.app),
                 )
                 self._set(replace(held, release=self._intended[job].number))
             return self._intended[job]
@@ -245,6 +270,7 @@ class FakeLedger:
             release = self._intended.pop(job)
             self._live.setdefault(held.app, []).append(release)
             self._kept.pop(held.app, None)
+            self._settings[held.app] = release.settings
             self._end(held, JobState.LIVE, "", seconds)
             return release
 
@@ -257,11 +283,12 @@ class FakeLedger:
             release = next(found, None)
         if release is None:
             raise NotFoundError(f"there is no release v{number} of {app}")
-        return release
+        return self._now(release)
 
     def releases(self, app: AppName, limit: int = 20) -> tuple[Release, ...]:
         with self._lock:
-            return tuple(reversed(self._live.get(app, [])))[:limit]
+            found = tuple(reversed(self._live.get(app, [])))[:limit]
+            return tuple(self._now(release) for release in found)
 
     # stacks
 
@@ -292,6 +319,10 @@ class FakeLedger:
 
     def _unended(self, app: AppName | None = None) -> list[Job]:
         return [job for job in self._jobs.values() if not job.state.ended and app in {None, job.app}]
+
+    def _now(self, release: Release) -> Release:
+        settings = self.settings(release.app).running(release.settings.runtime)
+        return replace(release, settings=settings)
 
     def _held(self, job: JobId, fence: int) -> Job:
         found = self.job(job)

@@ -18,8 +18,10 @@ from gitreceive.errors import ConfigError
 from gitreceive.manifests import ClusterApi, Manifest, PullCredentials, render, render_once, to_yaml
 from gitreceive.model import (
     AppName,
+    AppSettings,
     CommitId,
     Digest,
+    Formation,
     Image,
     ImageRef,
     ProcessType,
@@ -50,7 +52,7 @@ def a_release(**changes: Any) -> Release:
         user=UserName("anna"),
         description="push of main",
         created_at=datetime(2026, 1, 2, tzinfo=UTC),
-        scale={"web": 2},
+        settings=AppSettings(formation=Formation(scale={"web": 2})),
     )
     return replace(plain, **changes)
 
@@ -82,7 +84,7 @@ CASES = {
             image=replace(
                 a_release().image, processes=(ProcessType("web"),), port=3000, buildpacks=("dockerfile",)
             ),
-            scale={},
+            settings=AppSettings(),
         ),
         with_kubernetes(expose="none"),
         ClusterApi(),

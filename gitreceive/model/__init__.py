@@ -23,6 +23,7 @@ from gitreceive.model.configs import (
     parse_config_name,
     require_config_fits,
 )
+from gitreceive.model.formation import MOST_REPLICAS, Autoscale, Formation
 from gitreceive.model.names import (
     ZERO_COMMIT,
     AppName,
@@ -48,6 +49,7 @@ from gitreceive.model.pushes import (
     Rebase,
     Redeploy,
     Rollback,
+    SettingsChange,
 )
 from gitreceive.model.references import BuildpackRef, RefKind
 from gitreceive.model.releases import (
@@ -60,11 +62,14 @@ from gitreceive.model.releases import (
     ProcessStatus,
     Release,
 )
+from gitreceive.model.runtime import Limits, Runtime
+from gitreceive.model.settings import AppSettings
 
 __all__ = [
     "LARGEST_CONFIG",
     "LONGEST_VALUE",
     "MOST_BUILDPACKS",
+    "MOST_REPLICAS",
     "ONE_OFF_PROCESS",
     "PACKAGES_LABEL",
     "RELEASE_PROCESS",
@@ -73,6 +78,8 @@ __all__ = [
     "ZERO_COMMIT",
     "App",
     "AppName",
+    "AppSettings",
+    "Autoscale",
     "Blob",
     "Build",
     "BuildpackRef",
@@ -83,6 +90,7 @@ __all__ = [
     "CommitId",
     "ConfigChange",
     "Digest",
+    "Formation",
     "Image",
     "ImageFacts",
     "ImageRef",
@@ -91,6 +99,7 @@ __all__ = [
     "JobId",
     "JobState",
     "Layer",
+    "Limits",
     "LogLine",
     "LogQuery",
     "OneOff",
@@ -106,7 +115,9 @@ __all__ = [
     "RefKind",
     "Release",
     "Rollback",
+    "Runtime",
     "Secret",
+    "SettingsChange",
     "Source",
     "SourceEntry",
     "Stack",

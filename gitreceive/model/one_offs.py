@@ -6,6 +6,7 @@ from datetime import datetime
 
 from gitreceive.errors import UsageError
 from gitreceive.model.names import UserName
+from gitreceive.model.runtime import Limits
 
 ONE_OFF_PROCESS = "run"  # the process type that logs show
 
@@ -40,12 +41,12 @@ class OneOff:
 
     name: str
     command: tuple[str, ...]
+    line: str  # what was typed, for people
     user: UserName
     seconds: int  # that it may take at most
     kept: bool
     terminal: Terminal | None = None  # None: three pipes
-    memory: str = ""  # as the target writes it; empty: what its processes have
-    cpu: str = ""
+    limits: Limits = Limits()  # what is not said is as for the app's processes
 
     @staticmethod
     def parse_name(text: str) -> str:

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from enum import StrEnum
-from typing import ClassVar, NewType, Self
+from typing import Any, ClassVar, NewType, Self
 
 from gitreceive.errors import UsageError
 from gitreceive.model.builds import Image
@@ -125,6 +125,20 @@ class ConfigChange:
         return "; ".join(f"{verb} {_some(names)}" for verb, names in parts if names)
 
 
+@dataclass(frozen=True)
+class SettingsChange:
+    """A request to change what is set for the app apart from its config. ``patch`` is a JSON merge patch (RFC 7386) of the settings'
+    document, so that what others ask for at the same time stays. A release follows where processes are given something else.
+    """
+
+    kind: ClassVar[str] = "settings"
+
+    app: AppName
+    user: UserName
+    title: str  # what is changed, in a few words, no secrets in them: scale web=3
+    patch: Mapping[str, Any]
+
+
 _MOST_NAMES = 5
 
 
@@ -133,7 +147,7 @@ def _some(names: list[str]) -> str:
     return ", ".join(names[:_MOST_NAMES]) + more
 
 
-Cause = Push | Rebase | Rollback | Redeploy | ConfigChange
+Cause = Push | Rebase | Rollback | Redeploy | ConfigChange | SettingsChange
 
 
 class JobState(StrEnum):
@@ -192,5 +206,5 @@ class Job:
                 return f"rollback to v{number}"
             case Redeploy():
                 return "redeploy"
-            case ConfigChange(title=title):
+            case ConfigChange(title=title) | SettingsChange(title=title):
                 return title

@@ -7,11 +7,15 @@ from typing import Self
 
 from gitreceive.model.builds import Image, ProcessType
 from gitreceive.model.names import AppName, CommitId, Secret, UserName
+from gitreceive.model.settings import AppSettings
 
 
 @dataclass(frozen=True)
 class Release:
-    """vN of an app. Immutable, numbered without gaps."""
+    """vN of an app. Immutable, numbered without gaps.
+
+    Of its ``settings``, ``runtime`` is the release's own; all else is the app's as it is now, which whatever runs the release goes by.
+    """
 
     app: AppName
     number: int
@@ -21,15 +25,14 @@ class Release:
     user: UserName
     description: str
     created_at: datetime
-    # by process type; web runs 1, others 1 where silent
-    scale: Mapping[str, int] = field(default_factory=dict)
+    settings: AppSettings = field(default_factory=AppSettings)
 
     @property
     def label(self) -> str:
         return f"v{self.number}"
 
     def replicas(self, process: str) -> int:
-        return self.scale.get(process, 1)
+        return self.settings.formation.replicas(process)
 
     @property
     def services(self) -> tuple[ProcessType, ...]:

@@ -14,7 +14,15 @@ from gitreceive.ports.building import (
     Registry,
     RunImages,
 )
-from gitreceive.ports.ledger import AppLedger, JobLedger, KeyLedger, Ledger, ReleaseLedger, StackLedger
+from gitreceive.ports.ledger import (
+    AppLedger,
+    JobLedger,
+    KeyLedger,
+    Ledger,
+    ReleaseLedger,
+    SettingsLedger,
+    StackLedger,
+)
 from gitreceive.ports.logs import Log, LogBook
 from gitreceive.ports.one_offs import STDERR, STDOUT, Attachment, OneOffs, Output, Pipe
 from gitreceive.ports.sources import SourceStore
@@ -41,6 +49,7 @@ __all__ = [
     "Registry",
     "ReleaseLedger",
     "RunImages",
+    "SettingsLedger",
     "SourceStore",
     "StackLedger",
     "Target",

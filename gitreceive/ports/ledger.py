@@ -6,6 +6,7 @@ from typing import Protocol
 from gitreceive.model import (
     App,
     AppName,
+    AppSettings,
     Cause,
     Check,
     CommitId,
@@ -110,13 +111,14 @@ class ReleaseLedger(Protocol):
         commit: CommitId,
         description: str,
         config: Mapping[str, Secret] | None = None,
+        settings: AppSettings | None = None,
     ) -> Release:
-        """The app's next release, for this job: one more than the last live one. The same again when called twice. Its scale is the
-        last live one's; its config, where none is given, what ``config`` says; its user is the job's. Raises LeaseLostError.
+        """The app's next release, for this job: one more than the last live one. The same again when called twice. Where none is given,
+        its config is what ``config`` says, and its settings what ``settings`` does; its user is the job's. Raises LeaseLostError.
         """
 
     def go_live(self, job: JobId, fence: int, seconds: Mapping[str, float]) -> Release:
-        """In one transaction: the intended release is the app's current one, and the job has ended live."""
+        """In one transaction: the intended release is the app's current one, its settings are the app's, and the job has ended live."""
 
     def current_release(self, app: AppName) -> Release | None:
         """The last live one."""
@@ -126,6 +128,17 @@ class ReleaseLedger(Protocol):
 
     def releases(self, app: AppName, limit: int = 20) -> tuple[Release, ...]:
         """Live ones, newest first."""
+
+
+class SettingsLedger(Protocol):
+    def settings(self, app: AppName) -> AppSettings:
+        """As the app has them now; ``runtime`` is that of its next release: the live one's, unless that is changed. Raises NotFoundError."""
+
+    def keep_settings(self, app: AppName, before: AppSettings, after: AppSettings) -> None:
+        """For an app of which nothing is live: compare and swap. Raises NotFoundError, ConflictError like ``keep_config``."""
+
+    def settle(self, job: JobId, fence: int, settings: AppSettings, seconds: Mapping[str, float]) -> Job:
+        """In one transaction: these are the app's settings, and the job has ended live, with no release. Raises LeaseLostError."""
 
 
 class StackLedger(Protocol):
@@ -142,7 +155,7 @@ class StackLedger(Protocol):
         """All versions, of all stacks or of one: by name, newest first."""
 
 
-class Ledger(AppLedger, KeyLedger, JobLedger, ReleaseLedger, StackLedger, Protocol):
+class Ledger(AppLedger, KeyLedger, JobLedger, ReleaseLedger, SettingsLedger, StackLedger, Protocol):
     """All durable state."""
 
     def check(self) -> Iterable[Check]: ...

@@ -16,8 +16,10 @@ from gitreceive.cancellation import Cancellation
 from gitreceive.errors import CanceledError, RolloutError
 from gitreceive.model import (
     AppName,
+    AppSettings,
     CommitId,
     Digest,
+    Formation,
     Image,
     ImageRef,
     LogQuery,
@@ -120,6 +122,11 @@ class Stage:
             for status in self.target.processes(self.app)
             if status.state != "stopping"
         }
+
+
+def scaled(**counts: int) -> AppSettings:
+    """By process type."""
+    return AppSettings(formation=Formation(scale=counts))
 
 
 class TargetContract(TargetRecord):
@@ -236,10 +243,20 @@ class TargetContract(TargetRecord):
         assert stage.states() == {("web", "up", 1)}
 
     def test_process_types_and_replicas_that_are_gone_are_removed(self, stage: Stage) -> None:
-        stage.roll_out(stage.release(1, worker=TICKER, scale={"web": 2, "worker": 2}))
+        stage.roll_out(stage.release(1, worker=TICKER, settings=scaled(web=2, worker=2)))
         assert len([s for s in stage.target.processes(stage.app) if s.state == "up"]) == 4
         stage.roll_out(stage.release(2))
         assert stage.states() == {("web", "up", 2)}
+
+    def test_another_scale_of_the_same_release_leaves_what_runs_as_it_is(self, stage: Stage) -> None:
+        release = stage.release(1)
+        stage.roll_out(release)
+        (first,) = stage.target.processes(stage.app)
+        stage.roll_out(replace(release, settings=scaled(web=2)))
+        up = {s.instance: s for s in stage.target.processes(stage.app) if s.state == "up"}
+        assert (len(up), up[first.instance].restarts) == (2, 0)
+        stage.roll_out(release)
+        assert [s.state for s in stage.target.processes(stage.app) if s.state != "stopping"] == ["up"]
 
     def test_a_cancel_stops_the_roll_out_within_seconds(self, stage: Stage) -> None:
         cancel = Cancellation()

@@ -3,7 +3,7 @@
 import hashlib
 import json
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
 from typing import Any
@@ -12,7 +12,7 @@ from docker.utils import parse_bytes
 
 from gitreceive.config import DockerSettings
 from gitreceive.engines.docker_target.connection import Address
-from gitreceive.errors import ConfigError, UsageError
+from gitreceive.errors import ConfigError
 from gitreceive.model import ONE_OFF_PROCESS, WEB_PROCESS, AppName, OneOff, ProcessType, Release
 
 DEFAULT_PORT = 8080  # what $PORT is where the image does not say what it listens on
@@ -24,7 +24,10 @@ _ONCE = "once"
 _SERVICE = "service"
 KIND = "gitreceive.kind"  # of a container that runs once and is no release command
 NAME = "gitreceive.instance"  # of one that has a name of its own
+USER = "gitreceive.user"
+LINE = "gitreceive.command"
 ONE_OFF = "one-off"
+_LONGEST_LINE = 200
 
 
 class Stage(StrEnum):
@@ -125,14 +128,16 @@ def one_off(
 ) -> dict[str, Any]:
     """The same for what somebody runs by hand: nobody's input reaches it, unless it is attached to."""
     process = ProcessType(ONE_OFF_PROCESS, asked.command)
-    sized = replace(settings, memory=asked.memory or settings.memory)
-    body = _body(release, process, user, sized)
-    if asked.cpu:
-        body["HostConfig"]["NanoCpus"] = nano_cpus(asked.cpu)
+    body = _body(release, process, user, settings)
+    if size := asked.limits.memory_bytes:
+        body["HostConfig"] |= {"Memory": size, "MemorySwap": size}
+    if part := asked.limits.milli_cpu:
+        body["HostConfig"]["NanoCpus"] = part * 10**6
     body["Labels"] = _labels(release, Place(release.number, process.name, 1), owned_by, None, _ONCE) | {
         KIND: ONE_OFF,
         NAME: asked.name,
-        "gitreceive.user": str(asked.user),
+        USER: str(asked.user),
+        LINE: asked.line[:_LONGEST_LINE],
     }
     return body
 
@@ -144,17 +149,6 @@ def attached(body: Mapping[str, Any], *, terminal: str) -> dict[str, Any]:
     if terminal:
         made["Env"] = [*made["Env"], f"TERM={terminal}"]
     return made
-
-
-def nano_cpus(text: str) -> int:
-    """Billionths of a processor; ``0.5`` and ``500m`` are half of one. Raises UsageError."""
-    try:
-        value = float(text[:-1]) / 1000 if text.endswith("m") else float(text)
-    except ValueError:
-        value = 0.0
-    if not 0.01 <= value <= 1024:
-        raise UsageError(f"{text[:60]!r} is no number of processors", hint="write 0.5 or 500m")
-    return int(value * 1e9)
 
 
 def listed(owned_by: str, rows: Iterable[Mapping[str, Any]]) -> tuple[Container, ...]:

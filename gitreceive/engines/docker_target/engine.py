@@ -159,7 +159,7 @@ class Engine:
             asked = {"stdin": 1, "stdout": 1, "stderr": 1, "stream": 1}
             return Wire(self._api().attach_socket(container, params=asked), framed=framed)
 
-    def execute(self, container: str, command: Sequence[str], *, user: str, terminal: str) -> tuple[str, "Wire"]:
+    def execute(self, container: str, command: Sequence[str], *, terminal: str) -> tuple[str, "Wire"]:
         """Run a command in a container that runs, in a terminal of that name, or in none where it is empty."""
         with _translated("run a command in a container"):
             api = self._api()
@@ -168,7 +168,6 @@ class Engine:
                 list(command),
                 stdin=True,
                 tty=bool(terminal),
-                user=user,
                 environment=[f"TERM={terminal}"] if terminal else None,
             )
             attached = api.exec_start(made["Id"], tty=bool(terminal), socket=True)

@@ -1,12 +1,10 @@
 """What somebody runs by hand on a Docker engine, and ways into what runs there."""
 
 import contextlib
-import shlex
 import socket
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 
@@ -47,13 +45,13 @@ def attach(engine: Engine, name: str, body: Mapping[str, Any], asked: OneOff) ->
 
 @contextmanager
 def enter(
-    engine: Engine, container: str, command: Sequence[str], user: str, terminal: Terminal | None, *, behind: bool
+    engine: Engine, container: str, command: Sequence[str], terminal: Terminal | None, *, behind: bool
 ) -> Iterator[Attachment]:
     """``behind`` the keeper, or bare."""
     native = None if behind else terminal
     words = kept(command) if behind else tuple(command)
     name = native.name if native else ""
-    execution, wire = engine.execute(container, words, user=user, terminal=name)
+    execution, wire = engine.execute(container, words, terminal=name)
     try:
         there = _Execution(engine, execution, wire, native)
         if native:
@@ -88,18 +86,17 @@ def found(containers: Iterable[Container], app: AppName, instance: str) -> Conta
     raise NotFoundError(f"{app} has no {instance} that runs", hint=f"gitreceive ps --app {app}")
 
 
-def status(container: Container, row: Mapping[str, Any], seen: Mapping[str, Any]) -> OneOffStatus:
-    """``row`` are its labels, ``seen`` the engine's answer to an inspection."""
-    state = seen["State"]
+def status(container: Container, seen: Mapping[str, Any]) -> OneOffStatus:
+    """``seen`` is the engine's answer to an inspection."""
+    state, labels = seen["State"], seen["Config"]["Labels"]
     running = bool(state.get("Running"))
     code = None if running or state["Status"] == "created" else int(state["ExitCode"])
-    command = seen["Config"].get("Entrypoint") or []
     return OneOffStatus(
         name=container.instance,
         release=container.place.release,
         state="up" if running else "starting" if code is None else "failed" if code else "ended",
-        user=row.get("gitreceive.user", ""),
-        command=shown(command),
+        user=labels.get(made.USER, ""),
+        command=labels.get(made.LINE, ""),
         started=datetime.fromtimestamp(container.created, UTC),
         detached=not seen["Config"].get("OpenStdin"),
         exit_code=code,

@@ -61,13 +61,7 @@ class Apps(Part):
         with self._database.writing() as connection:
             if next_config(connection, app) != config_document(before):
                 raise ConflictError(f"the config of {app} was changed just now", hint="look, and try again")
-            taken = select(jobs.c.id).where(jobs.c.app == app, jobs.c.ended_at.is_(None))
-            live = select(releases.c.id).where(releases.c.app == app, releases.c.live_at.is_not(None))
-            if any(connection.execute(query.limit(1)).first() for query in (taken, live)):
-                raise ConflictError(
-                    f"the first release of {app} is being made, or was just now",
-                    hint="wait for it (gitreceive builds attach), and try again",
-                )
+            require_no_release(connection, app)
             connection.execute(update(apps).where(apps.c.name == app).values(config=config_document(after)))
 
     def delete_app(self, name: AppName) -> None:
@@ -80,6 +74,17 @@ class Apps(Part):
                 )
             if connection.execute(delete(apps).where(apps.c.name == name)).rowcount == 0:
                 raise no_app(name)
+
+
+def require_no_release(connection: Connection, app: AppName) -> None:
+    """Raises ConflictError where one is live, and while a job has not ended, which may have taken what is to be kept for it."""
+    taken = select(jobs.c.id).where(jobs.c.app == app, jobs.c.ended_at.is_(None))
+    live = select(releases.c.id).where(releases.c.app == app, releases.c.live_at.is_not(None))
+    if any(connection.execute(query.limit(1)).first() for query in (taken, live)):
+        raise ConflictError(
+            f"the first release of {app} is being made, or was just now",
+            hint="wait for it (gitreceive builds attach), and try again",
+        )
 
 
 def next_config(connection: Connection, app: AppName) -> dict[str, str]:

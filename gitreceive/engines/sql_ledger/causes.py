@@ -20,6 +20,7 @@ from gitreceive.model import (
     Rebase,
     Redeploy,
     Rollback,
+    SettingsChange,
     UserName,
 )
 
@@ -37,6 +38,8 @@ def cause_columns(cause: Cause) -> dict[str, Any]:
             return _columns(cause)
         case ConfigChange(values=values, unset=unset):
             return _columns(cause, options={"set": config_document(values), "unset": list(unset)})
+        case SettingsChange(title=title, patch=patch):
+            return _columns(cause, options={"title": title, "patch": dict(patch)})
 
 
 def cause_from(row: Row[Any]) -> Cause:
@@ -53,6 +56,8 @@ def cause_from(row: Row[Any]) -> Cause:
             return Redeploy(app, user)
         case ConfigChange.kind:
             return ConfigChange(app, user, config_from(asked["set"]), tuple(asked["unset"]))
+        case SettingsChange.kind:
+            return SettingsChange(app, user, asked["title"], asked["patch"])
         case kind:
             raise UnavailableError(
                 f"build {row.id} is a {kind!r}, which this version does not know", hint="run a newer one"

@@ -41,11 +41,11 @@ class Jobs(Part):
                     seconds={},
                 )
             )
-            return _read(connection, JobId(new.scalar_one()))
+            return read_job(connection, JobId(new.scalar_one()))
 
     def job(self, job: JobId) -> Job:
         with self._database.reading() as connection:
-            return _read(connection, job)
+            return read_job(connection, job)
 
     def jobs(self, app: AppName | None = None, limit: int = 20) -> tuple[Job, ...]:
         query = _select().order_by(jobs.c.id.desc()).limit(limit)
@@ -77,25 +77,25 @@ class Jobs(Part):
                     started_at=func.coalesce(jobs.c.started_at, time, type_=jobs.c.started_at.type),
                 )
             )
-            return _read(connection, job)
+            return read_job(connection, job)
 
     def renew(self, job: JobId, fence: int, lease_seconds: float) -> Job:
         with self._database.writing() as connection:
             held(connection, job, fence)
             until = now(connection) + timedelta(seconds=lease_seconds)
             connection.execute(update(jobs).where(jobs.c.id == job).values(lease_until=until))
-            return _read(connection, job)
+            return read_job(connection, job)
 
     def request_cancel(self, job: JobId, by: str) -> Job:
         with self._database.writing() as connection:
-            found = _read(connection, job)
+            found = read_job(connection, job)
             if found.state.ended:
                 raise ConflictError(f"build {job} has ended already: it is {found.state}")
             by = found.cancel_requested_by or by
             connection.execute(update(jobs).where(jobs.c.id == job).values(cancel_requested_by=by))
             if found.state is JobState.QUEUED:
                 record_end(connection, job, JobState.CANCELED, f"canceled by {by}", {})
-            return _read(connection, job)
+            return read_job(connection, job)
 
     def advance(self, job: JobId, fence: int, state: JobState, *, image: Image | None = None) -> Job:
         """Raises UsageError for a state that ends: see ``end`` and ``go_live``."""
@@ -107,7 +107,7 @@ class Jobs(Part):
         with self._database.writing() as connection:
             held(connection, job, fence)
             connection.execute(update(jobs).where(jobs.c.id == job).values(**values))
-            return _read(connection, job)
+            return read_job(connection, job)
 
     def end(self, job: JobId, fence: int, state: JobState, reason: str, seconds: Mapping[str, float]) -> Job:
         """Raises UsageError for any other state than failed and canceled."""
@@ -117,12 +117,12 @@ class Jobs(Part):
             held(connection, job, fence)
             connection.execute(delete(releases).where(releases.c.job == job, releases.c.live_at.is_(None)))
             record_end(connection, job, state, reason, seconds)
-            return _read(connection, job)
+            return read_job(connection, job)
 
 
 def held(connection: Connection, job: JobId, fence: int) -> Job:
     """The job, which ``fence`` still holds. Raises LeaseLostError, NotFoundError."""
-    found = _read(connection, job)
+    found = read_job(connection, job)
     if found.state.ended:
         raise LeaseLostError(f"build {job} has ended meanwhile: it is {found.state}")
     if found.fence != fence:
@@ -134,7 +134,7 @@ def record_end(
     connection: Connection, job: JobId, state: JobState, reason: str, seconds: Mapping[str, float]
 ) -> None:
     """The job has ended so, now, and nobody holds it. What it was to set is forgotten, but for the names."""
-    cause = _read(connection, job).cause
+    cause = read_job(connection, job).cause
     if isinstance(cause, ConfigChange):
         bare = cause_columns(cause.without_values())
         connection.execute(update(jobs).where(jobs.c.id == job).values(**bare))
@@ -178,7 +178,8 @@ def _select() -> Select[Any]:
     )
 
 
-def _read(connection: Connection, job: JobId) -> Job:
+def read_job(connection: Connection, job: JobId) -> Job:
+    """Raises NotFoundError."""
     row = connection.execute(_select().where(jobs.c.id == job)).first()
     if row is None:
         raise NotFoundError(f"there is no build {job}", hint="builds list shows the newest")

@@ -1,6 +1,7 @@
 """Releases: numbered without gaps, because a number is only used up by going live."""
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 from sqlalchemy import Connection, Row, Select, insert, select, update
@@ -11,8 +12,20 @@ from gitreceive.engines.sql_ledger.documents import config_document, config_from
 from gitreceive.engines.sql_ledger.jobs import held, record_end
 from gitreceive.engines.sql_ledger.part import Part
 from gitreceive.engines.sql_ledger.schema import apps, releases
+from gitreceive.engines.sql_ledger.settings import put_settings, settings_of
 from gitreceive.errors import ConflictError, NotFoundError
-from gitreceive.model import AppName, CommitId, Image, Job, JobId, JobState, Release, Secret, UserName
+from gitreceive.model import (
+    AppName,
+    AppSettings,
+    CommitId,
+    Image,
+    Job,
+    JobId,
+    JobState,
+    Release,
+    Secret,
+    UserName,
+)
 
 
 class Releases(Part):
@@ -26,11 +39,12 @@ class Releases(Part):
         commit: CommitId,
         description: str,
         config: Mapping[str, Secret] | None = None,
+        settings: AppSettings | None = None,
     ) -> Release:
         with self._database.writing() as connection:
             holding = held(connection, job, fence)
             if holding.release is None:
-                _intend(connection, holding, image, commit, description, config)
+                _intend(connection, holding, image, commit, description, config, settings)
             return _of_job(connection, job)
 
     def go_live(self, job: JobId, fence: int, seconds: Mapping[str, float]) -> Release:
@@ -41,24 +55,28 @@ class Releases(Part):
                 raise ConflictError(f"build {job} has no release that could go live")
             connection.execute(update(releases).where(releases.c.job == job).values(live_at=now(connection)))
             connection.execute(update(apps).where(apps.c.name == holding.app).values(config={}))
+            release = _of_job(connection, job)
+            put_settings(connection, holding.app, release.settings)
             record_end(connection, job, JobState.LIVE, "", seconds)
-            return _of_job(connection, job)
+            return release
 
     def current_release(self, app: AppName) -> Release | None:
         with self._database.reading() as connection:
             row = connection.execute(_live(app, 1)).first()
-        return _release(row) if row else None
+            return _live_now(connection, row) if row else None
 
     def release(self, app: AppName, number: int) -> Release:
         with self._database.reading() as connection:
             row = connection.execute(_live(app, 1).where(releases.c.number == number)).first()
-        if row is None:
-            raise NotFoundError(f"there is no release v{number} of {app}", hint=f"gitreceive releases {app}")
-        return _release(row)
+            if row is None:
+                raise NotFoundError(
+                    f"there is no release v{number} of {app}", hint=f"gitreceive releases {app}"
+                )
+            return _live_now(connection, row)
 
     def releases(self, app: AppName, limit: int = 20) -> tuple[Release, ...]:
         with self._database.reading() as connection:
-            return tuple(_release(row) for row in connection.execute(_live(app, limit)))
+            return tuple(_live_now(connection, row) for row in connection.execute(_live(app, limit)))
 
 
 def _intend(
@@ -68,6 +86,7 @@ def _intend(
     commit: CommitId,
     description: str,
     config: Mapping[str, Secret] | None,
+    settings: AppSettings | None,
 ) -> None:
     last = connection.execute(_live(job.app, 1)).first()
     connection.execute(
@@ -78,7 +97,7 @@ def _intend(
             image=image_document(image),
             commit=commit,
             config=next_config(connection, job.app) if config is None else config_document(config),
-            scale=last.scale if last else {},
+            settings=settings.document() if settings else settings_of(connection, job.app),
             user=job.user,
             description=description,
             created_at=now(connection),
@@ -99,6 +118,13 @@ def _of_job(connection: Connection, job: JobId) -> Release:
     return _release(connection.execute(select(releases).where(releases.c.job == job)).one())
 
 
+def _live_now(connection: Connection, row: Row[Any]) -> Release:
+    """One that went live: what is not its own is as the app has it by now."""
+    release = _release(row)
+    now_set = AppSettings.parse(settings_of(connection, release.app))
+    return replace(release, settings=now_set.running(release.settings.runtime))
+
+
 def _release(row: Row[Any]) -> Release:
     return Release(
         app=AppName(row.app),
@@ -109,5 +135,5 @@ def _release(row: Row[Any]) -> Release:
         user=UserName(row.user),
         description=row.description,
         created_at=row.created_at,
-        scale=row.scale,
+        settings=AppSettings.parse(row.settings),
     )

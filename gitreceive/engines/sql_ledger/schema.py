@@ -23,7 +23,7 @@ from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.sql.functions import GenericFunction
 from sqlalchemy.types import TypeDecorator, TypeEngine
 
-REVISION = "0004"  # the newest migration
+REVISION = "0005"  # the newest migration
 
 
 class Instant(TypeDecorator[datetime]):
@@ -100,6 +100,7 @@ apps = Table(
     Column("created_at", Instant, nullable=False),
     Column("buildpacks", JSON, nullable=False, server_default="[]"),
     Column("config", JSON, nullable=False, server_default="{}"),  # waits for the first release
+    Column("settings", JSON, nullable=False, server_default="{}"),
 )
 
 jobs = Table(
@@ -139,7 +140,7 @@ releases = Table(
     Column("image", JSON, nullable=False),
     Column("commit", String(40), nullable=False),
     Column("config", JSON, nullable=False),
-    Column("scale", JSON, nullable=False),
+    Column("settings", JSON, nullable=False),
     Column("user", String(39), nullable=False),
     Column("description", Text, nullable=False),
     Column("created_at", Instant, nullable=False),

@@ -10,6 +10,7 @@ from gitreceive.errors import (
     NotFoundError,
 )
 from gitreceive.model import (
+    AppSettings,
     JobState,
     Secret,
 )
@@ -23,7 +24,7 @@ def test_a_release_is_read_as_it_was_intended_and_its_job_has_ended_live(ledger:
     intended = intend(ledger, job)
     assert (intended.app, intended.number, intended.image) == (SHOP, 1, IMAGE)
     assert (intended.commit, intended.user, intended.description) == (COMMIT, ANN, "Deploy it")
-    assert (intended.config, intended.scale) == ({}, {})
+    assert (intended.config, intended.settings) == ({}, AppSettings())
     assert ledger.job(job.id).release == 1
     assert (ledger.current_release(SHOP), ledger.releases(SHOP)) == (None, ())
     assert ledger.go_live(job.id, job.fence, {"rollout": 2.5}) == intended

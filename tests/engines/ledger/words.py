@@ -6,6 +6,7 @@ from datetime import UTC, datetime
 from gitreceive.model import (
     ZERO_COMMIT,
     AppName,
+    AppSettings,
     CommitId,
     Digest,
     Image,
@@ -19,6 +20,7 @@ from gitreceive.model import (
     Release,
     Rollback,
     Secret,
+    SettingsChange,
     Stack,
     StackRecipe,
     UserName,
@@ -56,6 +58,11 @@ def redeploy(app: AppName = SHOP, user: UserName = ANN) -> Redeploy:
     return Redeploy(app, user)
 
 
+def settings_change(app: AppName = SHOP, user: UserName = ANN) -> SettingsChange:
+    patch = {"formation": {"scale": {"web": 2, "worker": None}}}
+    return SettingsChange(app, user, "scale web=2", patch)
+
+
 def stack(name: str = "bookworm") -> Stack:
     return Stack(
         name=name,
@@ -84,6 +91,10 @@ def go_live(ledger: Ledger, app: AppName = SHOP, config: Mapping[str, Secret] | 
 
 
 def intend(
-    ledger: Ledger, job: Job, image: Image = IMAGE, config: Mapping[str, Secret] | None = None
+    ledger: Ledger,
+    job: Job,
+    image: Image = IMAGE,
+    config: Mapping[str, Secret] | None = None,
+    settings: AppSettings | None = None,
 ) -> Release:
-    return ledger.intend_release(job.id, job.fence, image, COMMIT, "Deploy it", config)
+    return ledger.intend_release(job.id, job.fence, image, COMMIT, "Deploy it", config, settings)
