@@ -9,6 +9,7 @@ from collections.abc import Callable
 from contextlib import suppress
 
 from gitreceive import __version__, config, wiring
+from gitreceive.custody import Sweeper
 from gitreceive.errors import ConfigError
 from gitreceive.jobs import JobRunner
 from gitreceive.ports import Platform
@@ -28,9 +29,12 @@ def run(settings: config.Settings, announce: Callable[[str], None]) -> None:
         platform.target.start()
         runner = JobRunner(platform, settings.build.concurrency, _holder())
         runner.start()
+        sweeper = Sweeper(settings.data_dir, platform.target)
+        sweeper.start()
         try:
             asyncio.run(_serve(settings, platform, runner, announce))
         finally:
+            sweeper.stop()
             runner.stop()
             platform.target.stop()
             platform.ledger.close()

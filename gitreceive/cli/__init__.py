@@ -23,6 +23,7 @@ _COMMANDS = {
     "builds": ("gitreceive.cli.builds", "Builds: list, log, attach, cancel."),
     "config": ("gitreceive.cli.configs", "The app's environment: list, get, set, unset, import, export."),
     "doctor": ("gitreceive.cli.doctor", "Look at everything the server stands on, and say how to mend it."),
+    "exec": ("gitreceive.cli.exec", "Run a command inside a process that runs."),
     "keys": ("gitreceive.cli.keys", "SSH keys: add, list, remove."),
     "logs": ("gitreceive.cli.logs", "What the app's processes print."),
     "open": ("gitreceive.cli.open", "Where the app answers."),
@@ -32,6 +33,7 @@ _COMMANDS = {
     "redeploy": ("gitreceive.cli.redeploy", "Start the app's live release anew, as the next one."),
     "releases": ("gitreceive.cli.releases", "The app's releases: list, info, diff."),
     "rollback": ("gitreceive.cli.rollback", "Make an earlier release the next one, with nothing built."),
+    "run": ("gitreceive.cli.run", "Run a process of the live release: start, list, stop."),
     "server": ("gitreceive.cli.server", "Run the server."),
     "stack": ("gitreceive.cli.stack", "Stacks, the base images: create, update, list, info."),
     "version": ("gitreceive.cli.version", "Which gitreceive this is."),
@@ -118,6 +120,10 @@ def _run(arguments: list[str]) -> None:
         arguments = [*arguments[1:], "--help"]
     if config.acting_user() is None:
         remote.ask_if_remote(arguments)
+    elif sys.stdin.isatty():
+        from gitreceive.cli.attaching import take_terminal
+
+        take_terminal()
     code = tree.main(arguments, prog_name="gitreceive", standalone_mode=False)
     sys.exit(code if isinstance(code, int) else 0)
 

@@ -77,5 +77,3 @@ class OneOffs(Protocol):
 
     def connect(self, app: AppName, instance: str, port: int) -> AbstractContextManager[Pipe]:
         """To a TCP port of an instance. Raises NotFoundError, and RolloutError where nothing listens there."""
-
-

@@ -17,6 +17,7 @@ from gitreceive.receive.git_process import git_service, limit, service_environme
 from gitreceive.receive.programs import Clock, Process, connect, running
 from gitreceive.receive.sessions import Address, Session, Sessions
 from gitreceive.receive.shallow import CommandSection
+from gitreceive.receive.terminals import in_terminal, shown
 
 _PATIENCE = 10.0  # seconds that git gets to end by itself: asked by a signal, it leaves its quarantine behind (from 2.39 on)
 
@@ -38,11 +39,11 @@ class SessionRunner:
     async def __call__(self, process: Process, user: User, address: Address) -> int:
         """Raises GitreceiveError on what the client may not, or what is not understood."""
         if process.subsystem is not None:
-            process.stderr.write(b"gitreceive: no subsystem is served\n")
+            process.stderr.write(shown(process, "gitreceive: no subsystem is served\n"))
             return 2
         match parse(process.command):
             case Greeting():
-                process.stdout.write(_greeting(user, address).encode())
+                process.stdout.write(shown(process, _greeting(user, address)))
                 return 0
             case CliCommand(argv):
                 return await self._command(process, user, argv)
@@ -58,6 +59,9 @@ class SessionRunner:
             "GITRECEIVE_DATA_DIR": str(self.settings.data_dir),
             "GITRECEIVE_ACTING_USER": str(user.name),
         }
+        if process.term_type is not None:
+            async with in_terminal(process, [*self.cli, *argv], environment) as screen:
+                return await screen.connect()
         async with running([*self.cli, *argv], environment) as child:
             return await connect(process, child, Clock())
 

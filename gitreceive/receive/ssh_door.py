@@ -17,6 +17,7 @@ from gitreceive.errors import ConfigError, GitreceiveError
 from gitreceive.model import User
 from gitreceive.ports import KeyLedger
 from gitreceive.receive.sessions import Address
+from gitreceive.receive.terminals import shown
 
 _log = logging.getLogger(__name__)
 
@@ -83,7 +84,6 @@ class SshDoor:
                 kbdint_auth=False,
                 host_based_auth=False,
                 gss_host=None,
-                allow_pty=False,
                 allow_scp=False,
                 x11_forwarding=False,
                 agent_forwarding=False,
@@ -135,13 +135,13 @@ class SshDoor:
             return await self._serve(process, user, self._address(guest))
         except GitreceiveError as error:
             complaint = f"gitreceive: {error.message}\n" + (f"  {error.hint}\n" if error.hint else "")
-            process.stderr.write(complaint.encode("utf-8", "replace"))
+            process.stderr.write(shown(process, complaint))
             return error.exit_code
         except (BrokenPipeError, asyncssh.Error, ConnectionError):
             return 255  # the client went away
         except Exception:  # noqa: BLE001  the edge: nobody above could tell the client
             _log.exception("a session failed")
-            process.stderr.write(b"gitreceive: the server has a fault; its log has more\n")
+            process.stderr.write(shown(process, "gitreceive: the server has a fault; its log has more\n"))
             return 1
 
     def _address(self, guest: "_Guest") -> Address:

@@ -282,7 +282,9 @@ class DockerTarget:
     ) -> tuple[str, dict[str, Any]]:
         """The container's name, and what it is created from."""
         user = self._image_user(release, log, cancel)
-        body = made.one_off(release, asked, owned_by=self._owned_by, user=user, settings=self._settings.docker)
+        body = made.one_off(
+            release, asked, owned_by=self._owned_by, user=user, settings=self._settings.docker
+        )
         place = Place(release.number, ONE_OFF_PROCESS, 1)
         return made.name(self._owned_by, release.app, place, Stage.LIVE, asked.name), body
 
