@@ -166,7 +166,7 @@ def _raw(there: bool) -> Iterator[None]:
         yield
         return
     before = termios.tcgetattr(0)
-    tty.setraw(0)
+    tty.setraw(0, termios.TCSANOW)  # what was typed ahead is kept
     try:
         yield
     finally:

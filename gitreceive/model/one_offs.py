@@ -1,7 +1,7 @@
 """One process more of a release, for as long as it takes: what is asked for, and what is told of it."""
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 
 from gitreceive.errors import UsageError
@@ -46,7 +46,7 @@ class OneOff:
     seconds: int  # that it may take at most
     kept: bool
     terminal: Terminal | None = None  # None: three pipes
-    limits: Limits = Limits()  # what is not said is as for the app's processes
+    limits: Limits = field(default_factory=Limits)  # what is not said is as for the app's processes
 
     @staticmethod
     def parse_name(text: str) -> str:

@@ -7,7 +7,8 @@ import os
 import struct
 import termios
 from collections.abc import AsyncIterator, Mapping, Sequence
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager
+from typing import Any
 
 import asyncssh
 from asyncssh import constants
@@ -39,36 +40,40 @@ async def in_terminal(
     columns, rows = process.term_size[:2]
     wanted = Terminal.of(process.term_type or "", columns, rows)
     master, slave = os.openpty()
+    screen = Screen(process, master)
     try:
         try:
             _resize(slave, wanted.columns, wanted.rows)
-            termios.tcsetattr(
-                slave, termios.TCSANOW, _with_modes(termios.tcgetattr(slave), process.term_modes)
-            )
+            attributes: Any = termios.tcgetattr(slave)
+            termios.tcsetattr(slave, termios.TCSANOW, _with_modes(attributes, process.term_modes))
             child = await start(command, {**environment, "TERM": wanted.name}, slave)
         finally:
             os.close(slave)
-        os.set_blocking(master, False)
-        screen = Screen(process, child, master)
         try:
-            yield screen
+            yield screen.of(child)
         finally:
             screen.hang_up()
             await end(child, 0.0)
-    except BaseException:
-        with suppress(OSError):
-            os.close(master)
-        raise
+    finally:
+        screen.hang_up()
 
 
 class Screen:
-    def __init__(self, process: Process, child: asyncio.subprocess.Process, master: int) -> None:
+    """The server's side of a terminal, and the client on whose screen it is to be seen."""
+
+    def __init__(self, process: Process, master: int) -> None:
         self._process = process
-        self._child = child
         self._master = master
+        self._child: asyncio.subprocess.Process | None = None
+        os.set_blocking(master, False)
+
+    def of(self, child: asyncio.subprocess.Process) -> "Screen":
+        self._child = child
+        return self
 
     async def connect(self) -> int:
         """Carry bytes both ways until the command ends; its exit code, or 255 where the client went away."""
+        assert self._child
         keys = asyncio.create_task(self._type())
         shown = asyncio.create_task(self._show())
         ended = asyncio.create_task(self._child.wait())
@@ -141,24 +146,27 @@ async def _ready(descriptor: int, *, writing: bool) -> None:
     loop = asyncio.get_running_loop()
     future: asyncio.Future[None] = loop.create_future()
     add, remove = (loop.add_writer, loop.remove_writer) if writing else (loop.add_reader, loop.remove_reader)
-    add(descriptor, lambda: future.done() or future.set_result(None))
+
+    def now() -> None:
+        if not future.done():
+            future.set_result(None)
+
+    add(descriptor, now)
     try:
         await future
     finally:
         remove(descriptor)
 
 
-def _with_modes(attributes: list[object], modes: Mapping[int, int]) -> list[object]:
+def _with_modes(attributes: list[Any], modes: Mapping[int, int]) -> list[Any]:
     """What is not said of, and what this system does not know, stays."""
-    flags: list[int] = [int(str(value)) for value in attributes[:4]]
+    flags: list[int] = attributes[:4]
     for place, names in enumerate(_FLAGS):
         for name in names:
             opcode, mask = getattr(constants, f"PTY_{name}"), getattr(termios, name, 0)
             if opcode in modes:
                 flags[place] = flags[place] | mask if modes[opcode] else flags[place] & ~mask
-    characters = attributes[6]
-    assert isinstance(characters, list)
-    characters = list(characters)
+    characters = list(attributes[6])
     for theirs, ours in _CHARACTERS.items():
         value = modes.get(getattr(constants, f"PTY_{theirs}"))
         if value is not None:

@@ -94,14 +94,14 @@ class KubernetesTarget:
         return once.run(self._api, objects, process, log, cancel=cancel, deadline=deadline)
 
     @contextmanager
-    def attach(self, release: Release, asked: OneOff, log: Log, cancel: Cancellation) -> Iterator[Attachment]:
+    def attach(self, release: Release, asked: OneOff, log: Log, cancel: Cancellation) -> Iterator[Attachment]:  # noqa: ARG002
         command = kept(asked.command) if asked.kept else asked.command
         objects = self._one_off(release, asked, command, attached=True)
         deadline = self._settings.kubernetes.deadline
         with one_offs.attach(self._api, objects, asked, cancel, deadline) as attachment:
             yield attachment
 
-    def detach(self, release: Release, asked: OneOff, log: Log, cancel: Cancellation) -> None:
+    def detach(self, release: Release, asked: OneOff, log: Log, cancel: Cancellation) -> None:  # noqa: ARG002
         objects = self._one_off(release, asked, asked.command, attached=False)
         one_offs.detach(self._api, objects, cancel, self._settings.kubernetes.deadline)
 

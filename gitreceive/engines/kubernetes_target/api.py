@@ -104,9 +104,10 @@ class Api:
 
         client, ws_client = self._connected().client, _websockets()
         url = ws_client.get_websocket_url(client.configuration.host + path, query)
-        headers: dict[str, str] = {}
-        client.update_params_for_auth(headers, [], ["BearerToken"])
-        headers["sec-websocket-protocol"] = PROTOCOL
+        headers = {"sec-websocket-protocol": PROTOCOL}
+        token = client.configuration.auth_settings().get("BearerToken")
+        if token:
+            headers["authorization"] = token["value"]
         try:
             return Channels(ws_client.create_websocket(client.configuration, url, headers))
         except WebSocketBadStatusException as error:

@@ -32,19 +32,10 @@ class Channels:
 
     def messages(self) -> Iterator[tuple[int, bytes]]:
         """(channel, bytes) until the cluster closes it. Raises UnavailableError where it breaks."""
-        from websocket import ABNF, WebSocketConnectionClosedException, WebSocketException
+        from websocket import WebSocketConnectionClosedException, WebSocketException
 
         try:
-            while not self._closed.is_set():
-                kind, message = self._websocket.recv_data()
-                if kind == ABNF.OPCODE_CLOSE:
-                    return
-                if len(message) < 2:
-                    continue  # each channel is opened with an empty one
-                if message[0] == STATUS:
-                    self.status = json.loads(message[1:])
-                else:
-                    yield message[0], message[1:]
+            yield from self._messages()
         except WebSocketConnectionClosedException:
             if self.status is None and not self._closed.is_set():
                 raise UnavailableError("the cluster broke off the connection to a container") from None
@@ -53,6 +44,20 @@ class Channels:
                 raise UnavailableError(
                     f"the connection to a container broke off: {type(error).__name__}"
                 ) from error
+
+    def _messages(self) -> Iterator[tuple[int, bytes]]:
+        from websocket import ABNF
+
+        while not self._closed.is_set():
+            kind, message = self._websocket.recv_data()
+            if kind == ABNF.OPCODE_CLOSE:
+                return
+            if len(message) < 2:
+                continue  # each channel is opened with an empty one
+            if message[0] == STATUS:
+                self.status = json.loads(message[1:])
+            else:
+                yield message[0], message[1:]
 
     def send(self, channel: int, content: bytes) -> None:
         """Raises OSError where nobody reads."""

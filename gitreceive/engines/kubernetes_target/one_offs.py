@@ -195,10 +195,9 @@ class _Port:
         self._begun: set[int] = set()
 
     def read(self) -> bytes:
-        for channel, content in self._messages:
-            first = channel not in self._begun
+        for channel, message in self._messages:
+            content = message if channel in self._begun else message[2:]
             self._begun.add(channel)
-            content = content[2:] if first else content
             if channel == 1 and content:
                 raise RolloutError(
                     f"{self._what} cannot be reached: {content.decode(errors='replace')[:200]}"
