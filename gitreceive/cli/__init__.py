@@ -28,6 +28,7 @@ _COMMANDS = {
     "logs": ("gitreceive.cli.logs", "What the app's processes print."),
     "open": ("gitreceive.cli.open", "Where the app answers."),
     "plan": ("gitreceive.cli.plan", "What a push of a folder would build and apply, without doing it."),
+    "port-forward": ("gitreceive.cli.port_forward", "Bring a TCP port of a process to this machine."),
     "ps": ("gitreceive.cli.ps", "The app's processes, in words."),
     "rebase": ("gitreceive.cli.rebase", "Put apps on a newer run image, with nothing built."),
     "redeploy": ("gitreceive.cli.redeploy", "Start the app's live release anew, as the next one."),

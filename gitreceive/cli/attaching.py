@@ -1,4 +1,4 @@
-"""This process's terminal, or its three pipes, joined to a process that runs elsewhere."""
+"""The terminal of this process, or its three pipes, joined to a process that runs elsewhere."""
 
 import os
 import select
@@ -9,7 +9,7 @@ import threading
 import tty
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from typing import Any
+from typing import Any, Self
 
 from gitreceive import config
 from gitreceive.errors import GitreceiveError
@@ -79,7 +79,7 @@ class _Hands:
         self._woken, self._waker = os.pipe()
         self._thread = threading.Thread(target=self._work, name="hands", daemon=True)
 
-    def __enter__(self) -> "_Hands":
+    def __enter__(self) -> Self:
         os.set_blocking(self._waker, False)
         noticed = [signal.SIGWINCH] if self._terminal else [signal.SIGINT]
         self._before = {number: signal.signal(number, self._notice) for number in noticed}

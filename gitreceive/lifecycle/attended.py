@@ -31,6 +31,7 @@ _SIZE = struct.Struct(">HH")
 _CHUNK = 65536
 _MOST_WAITING = 1 << 18  # bytes of input that the process has not taken yet
 _GRACE_SECONDS = 5.0
+_PAUSE_MILLISECONDS = 1000
 _LAST_OUTPUT_SECONDS = 0.2
 _NOT_STARTED = 126
 _PASSED_ON = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGQUIT)
@@ -129,15 +130,17 @@ class _Keeper:
         if self._hand >= 0 and (self._screen or self._waiting):
             wanted = (select.POLLIN if self._screen else 0) | (select.POLLOUT if self._waiting else 0)
             poll.register(self._hand, wanted)
-        for descriptor, event in poll.poll(1000 if self._alone_since else None):
+        events = poll.poll(_PAUSE_MILLISECONDS if self._alone_since else None)
+        for descriptor, event in events:
             if descriptor == self._wake:
                 os.read(self._wake, 512)
             elif descriptor == 0:
                 self._hear(event)
             else:
                 self._pass_on(event)
-        if self._alone_since and time.monotonic() - self._alone_since > _GRACE_SECONDS:
-            self._signal(signal.SIGKILL)
+        if self._alone_since and not events:  # a hang-up was not enough
+            late = time.monotonic() - self._alone_since > _GRACE_SECONDS
+            self._signal(signal.SIGKILL if late else signal.SIGTERM)
 
     def _hear(self, event: int) -> None:
         if event & select.POLLIN and self._frames.read():
@@ -145,7 +148,6 @@ class _Keeper:
         elif event & (select.POLLIN | select.POLLHUP | select.POLLERR):
             self._alone_since = time.monotonic()
             self._signal(signal.SIGHUP)
-            self._signal(signal.SIGTERM)
 
     def _obey_all(self) -> None:
         while (found := self._frames.take()) is not None:

@@ -13,6 +13,7 @@ from gitreceive.git.process import run_git
 from gitreceive.model import App, AppName, User
 from gitreceive.ports import AppLedger, SourceStore
 from gitreceive.receive.commands import CliCommand, GitCommand, Greeting, git_protocol, parse
+from gitreceive.receive.forwarding import Destination, Handler, speaking
 from gitreceive.receive.git_process import git_service, limit, service_environment
 from gitreceive.receive.programs import Clock, Process, connect, running
 from gitreceive.receive.sessions import Address, Session, Sessions
@@ -53,12 +54,23 @@ class SessionRunner:
                 app = await asyncio.to_thread(self._readable, user, name, address)
                 return await self._upload(process, app)
 
-    async def _command(self, process: Process, user: User, argv: tuple[str, ...]) -> int:
-        environment = {
+    async def forward(self, user: User, host: str, port: int) -> Handler:
+        """As ``ssh -L`` asks for it. Raises ForbiddenError, NotFoundError: apps that a user may not change are not reached."""
+        to = Destination.parse(host)
+        app = await asyncio.to_thread(self.apps.app, to.app)
+        check_push(user, app)
+        words = ("port-forward", "--app", str(to.app), "--ps", to.instance, "--stdio", str(port))
+        return speaking([*self.cli, *words], self._environment(user))
+
+    def _environment(self, user: User) -> dict[str, str]:
+        return {
             **process_environment(),
             "GITRECEIVE_DATA_DIR": str(self.settings.data_dir),
             "GITRECEIVE_ACTING_USER": str(user.name),
         }
+
+    async def _command(self, process: Process, user: User, argv: tuple[str, ...]) -> int:
+        environment = self._environment(user)
         if process.term_type is not None:
             async with in_terminal(process, [*self.cli, *argv], environment) as screen:
                 return await screen.connect()

@@ -4,18 +4,20 @@ import asyncio
 import logging
 import os
 import socket
-from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from contextvars import ContextVar
 from pathlib import Path
+from typing import Protocol
 
 import asyncssh
 from asyncssh.kex import get_kex_algs
+from asyncssh.stream import SSHTCPStreamSession
 
 from gitreceive.config import Settings, parse_listen
 from gitreceive.errors import ConfigError, GitreceiveError
 from gitreceive.model import User
 from gitreceive.ports import KeyLedger
+from gitreceive.receive.forwarding import Handler
 from gitreceive.receive.sessions import Address
 from gitreceive.receive.terminals import shown
 
@@ -48,7 +50,16 @@ _MOST_CONNECTIONS = 512
 _MOST_SESSIONS = 10  # of one connection, as in OpenSSH
 _ANY = {"0.0.0.0", "::"}  # noqa: S104  compared with, not bound to
 
-Serve = Callable[["asyncssh.SSHServerProcess[bytes]", User, Address], Awaitable[int]]
+
+class Serve(Protocol):
+    """What is behind the door. Both raise GitreceiveError on what the client may not, or what is not understood."""
+
+    async def __call__(
+        self, process: "asyncssh.SSHServerProcess[bytes]", user: User, address: Address
+    ) -> int: ...
+
+    async def forward(self, user: User, host: str, port: int) -> Handler:
+        """Who is to be spoken with on a connection to that host and port."""
 
 
 class SshDoor:
@@ -144,6 +155,26 @@ class SshDoor:
             process.stderr.write(shown(process, "gitreceive: the server has a fault; its log has more\n"))
             return 1
 
+    async def forwarded(
+        self, guest: "_Guest", user: User, host: str, port: int
+    ) -> "asyncssh.SSHTCPSession[bytes]":
+        """Raises ChannelOpenError, whose reason the client shows."""
+        try:
+            speak = await self._serve.forward(user, host, port)
+        except GitreceiveError as error:
+            reason = asyncssh.OPEN_ADMINISTRATIVELY_PROHIBITED
+            raise asyncssh.ChannelOpenError(reason, error.message) from error
+
+        async def counted(reader: "asyncssh.SSHReader[bytes]", writer: "asyncssh.SSHWriter[bytes]") -> None:
+            guest.sessions += 1
+            try:
+                await speak(reader, writer)
+            finally:
+                guest.sessions -= 1
+                writer.close()
+
+        return SSHTCPStreamSession(counted)
+
     def _address(self, guest: "_Guest") -> Address:
         """The configured name, else the address that the client has reached us at."""
         host, _ = parse_listen(self._settings.ssh_listen)
@@ -198,6 +229,17 @@ class _Guest(asyncssh.SSHServer):
 
     def session_requested(self) -> bool:
         return self.sessions < _MOST_SESSIONS
+
+    async def connection_requested(
+        self,
+        dest_host: str,
+        dest_port: int,
+        orig_host: str,  # noqa: ARG002
+        orig_port: int,  # noqa: ARG002
+    ) -> "asyncssh.SSHTCPSession[bytes]":
+        if self.user is None or self.sessions >= _MOST_SESSIONS:
+            raise asyncssh.ChannelOpenError(asyncssh.OPEN_RESOURCE_SHORTAGE, "too many connections at once")
+        return await self._door.forwarded(self, self.user, dest_host, dest_port)
 
 
 # each authentication request runs in a task of its own; a value in its context cannot be mixed up with another request's

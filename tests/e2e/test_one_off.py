@@ -1,7 +1,6 @@
 """Processes that somebody runs by hand: like those of the app, and gone with whoever asked for them."""
 
 import hashlib
-import json
 import os
 import pty
 import random
@@ -18,7 +17,7 @@ from typing import Any
 
 import pytest
 
-from tests.e2e.world import Clone, Server, wait_until
+from tests.e2e.world import Clone, fetch, free_ports, run, wait_until
 
 pytestmark = pytest.mark.e2e
 
@@ -33,13 +32,16 @@ def test_a_one_off_process_is_like_those_of_the_app_and_goes_with_its_client(
     _input_to_the_byte(shop)
     _a_terminal(shop)
     _inside_a_process(shop)
+    _a_port_of_a_process(shop)
     _left_to_itself(shop)
     _gone_with_its_client(shop)
 
 
 def _environment_output_and_exit_code(shop: Clone) -> None:
     server, alice = shop.owner.server, shop.owner
-    said = alice.ssh("run", "--app", shop.app, "--env", "MORE=1", "--", "'echo $GREETING $MORE; echo no >&2; exit 42'")
+    said = alice.ssh(
+        "run", "--app", shop.app, "--env", "MORE=1", "--", "'echo $GREETING $MORE; echo no >&2; exit 42'"
+    )
     assert (said.code, said.out, said.err) == (42, "hello 1\n", "no\n")
     words = ("run", "--app", shop.app, "--", "python3", "-c", "import os; print(os.environ['PATH'], '$HOME')")
     here = server.cli(*words).ok()
@@ -54,14 +56,23 @@ def _environment_output_and_exit_code(shop: Clone) -> None:
 
 def _input_to_the_byte(shop: Clone) -> None:
     content = random.Random(0).randbytes(6 << 20)
-    told = subprocess.run(_ssh(shop, "run", "--app", shop.app, "--", "sha256sum"), input=content, capture_output=True, check=True)
+    told = subprocess.run(
+        _ssh(shop, "run", "--app", shop.app, "--", "sha256sum"),
+        input=content,
+        capture_output=True,
+        check=True,
+    )
     assert told.stdout.split()[0].decode() == hashlib.sha256(content).hexdigest()
-    back = subprocess.run(_ssh(shop, "run", "--app", shop.app, "--", "cat"), input=content, capture_output=True, check=True)
+    back = subprocess.run(
+        _ssh(shop, "run", "--app", shop.app, "--", "cat"), input=content, capture_output=True, check=True
+    )
     assert back.stdout == content
 
 
 def _a_terminal(shop: Clone) -> None:
-    with _terminal(_ssh(shop, "run", "--app", shop.app, "bash", flags=("-tt",)), rows=30, columns=100) as screen:
+    with _terminal(
+        _ssh(shop, "run", "--app", shop.app, "bash", flags=("-tt",)), rows=30, columns=100
+    ) as screen:
         screen.types("stty size; echo $TERM; tty\n").until("30 100", "vt220", "/dev/pts/")
         screen.resize(41, 121)
         screen.types("stty size\n").until("41 121")
@@ -76,16 +87,41 @@ def _a_terminal(shop: Clone) -> None:
 def _inside_a_process(shop: Clone) -> None:
     alice = shop.owner
     inside = ("exec", "--app", shop.app)
-    said = alice.ssh(*inside, "--", "'tr a-z A-Z; echo $GITRECEIVE_RELEASE >&2; exit 9'", stdin="input ends\n")
+    said = alice.ssh(
+        *inside, "--", "'tr a-z A-Z; echo $GITRECEIVE_RELEASE >&2; exit 9'", stdin="input ends\n"
+    )
     assert (said.code, said.out, said.err) == (9, "INPUT ENDS\n", "v1\n")
     assert "serve" in alice.ssh(*inside, "--", "'cat /proc/[0-9]*/cmdline'").ok().out
     with _terminal(_ssh(shop, *inside, "--ps", "worker.1", "bash", flags=("-tt",))) as screen:
         screen.types("echo here=$((1+1)); exec sleep 987654\n").until("here=2")
     still = "'grep -lx sleep /proc/[0-9]*/comm'"
     wait_until(
-        lambda: alice.ssh(*inside, "--ps", "worker", "--", still).code == 1, "what ran inside has gone with its client"
+        lambda: alice.ssh(*inside, "--ps", "worker", "--", still).code == 1,
+        "what ran inside has gone with its client",
     )
     alice.ssh(*inside, "--ps", "web.9", "id").failed().says("no web.9 that runs", "there are: ")
+
+
+def _a_port_of_a_process(shop: Clone) -> None:
+    here, there = free_ports(2)
+    server, port = shop.owner.server, 8080
+    forwards = [
+        _ssh(shop, flags=("-N", "-L", f"{here}:web.{shop.app}:{port}")),
+        [sys.executable, "-m", "gitreceive", "port-forward", "--app", shop.app, f"{there}:{port}"],
+    ]
+    clients = [subprocess.Popen(command, env=server.env, stderr=subprocess.DEVNULL) for command in forwards]
+    try:
+        for local in (here, there):
+            assert fetch(f"http://127.0.0.1:{local}/", patience=30) == shop.get("/")
+    finally:
+        for client in clients:
+            client.terminate()
+            client.wait()
+    bob = shop.owner.server.developer("bob")
+    refused = run(
+        [*bob.ssh_command, "-W", f"web.{shop.app}:{port}", "-p", str(server.ssh_port), "git@127.0.0.1"]
+    )
+    refused.failed().says("administratively prohibited", "bob may not")
 
 
 def _left_to_itself(shop: Clone) -> None:
@@ -173,7 +209,14 @@ def _terminal(command: list[str], *, rows: int = 24, columns: int = 80) -> Any:
     master, slave = pty.openpty()
     ioctl(slave, termios.TIOCSWINSZ, struct.pack("HHHH", rows, columns, 0, 0))
     os.set_blocking(master, False)
-    client = subprocess.Popen(command, stdin=slave, stdout=slave, stderr=slave, start_new_session=True, env={**os.environ, "TERM": "vt220"})
+    client = subprocess.Popen(
+        command,
+        stdin=slave,
+        stdout=slave,
+        stderr=slave,
+        start_new_session=True,
+        env={**os.environ, "TERM": "vt220"},
+    )
     os.close(slave)
     try:
         yield Screen(master, client)
