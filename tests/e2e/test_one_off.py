@@ -137,17 +137,15 @@ def _left_to_itself(shop: Clone) -> None:
 
 def _gone_with_its_client(shop: Clone) -> None:
     sleeping = ("run", "--app", shop.app, "--", "'trap : HUP TERM; while :; do sleep 1; done'")
-    client = subprocess.Popen(_ssh(shop, *sleeping), stdin=subprocess.PIPE)
-    wait_until(lambda: len(_running(shop)) == 1, "it runs")
-    client.kill()
-    client.wait()
-    wait_until(lambda: not _listed(shop), "it is gone with its connection")
-    local = [sys.executable, "-m", "gitreceive", "run", "--app", shop.app, "--", sleeping[-1].strip("'")]
-    command = subprocess.Popen(local, env=shop.owner.server.env, stdin=subprocess.PIPE)
-    wait_until(lambda: len(_running(shop)) == 1, "it runs")
-    command.send_signal(signal.SIGKILL)
-    command.wait()
-    wait_until(lambda: not _listed(shop), "it is gone with the command that was killed")
+    words = [sys.executable, "-m", "gitreceive", "run", "--app", shop.app, "--", sleeping[-1].strip("'")]
+    for command in (
+        _ssh(shop, *sleeping),
+        words,
+    ):  # over SSH, and the command itself on the server's own host
+        with subprocess.Popen(command, env=shop.owner.server.env, stdin=subprocess.PIPE) as client:
+            wait_until(lambda: len(_running(shop)) == 1, "it runs")
+            client.kill()
+        wait_until(lambda: not _listed(shop), "it is gone with whoever asked for it")
 
 
 def _ssh(shop: Clone, *words: str, flags: tuple[str, ...] = ()) -> list[str]:
