@@ -7,7 +7,6 @@ of the lock when the holder dies, however it dies. One that was left to itself h
 import fcntl
 import json
 import logging
-import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -15,12 +14,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TextIO
 
-from gitreceive.errors import GitreceiveError, UnavailableError, UsageError
+from gitreceive.errors import UnavailableError, UsageError
 from gitreceive.model import AppName, OneOff
 from gitreceive.ports import OneOffs
 
 KEPT_SECONDS = 24 * 3600.0  # that the log of one stays which was left to itself
-_LOOK_SECONDS = 2.0
 # a target may still be making what its owner asked for in the moment of death
 _LINGER_SECONDS = 60.0
 
@@ -43,35 +41,6 @@ def entrust(data_dir: Path, app: AppName, asked: OneOff) -> None:
 def release(data_dir: Path, name: str) -> None:
     """It is gone, or was never there."""
     (_folder(data_dir) / name).unlink(missing_ok=True)
-
-
-class Sweeper:
-    """In the server: removes what nobody answers for any more, from ``start`` to ``stop``."""
-
-    def __init__(self, data_dir: Path, target: OneOffs) -> None:
-        self._data_dir = data_dir
-        self._target = target
-        self._stopping = threading.Event()
-        self._thread = threading.Thread(target=self._look, name="custody", daemon=True)
-
-    def start(self) -> None:
-        self._thread.start()
-
-    def stop(self) -> None:
-        self._stopping.set()
-
-    def _look(self) -> None:
-        silent = True
-        while not self._stopping.wait(_LOOK_SECONDS):
-            try:
-                sweep(self._data_dir, self._target, time.time())
-                silent = True
-            except GitreceiveError as error:
-                if silent:
-                    _logger.warning("one-off processes cannot be looked after: %s", error)
-                silent = False
-            except Exception:
-                _logger.exception("looking after one-off processes failed")
 
 
 def sweep(data_dir: Path, target: OneOffs, now: float) -> None:

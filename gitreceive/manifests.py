@@ -10,7 +10,7 @@ import hashlib
 import json
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -18,21 +18,29 @@ from typing import Any
 import jinja2
 import yaml
 
+from gitreceive import processes
 from gitreceive.config import Settings, bundled
 from gitreceive.errors import ConfigError
 from gitreceive.model import ONE_OFF_PROCESS, WEB_PROCESS, AppName, OneOff, ProcessType, Release
+from gitreceive.processes import (
+    SETTLE_SECONDS,
+    command_of,
+    maintenance_values,
+    process_values,
+    resources,
+)
 
 Manifest = dict[str, Any]  # one object of the cluster, as JSON has it
 
 MANAGER = "gitreceive"
 RELEASE_ANNOTATION = "gitreceive/release"
-KIND_LABEL = "gitreceive/kind"  # what an object without a component is for: config, one-off
-ONE_OFF = "one-off"
+INSTANCE_LABEL = processes.INSTANCE_LABEL
+COMPONENT_LABEL = processes.COMPONENT_LABEL
+KIND_LABEL = processes.KIND_LABEL
+ONE_OFF = "one-off"  # a KIND_LABEL
 USER_ANNOTATION = "gitreceive/user"
 LINE_ANNOTATION = "gitreceive/command"
 ONCE_LABEL = "gitreceive/once"  # the process that a pod runs once
-INSTANCE_LABEL = "app.kubernetes.io/instance"
-COMPONENT_LABEL = "app.kubernetes.io/component"
 MANAGED_LABEL = "app.kubernetes.io/managed-by"
 OWNED = f"{MANAGED_LABEL}={MANAGER}"
 PULL_SECRET = "registry"  # noqa: S105  # its name in the cluster, not its content
@@ -40,10 +48,6 @@ PULL_SECRET = "registry"  # noqa: S105  # its name in the cluster, not its conte
 _DEFAULT_PORT = 8080
 _USER_ID = 1000
 _ONCE_SECONDS = 3600
-# Endpoints must be gone from every node before the process is told to stop; kube-proxy needs about a second.
-_DRAIN_SECONDS = 5
-_GRACE_SECONDS = 30
-_SETTLE_SECONDS = 2
 _DNS_LABEL = re.compile(r"[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?", re.ASCII)
 _OBJECT_NAME = re.compile(r"[a-z0-9](?:[a-z0-9.-]{0,251}[a-z0-9])?", re.ASCII)
 
@@ -54,6 +58,7 @@ class ClusterApi:
 
     disruption_budget_api: str = "policy/v1"  # v1beta1 before 1.21
     sleep_action: bool = True  # preStop.sleep, from 1.30 on; before it the image's own `sleep` is run
+    autoscaler_api: str = "autoscaling/v2"  # v2beta2, which is the same, before 1.23
 
 
 @dataclass(frozen=True)
@@ -91,7 +96,8 @@ def render_once(
 ) -> tuple[Manifest, ...]:
     """What one run of a process needs, the Pod called ``name`` last. Raises ConfigError like ``render``."""
     context = _context(release, settings, ClusterApi(), pull)
-    context["process"] = {"name": process.name, "command": _command(process)}
+    context |= resources(release, process, settings.kubernetes)
+    context["process"] = {"name": process.name, "command": command_of(process)}
     context["once"] = _once_context(context, process, name)
     return _rendered_once(release, settings, pull, context)
 
@@ -106,14 +112,10 @@ def render_one_off(
     attached: bool,
 ) -> tuple[Manifest, ...]:
     """The same for what somebody runs by hand as ``command``. Raises ConfigError like ``render``."""
-    sized = replace(
-        settings.kubernetes,
-        memory=asked.limits.memory or settings.kubernetes.memory,
-        cpu=asked.limits.cpu or settings.kubernetes.cpu,
-    )
-    context = _context(release, replace(settings, kubernetes=sized), ClusterApi(), pull)
+    context = _context(release, settings, ClusterApi(), pull)
     process = ProcessType(ONE_OFF_PROCESS, tuple(command))
-    context["process"] = {"name": process.name, "command": _command(process)}
+    context |= resources(release, process, settings.kubernetes) | asked.limits.document()
+    context["process"] = {"name": process.name, "command": command_of(process)}
     context["once"] = made = _once_context(context, process, asked.name)
     made["labels"][KIND_LABEL] = ONE_OFF
     made["seconds"] = asked.seconds
@@ -227,9 +229,7 @@ def _context(
             {"name": "GITRECEIVE_RELEASE", "value": release.label},
             {"name": "GITRECEIVE_COMMIT", "value": str(release.commit)},
         ],
-        "cpu": kubernetes.cpu,
-        "memory": kubernetes.memory,
-        "progress_deadline": kubernetes.deadline + _SETTLE_SECONDS,
+        "progress_deadline": kubernetes.deadline + release.startup_seconds + SETTLE_SECONDS,
         "service_type": "NodePort" if kubernetes.expose == "nodeport" else "ClusterIP",
         "ingress": {"class": kubernetes.ingress_class or None, "host": f"{release.app}.{kubernetes.domain}"},
     }
@@ -244,46 +244,6 @@ def _pull_secret(pull: PullCredentials | None) -> dict[str, str] | None:
         "auth": _base64(f"{pull.username}:{pull.password}"),
     }
     return {"name": PULL_SECRET, "content": _base64(json.dumps({"auths": {pull.registry: auth}}))}
-
-
-def _process_context(context: Mapping[str, Any], release: Release, process: ProcessType) -> dict[str, Any]:
-    serves = process.name == WEB_PROCESS
-    return {
-        "name": process.name,
-        "replicas": release.replicas(process.name),
-        "command": _command(process),
-        "labels": context["labels"] | {COMPONENT_LABEL: process.name},
-        "selector": {INSTANCE_LABEL: str(release.app), COMPONENT_LABEL: process.name},
-        # Nothing can be asked of a worker: it is well when it has stayed up for a moment.
-        "settle_seconds": 0 if serves else _SETTLE_SECONDS,
-        "grace_seconds": _GRACE_SECONDS + (_DRAIN_SECONDS if serves else 0),
-        "ports": [{"name": "http", "containerPort": context["port"], "protocol": "TCP"}] if serves else None,
-        "readiness": {
-            "tcpSocket": {"port": context["port"]},
-            "periodSeconds": 1,
-            "timeoutSeconds": 1,
-            # Quick to become ready, slow to lose it: where all are taken out at once, nobody answers.
-            "failureThreshold": 10,
-        }
-        if serves
-        else None,
-        "lifecycle": _lifecycle(context["cluster"]) if serves else None,
-    }
-
-
-def _lifecycle(cluster: ClusterApi) -> dict[str, Any]:
-    seconds = _DRAIN_SECONDS
-    pause = (
-        {"sleep": {"seconds": seconds}}
-        if cluster.sleep_action
-        else {"exec": {"command": ["sleep", str(seconds)]}}
-    )
-    return {"preStop": pause}
-
-
-def _command(process: ProcessType) -> list[str] | None:
-    """``$$`` because the kubelet expands ``$(NAME)`` in commands, which Docker does not and nobody asked for."""
-    return [word.replace("$", "$$") for word in process.command] or None
 
 
 def _base64(text: str) -> str:
@@ -311,15 +271,27 @@ def _process_objects(
     process: ProcessType,
     settings: Settings,
 ) -> list[Manifest]:
-    values = {**context, "process": _process_context(context, release, process)}
+    values = process_values(context, release, process, settings.kubernetes)
     names = ["deployment"]
     if release.replicas(process.name) > 1:
         names.append("disruption_budget")
-    if process.name == WEB_PROCESS:
-        names.append("service")
-        if settings.kubernetes.expose == "ingress":
-            _require_domain(settings)
-            names.append("ingress")
+    if values["autoscale"]:
+        names.append("autoscaler")
+    objects = [_make(templates, name, values) for name in names]
+    return objects + (_way_in(templates, values, release, settings) if process.name == WEB_PROCESS else [])
+
+
+def _way_in(
+    templates: jinja2.Environment, values: Mapping[str, Any], release: Release, settings: Settings
+) -> list[Manifest]:
+    """By which requests come to ``web``, or to the page of maintenance."""
+    names = ["service"]
+    if release.settings.maintenance.on:
+        names = ["maintenance_page", "maintenance", "service"]
+        values = maintenance_values(values, release)
+    if settings.kubernetes.expose == "ingress":
+        _require_domain(settings)
+        names.append("ingress")
     return [_make(templates, name, values) for name in names]
 
 
@@ -381,7 +353,10 @@ _KINDS = {
     "service": "Service",
     "ingress": "Ingress",
     "disruption_budget": "PodDisruptionBudget",
+    "autoscaler": "HorizontalPodAutoscaler",
     "deployment": "Deployment",
+    "maintenance": "Deployment",
+    "maintenance_page": "ConfigMap",
     "once": "Pod",
 }
 

@@ -14,6 +14,7 @@ from gitreceive.cli.common import Group
 from gitreceive.errors import ForbiddenError, GitreceiveError
 
 _COMMANDS = {
+    "app-json": ("gitreceive.cli.app_json", "The file app.json: validate."),
     "apps": ("gitreceive.cli.apps", "Apps: create, list, info, destroy."),
     "buildpack": ("gitreceive.cli.buildpack", "For authors of buildpacks: new, lint, test, pack."),
     "buildpacks": (
@@ -24,19 +25,28 @@ _COMMANDS = {
     "config": ("gitreceive.cli.configs", "The app's environment: list, get, set, unset, import, export."),
     "doctor": ("gitreceive.cli.doctor", "Look at everything the server stands on, and say how to mend it."),
     "exec": ("gitreceive.cli.exec", "Run a command inside a process that runs."),
+    "gc": ("gitreceive.cli.gc", "Remove what is no longer kept: old releases, logs, caches."),
+    "healthchecks": ("gitreceive.cli.healthchecks", "Whether processes are well: list, set, unset."),
     "keys": ("gitreceive.cli.keys", "SSH keys: add, list, remove."),
-    "logs": ("gitreceive.cli.logs", "What the app's processes print."),
+    "ledger": ("gitreceive.cli.ledger", "The server's own records: reseal, rotate-key."),
+    "lock": ("gitreceive.cli.lock", "Let nobody change the app, and say why."),
+    "log-drains": ("gitreceive.cli.log_drains", "Where the app's logs are sent: add, list, remove, test."),
+    "logs": ("gitreceive.cli.logs", "What the app prints: processes, builds, release commands."),
+    "maintenance": ("gitreceive.cli.maintenance", "A page in place of the app: on, off, info."),
     "open": ("gitreceive.cli.open", "Where the app answers."),
     "plan": ("gitreceive.cli.plan", "What a push of a folder would build and apply, without doing it."),
     "port-forward": ("gitreceive.cli.port_forward", "Bring a TCP port of a process to this machine."),
-    "ps": ("gitreceive.cli.ps", "The app's processes, in words."),
+    "promote": ("gitreceive.cli.promote", "Give an app's live image to other apps, with their own config."),
+    "ps": ("gitreceive.cli.ps", "Processes: list, scale, limits, restart, stop, start, autoscale."),
     "rebase": ("gitreceive.cli.rebase", "Put apps on a newer run image, with nothing built."),
     "redeploy": ("gitreceive.cli.redeploy", "Start the app's live release anew, as the next one."),
     "releases": ("gitreceive.cli.releases", "The app's releases: list, info, diff."),
+    "reviews": ("gitreceive.cli.reviews", "Review apps, one a branch: list, set."),
     "rollback": ("gitreceive.cli.rollback", "Make an earlier release the next one, with nothing built."),
     "run": ("gitreceive.cli.run", "Run a process of the live release: start, list, stop."),
     "server": ("gitreceive.cli.server", "Run the server."),
     "stack": ("gitreceive.cli.stack", "Stacks, the base images: create, update, list, info."),
+    "unlock": ("gitreceive.cli.unlock", "Let the app be changed again."),
     "version": ("gitreceive.cli.version", "Which gitreceive this is."),
 }
 # what people who come from elsewhere type
@@ -45,6 +55,7 @@ _ELSEWHERE = {
     "delete": "apps destroy",
     "destroy": "apps destroy",
     "info": "apps info",
+    "drains": "log-drains",
     "list": "apps list",
     "ls": "apps list",
     "log": "logs",
@@ -65,7 +76,7 @@ class _Tree(Group):
         if name in remote.LOCAL_ONLY and config.acting_user() is not None:
             raise ForbiddenError(
                 f"{name!r} does not run over SSH",
-                hint="plan and buildpack run where the source is, server and stack on the server's own host",
+                hint="plan and buildpack run where the source is, ledger, server and stack on the server's own host",
             )
         command: click.Command = importlib.import_module(_COMMANDS[name][0]).command
         return command

@@ -15,7 +15,9 @@ from gitreceive.model.builds import (
     Stack,
     StackRecipe,
     TreeEntry,
+    script_process,
 )
+from gitreceive.model.checks import check_command, describe
 from gitreceive.model.choices import MOST_BUILDPACKS, Choice, InlineBuildpack, Project, Wanted
 from gitreceive.model.configs import (
     LARGEST_CONFIG,
@@ -23,7 +25,12 @@ from gitreceive.model.configs import (
     parse_config_name,
     require_config_fits,
 )
+from gitreceive.model.declared import CheckKind, CronTask, Declared, HealthCheck, Scripts
+from gitreceive.model.drains import MOST_DRAINS, Drain, DrainAddress, parse_header
 from gitreceive.model.formation import MOST_REPLICAS, Autoscale, Formation
+from gitreceive.model.locks import LONGEST_REASON, Lock
+from gitreceive.model.logs import FROM_CONTAINERS, LogLine, LogQuery, LogSource
+from gitreceive.model.maintenance import LARGEST_PAGE, RETRY_SECONDS, Maintenance
 from gitreceive.model.names import (
     ZERO_COMMIT,
     AppName,
@@ -36,6 +43,8 @@ from gitreceive.model.one_offs import ONE_OFF_PROCESS, OneOff, OneOffStatus, Ter
 from gitreceive.model.people import (
     App,
     PublicKey,
+    Review,
+    ReviewRules,
     User,
 )
 from gitreceive.model.pushes import (
@@ -44,6 +53,7 @@ from gitreceive.model.pushes import (
     Job,
     JobId,
     JobState,
+    Promotion,
     Push,
     PushOptions,
     Rebase,
@@ -53,26 +63,37 @@ from gitreceive.model.pushes import (
 )
 from gitreceive.model.references import BuildpackRef, RefKind
 from gitreceive.model.releases import (
+    ONE_AT_A_TIME,
+    POSTDEPLOY_PROCESS,
+    PREDEPLOY_PROCESS,
+    PREDESTROY_PROCESS,
     RELEASE_PROCESS,
     WEB_PROCESS,
     Changes,
     Check,
-    LogLine,
-    LogQuery,
     ProcessStatus,
     Release,
 )
-from gitreceive.model.runtime import Limits, Runtime
+from gitreceive.model.runtime import Limits, Runtime, out_of_memory
 from gitreceive.model.settings import AppSettings
 
 __all__ = [
+    "FROM_CONTAINERS",
     "LARGEST_CONFIG",
+    "LARGEST_PAGE",
+    "LONGEST_REASON",
     "LONGEST_VALUE",
     "MOST_BUILDPACKS",
+    "MOST_DRAINS",
     "MOST_REPLICAS",
+    "ONE_AT_A_TIME",
     "ONE_OFF_PROCESS",
     "PACKAGES_LABEL",
+    "POSTDEPLOY_PROCESS",
+    "PREDEPLOY_PROCESS",
+    "PREDESTROY_PROCESS",
     "RELEASE_PROCESS",
+    "RETRY_SECONDS",
     "STACK_IMAGE_LABEL",
     "WEB_PROCESS",
     "ZERO_COMMIT",
@@ -86,11 +107,17 @@ __all__ = [
     "Cause",
     "Changes",
     "Check",
+    "CheckKind",
     "Choice",
     "CommitId",
     "ConfigChange",
+    "CronTask",
+    "Declared",
     "Digest",
+    "Drain",
+    "DrainAddress",
     "Formation",
+    "HealthCheck",
     "Image",
     "ImageFacts",
     "ImageRef",
@@ -100,13 +127,17 @@ __all__ = [
     "JobState",
     "Layer",
     "Limits",
+    "Lock",
     "LogLine",
     "LogQuery",
     "OneOff",
     "OneOffStatus",
+    "LogSource",
+    "Maintenance",
     "ProcessStatus",
     "ProcessType",
     "Project",
+    "Promotion",
     "PublicKey",
     "Push",
     "PushOptions",
@@ -114,8 +145,11 @@ __all__ = [
     "Redeploy",
     "RefKind",
     "Release",
+    "Review",
+    "ReviewRules",
     "Rollback",
     "Runtime",
+    "Scripts",
     "Secret",
     "SettingsChange",
     "Source",
@@ -127,6 +161,11 @@ __all__ = [
     "User",
     "UserName",
     "Wanted",
+    "check_command",
+    "describe",
+    "out_of_memory",
     "parse_config_name",
+    "parse_header",
     "require_config_fits",
+    "script_process",
 ]

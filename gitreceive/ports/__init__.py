@@ -13,13 +13,17 @@ from gitreceive.ports.building import (
     FetchedBuildpack,
     Registry,
     RunImages,
+    Shelf,
 )
 from gitreceive.ports.ledger import (
     AppLedger,
+    DrainLedger,
     JobLedger,
     KeyLedger,
     Ledger,
     ReleaseLedger,
+    RetentionLedger,
+    SealedLedger,
     SettingsLedger,
     StackLedger,
 )
@@ -36,6 +40,7 @@ __all__ = [
     "BuildRequest",
     "Builder",
     "BuildpackSource",
+    "DrainLedger",
     "FetchedBuildpack",
     "JobLedger",
     "KeyLedger",
@@ -48,8 +53,11 @@ __all__ = [
     "Platform",
     "Registry",
     "ReleaseLedger",
+    "RetentionLedger",
     "RunImages",
+    "SealedLedger",
     "SettingsLedger",
+    "Shelf",
     "SourceStore",
     "StackLedger",
     "Target",
@@ -68,3 +76,4 @@ class Platform:
     logbook: LogBook
     stack: str  # the name of the stack that apps are built on
     run_images: RunImages
+    shelves: tuple[Shelf, ...] = ()  # what is kept for all apps, and can be had again

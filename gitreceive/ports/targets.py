@@ -4,7 +4,7 @@ from collections.abc import Iterable, Iterator
 from typing import Protocol
 
 from gitreceive.cancellation import Cancellation
-from gitreceive.model import AppName, Check, LogLine, LogQuery, ProcessStatus, ProcessType, Release
+from gitreceive.model import AppName, Check, ImageRef, LogLine, LogQuery, ProcessStatus, ProcessType, Release
 from gitreceive.ports.logs import Log
 from gitreceive.ports.one_offs import OneOffs
 
@@ -38,6 +38,9 @@ class Target(OneOffs, Protocol):
 
     def destroy(self, app: AppName) -> None:
         """Remove all of the app from the target; no error where there is nothing."""
+
+    def forget_images(self, images: Iterable[ImageRef]) -> None:
+        """No release that is kept has these: what the target keeps of them, unless something uses it, can go. No error where there is nothing."""
 
     def plan(self, release: Release) -> str:
         """What would be applied, as YAML, without asking the target."""

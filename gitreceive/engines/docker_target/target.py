@@ -12,10 +12,12 @@ import yaml
 from gitreceive.cancellation import Cancellation
 from gitreceive.config import Settings
 from gitreceive.engines.docker_target import containers as made
-from gitreceive.engines.docker_target import diagnosis, logs, one_offs
+from gitreceive.engines.docker_target import diagnosis, one_offs
 from gitreceive.engines.docker_target.containers import Container, Place, Stage
 from gitreceive.engines.docker_target.engine import Credentials, Engine
 from gitreceive.engines.docker_target.health import wait_until_well
+from gitreceive.engines.docker_target.logs import ContainerRuns
+from gitreceive.engines.docker_target.pages import Pages
 from gitreceive.engines.docker_target.switchboard import Switchboard
 from gitreceive.errors import GitreceiveError, RolloutError
 from gitreceive.model import (
@@ -23,8 +25,10 @@ from gitreceive.model import (
     WEB_PROCESS,
     AppName,
     Check,
+    ImageRef,
     LogLine,
     LogQuery,
+    Maintenance,
     OneOff,
     OneOffStatus,
     ProcessStatus,
@@ -33,6 +37,7 @@ from gitreceive.model import (
     Terminal,
 )
 from gitreceive.ports import Attachment, Log, Pipe
+from gitreceive.tailing import Follower, read
 
 _GRACE_SECONDS = 10  # for what is destroyed: nobody waits for its answers
 
@@ -47,7 +52,8 @@ class DockerTarget:
         self._settings = settings
         self._owned_by = made.owner(settings.data_dir)
         self._engine = Engine(credentials)
-        self._switchboard = Switchboard(self._engine, self._owned_by, settings.docker)
+        self._pages = Pages(settings.data_dir.expanduser() / "maintenance")
+        self._switchboard = Switchboard(self._engine, self._owned_by, settings.docker, self._pages)
         self._locks: dict[AppName, threading.RLock] = {}
         self._locks_lock = threading.Lock()
 
@@ -59,6 +65,7 @@ class DockerTarget:
         self._engine.close()
 
     def roll_out(self, release: Release, log: Log, cancel: Cancellation) -> None:
+        _require_no_autoscaler(release)
         with self._lock(release.app):
             self._switchboard.start()
             self._bring_up(release, log, cancel)
@@ -155,16 +162,12 @@ class DockerTarget:
         return made.current(self._switchboard.containers(app))
 
     def processes(self, app: AppName) -> tuple[ProcessStatus, ...]:
-        found = [c for c in self._switchboard.containers(app) if not c.once]
-        return tuple(
-            diagnosis.status(c, self._engine.inspect(c.id), self._settings.docker.memory, time.time())
-            for c in found
-        )
+        found = [c for c in self._switchboard.containers(app) if not c.once and not c.place.reserved]
+        return tuple(diagnosis.status(c, self._engine.inspect(c.id), time.time()) for c in found)
 
     def logs(self, app: AppName, query: LogQuery) -> Iterator[LogLine]:
-        if query.follow:
-            return logs.follow(self._engine, lambda: self._switchboard.containers(app), query)
-        return logs.read(self._engine, self._switchboard.containers(app), query)
+        runs = ContainerRuns(self._engine, lambda: self._switchboard.containers(app))
+        return Follower(runs, query) if query.follow else iter(read(runs, query))
 
     def destroy(self, app: AppName) -> None:
         with self._lock(app):
@@ -174,7 +177,12 @@ class DockerTarget:
             self._remove(found)
             for image in {c.image for c in found}:
                 self._engine.remove_image(image)
+            self._pages.put(app, Maintenance())
             self._switchboard.forget(app)
+
+    def forget_images(self, images: Iterable[ImageRef]) -> None:
+        for image in images:
+            self._engine.remove_image(str(image))
 
     def plan(self, release: Release) -> str:
         documents = []
@@ -193,13 +201,14 @@ class DockerTarget:
         wanted = self._create_missing(release, user, cancel)
         wait_until_well(
             self._engine,
-            wanted,
+            [c for c in wanted if not c.place.reserved],
+            release=release,
             deadline=self._settings.docker.deadline,
-            memory=self._settings.docker.memory,
             log=log,
             cancel=cancel,
         )
         cancel.raise_if_requested()
+        self._pages.put(release.app, release.settings.maintenance)
         self._switch(release.app, wanted)
 
     def _create_missing(self, release: Release, user: str, cancel: Cancellation) -> list[Container]:
@@ -210,9 +219,11 @@ class DockerTarget:
             cancel.raise_if_requested()
             body = self._body(release, place, process, user, port)
             here = [c for c in existing if c.place == place and c.stage is not Stage.RETIRING]
-            same = next((c for c in here if c.running and c.spec == body["Labels"]["gitreceive.spec"]), None)
+            well = [c for c in here if c.running or place.reserved]
+            same = next((c for c in well if c.spec == body["Labels"]["gitreceive.spec"]), None)
             if same is None:
-                self._remove(here)
+                # one that serves goes on until its successor is well
+                self._remove(c for c in here if not (c.running and c.stage is Stage.LIVE))
                 wanted.add(self._run(release.app, place, body))
             else:
                 wanted.add(same.id)
@@ -220,6 +231,8 @@ class DockerTarget:
 
     def _run(self, app: AppName, place: Place, body: dict[str, Any]) -> str:
         container = self._engine.create(made.name(self._owned_by, app, place, Stage.STARTING), body)
+        if place.reserved:
+            return container
         try:
             self._engine.start(container)
         except RolloutError as error:
@@ -229,12 +242,16 @@ class DockerTarget:
 
     def _switch(self, app: AppName, wanted: list[Container]) -> None:
         """From here on the release serves. The names are changed first: they are what a restarted server goes by."""
+        keep = {c.id for c in wanted}
+        old = [c for c in self._switchboard.containers(app) if not c.once and c.id not in keep]
+        replaced = {c.place for c in old if c.stage is Stage.LIVE}
         for container in wanted:
             if container.stage is not Stage.LIVE:
                 self._engine.keep_running(container.id)
-                self._engine.rename(container.id, made.name(self._owned_by, app, container.place, Stage.LIVE))
-        keep = {c.id for c in wanted}
-        old = [c for c in self._switchboard.containers(app) if not c.once and c.id not in keep]
+                # both serve until the other one has the name of one that leaves
+                mark = container.id[:12] if container.place in replaced else ""
+                name = made.name(self._owned_by, app, container.place, Stage.LIVE, mark)
+                self._engine.rename(container.id, name)
         for container in old:
             if container.stage is not Stage.RETIRING:
                 self._engine.rename(
@@ -309,3 +326,11 @@ class DockerTarget:
     def _remove(self, containers: Iterable[Container]) -> None:
         for container in containers:
             self._engine.remove(container.id)
+
+
+def _require_no_autoscaler(release: Release) -> None:
+    if release.settings.formation.autoscale:
+        raise RolloutError(
+            "the docker target does not scale by itself",
+            hint=f"say how many: gitreceive ps autoscale {next(iter(release.settings.formation.autoscale))} --off, and ps scale",
+        )

@@ -20,6 +20,7 @@ from gitreceive.model import (
     WEB_PROCESS,
     AppName,
     Check,
+    ImageRef,
     LogLine,
     LogQuery,
     OneOff,
@@ -57,10 +58,13 @@ class KubernetesTarget:
             rollout.claim_namespace(self._api, objects[0])
             cancel.raise_if_requested()
             unreached = self._settings.kubernetes.expose == "nodeport" and self.url(release.app) is None
-            applied = rollout.apply_release(self._api, objects, watch)
-            deadline = self._settings.kubernetes.deadline
+            now, later = rollout.divided(objects, release)
+            applied = rollout.apply_release(self._api, now, watch)
+            deadline = self._settings.kubernetes.deadline + release.startup_seconds
             rollout.await_healthy(self._api, watch, applied, log, cancel=cancel, deadline=deadline)
-        if unreached and WEB_PROCESS in applied:
+            for item in later:
+                self._api.apply(item)
+        if unreached and release.answers:
             self._await_answer(release.app, log, cancel)
         try:
             rollout.remove_surplus(self._api, namespace, objects)
@@ -78,11 +82,14 @@ class KubernetesTarget:
             return
         objects = manifests.render(previous, self._settings, self._api.facts(), self._pull())
         with NamespaceWatch(self._api, namespace) as watch:
-            applied = rollout.apply_release(self._api, objects, watch)
+            now, later = rollout.divided(objects, previous)
+            applied = rollout.apply_release(self._api, now, watch)
             try:
                 rollout.await_healthy(
                     self._api, watch, applied, log, cancel=Cancellation(), deadline=_PUT_BACK_SECONDS
                 )
+                for item in later:
+                    self._api.apply(item)
             finally:
                 rollout.remove_surplus(self._api, namespace, objects, drop)
 
@@ -144,7 +151,8 @@ class KubernetesTarget:
     def processes(self, app: AppName) -> tuple[ProcessStatus, ...]:
         namespace = self._namespace(app)
         with ThreadPoolExecutor(max_workers=3) as pool:
-            kinds = (("Deployment", OWNED), ("Pod", f"{OWNED},{COMPONENT_LABEL}"), ("Event", ""))
+            ours = f"{OWNED},{COMPONENT_LABEL}"  # no pods of maintenance
+            kinds = (("Deployment", ours), ("Pod", ours), ("Event", ""))
             lists = pool.map(lambda asked: self._api.list(asked[0], namespace, asked[1])["items"], kinds)
             deployments, pods, events = lists
         return statuses(deployments, pods, events, datetime.now(UTC))
@@ -152,8 +160,8 @@ class KubernetesTarget:
     def logs(self, app: AppName, query: LogQuery) -> Iterator[LogLine]:
         namespace = self._namespace(app)
         if query.follow:
-            return logs.follow(self._api, namespace, query)
-        return iter(logs.read(self._api, namespace, query))
+            return logs.PodFollower(self._api, namespace, query)
+        return logs.history(self._api, namespace, query)
 
     def destroy(self, app: AppName) -> None:
         """Raises ConflictError where the namespace is somebody else's, RolloutError where it is not gone in a minute."""
@@ -173,6 +181,9 @@ class KubernetesTarget:
             # a node that is slow or away: its containers go when it sees to it
             self._delete_pods(namespace, grace=0)
             self._await_gone(namespace)
+
+    def forget_images(self, images: Iterable[ImageRef]) -> None:
+        """Nodes see to theirs themselves (kubelet, image garbage collection)."""
 
     def plan(self, release: Release) -> str:
         """For a current Kubernetes, without credentials; the content of config is hidden. Raises ConfigError."""

@@ -15,6 +15,7 @@ from gitreceive.manifests import MANAGER, ClusterApi, Manifest
 
 _TIMEOUT = (5.0, 20.0)  # seconds to connect, and between two answers
 _ATTEMPTS = 4
+_APPLY, _MERGE = "application/apply-patch+yaml", "application/merge-patch+json"
 _FACTS_SECONDS = 300.0  # after which a cluster may have been upgraded
 _API_VERSIONS = {
     "Namespace": "v1",
@@ -24,6 +25,7 @@ _API_VERSIONS = {
     "Secret": "v1",
     "Service": "v1",
     "ServiceAccount": "v1",
+    "ConfigMap": "v1",
     "Deployment": "apps/v1",
     "ReplicaSet": "apps/v1",
     "Ingress": "networking.k8s.io/v1",
@@ -32,7 +34,7 @@ _API_VERSIONS = {
 # Newest first; the first that the cluster serves is spoken.
 _BY_DISCOVERY = {
     "PodDisruptionBudget": ("policy/v1", "policy/v1beta1"),
-    "HorizontalPodAutoscaler": ("autoscaling/v2", "autoscaling/v2beta2", "autoscaling/v1"),
+    "HorizontalPodAutoscaler": ("autoscaling/v2", "autoscaling/v2beta2"),
 }
 
 
@@ -74,6 +76,12 @@ class Api:
         assert done is not None
         return done
 
+    def scale(self, name: str, namespace: str, replicas: int) -> None:
+        """Set the replicas of a Deployment, whoever owns that field; whoever applies the same number next owns it too."""
+        path = self._path("Deployment", name, namespace)
+        body = {"spec": {"replicas": replicas}}
+        self._call("PATCH", path, {"fieldManager": f"{MANAGER}-scale"}, body, patch=_MERGE)
+
     def create(self, item: Manifest) -> Manifest:
         path = self._path(item["kind"], None, item["metadata"].get("namespace"))
         done = self._call("POST", path, {"fieldManager": MANAGER}, item)
@@ -90,9 +98,7 @@ class Api:
     @contextmanager
     def stream(self, path: str, query: Mapping[str, str], *, silence: float = 60.0) -> Iterator["LineStream"]:
         """The lines of an answer as they come. ``silence``: seconds without a byte after which it ends."""
-        with _translated():
-            raw = self._request("GET", path, query, None, stream=True, timeout=(_TIMEOUT[0], silence))
-        lines = LineStream(raw)
+        lines = self.open(path, query, silence=silence)
         try:
             yield lines
         finally:
@@ -131,9 +137,16 @@ class Api:
         """A container's output so far; empty where there is none (any more)."""
         try:
             with self.stream(self.log_path(namespace, pod), query) as lines:
-                return b"\n".join(lines)
+                return b"".join(lines.chunks())
         except RolloutError:
             return b""  # the container has not started, or is gone
+
+    def open(self, path: str, query: Mapping[str, str], *, silence: float) -> "LineStream":
+        """As ``stream``, for who closes it: ``interrupt`` from another thread, ``close`` in the end."""
+        with _translated():
+            return LineStream(
+                self._request("GET", path, query, None, stream=True, timeout=(_TIMEOUT[0], silence))
+            )
 
     def api_version(self, kind: str) -> str:
         """The version of a kind that this cluster serves, newest first."""
@@ -147,7 +160,11 @@ class Api:
         """What rendering depends on."""
         self._connected()
         major, minor = (_leading_number(self._version.get(key, "")) for key in ("major", "minor"))
-        return ClusterApi(self.api_version("PodDisruptionBudget"), sleep_action=(major, minor) >= (1, 30))
+        return ClusterApi(
+            self.api_version("PodDisruptionBudget"),
+            sleep_action=(major, minor) >= (1, 30),
+            autoscaler_api=self.api_version("HorizontalPodAutoscaler"),
+        )
 
     def version(self) -> str:
         """Asked afresh: it proves that the cluster answers."""
@@ -171,13 +188,14 @@ class Api:
         body: Manifest | None = None,
         *,
         missing_is_none: bool = False,
+        patch: str = _APPLY,
     ) -> Manifest | None:
         """Tried again, with growing pauses, where the cluster does not answer or is too busy; not for POST."""
         attempts = 1 if method == "POST" else _ATTEMPTS
         for attempt in range(attempts):
             try:
                 with _translated():
-                    answer: Manifest = self._request(method, path, query or {}, body)
+                    answer: Manifest = self._request(method, path, query or {}, body, patch=patch)
                     return answer
             except UnavailableError as error:
                 if isinstance(error, _UnauthorizedError):
@@ -199,13 +217,14 @@ class Api:
         body: Manifest | None,
         *,
         stream: bool = False,
+        patch: str = _APPLY,
         timeout: tuple[float, float] = _TIMEOUT,
     ) -> Any:
         options: dict[str, Any] = {"serialize": False} if stream else {"serializer": _plain}
         if stream:
             options["header_params"] = {"Accept": "*/*"}
         if method == "PATCH":
-            options["content_type"] = "application/apply-patch+yaml"
+            options["content_type"] = patch
         return self._connected().request(
             method, path, body=body, query_params=list(query.items()), _request_timeout=timeout, **options
         )
@@ -243,20 +262,25 @@ class LineStream:
         self._closed = threading.Event()
 
     def __iter__(self) -> Iterator[bytes]:
-        """Raises UnavailableError where the connection breaks, but not once it is closed."""
+        """Raises as ``chunks`` does."""
         rest = b""
+        for chunk in self.chunks():
+            *lines, rest = (rest + chunk).split(b"\n")
+            yield from lines
+        if rest:
+            yield rest
+
+    def chunks(self) -> Iterator[bytes]:
+        """The answer as it comes. Raises UnavailableError where the connection breaks, but not once it is closed."""
         try:
             for chunk in self._raw.stream(amt=None, decode_content=False):
                 if self._closed.is_set():
                     return  # once shut down, what comes is not decrypted any more
-                *lines, rest = (rest + chunk).split(b"\n")
-                yield from lines
+                yield chunk
         except Exception as error:
             if self._closed.is_set():
                 return
             raise UnavailableError(f"the cluster's answer broke off: {type(error).__name__}") from error
-        if rest:
-            yield rest
 
     def interrupt(self) -> None:
         """Wake the reader; it closes then."""

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from gitreceive.manifests import Manifest
+from gitreceive.model import out_of_memory
 
 _REVISION = "deployment.kubernetes.io/revision"
 _PULL_REASONS = {
@@ -35,7 +36,7 @@ class Problem:
     """What stands in the way, in the cluster's own words. It fails the release once it has lasted ``patience`` seconds."""
 
     process: str
-    kind: str  # crash, start, pull, config, refused, unschedulable, setup, evicted
+    kind: str  # crash, start, pull, config, refused, unschedulable, setup, evicted, probe
     text: str  # one line, short enough for git's status line
     patience: float
     detail: str = ""  # all that the cluster says
@@ -104,7 +105,7 @@ def look(process: str, generation: int, snapshot: Snapshot) -> State:
 def pod_problems(process: str, pod: Manifest, events: Iterable[Manifest]) -> tuple[Problem, ...]:
     """What keeps one pod from running; its own exit is not among it where the pod is to run once."""
     own = [event for event in events if event["involvedObject"].get("uid") == pod["metadata"]["uid"]]
-    checks = (_unschedulable, _setup, _evicted, _container)
+    checks = (_unschedulable, _setup, _evicted, _probe, _container)
     return tuple(found for check in checks if (found := check(process, pod, own)))
 
 
@@ -188,7 +189,7 @@ def _unschedulable(process: str, pod: Manifest, events: list[Manifest]) -> Probl
                 f"{process} fits on no node: {_short(message)}",
                 patience=_FOREVER if growing else 20,
                 detail=message,
-                hint="add a node, or lower kubernetes.cpu, kubernetes.memory or the number of replicas",
+                hint="add a node, or ask for less: gitreceive ps limits, ps scale",
             )
     return None
 
@@ -202,6 +203,32 @@ def _setup(process: str, pod: Manifest, events: list[Manifest]) -> Problem | Non
     message = _one_line(failed[-1].get("message", ""))
     text = f"{process}: {failed[-1]['reason']}: {_short(message)}"
     return Problem(process, "setup", text, patience=25, detail=message)
+
+
+def _probe(process: str, pod: Manifest, events: list[Manifest]) -> Problem | None:
+    """A health check that was asked for and is not passed. One that led to an end of the process has failed for good."""
+    failed = [event for event in events if event.get("reason") == "Unhealthy"]
+    if not failed or not _asks_more(pod):
+        return None
+    last = max(failed, key=lambda event: str(event.get("lastTimestamp") or ""))
+    kind, _, said = _one_line(last.get("message", "")).partition(" probe failed: ")
+    ended = any("probe, will be restarted" in event.get("message", "") for event in events)
+    return Problem(
+        process,
+        "probe",
+        f"{process} failed its {kind.lower()} check: {_short(said)}",
+        patience=0 if ended else _FOREVER,
+        hint="gitreceive healthchecks list shows what is asked",
+        pod=str(pod["metadata"]["name"]),
+    )
+
+
+def _asks_more(pod: Manifest) -> bool:
+    """More than whether it listens, which every ``web`` is asked while it starts."""
+    containers = pod.get("spec", {}).get("containers") or []
+    named = ("startupProbe", "livenessProbe", "readinessProbe")
+    asked = [container[name] for container in containers for name in named if name in container]
+    return len(asked) > 1 or any("tcpSocket" not in probe for probe in asked)
 
 
 def _evicted(process: str, pod: Manifest, _events: list[Manifest]) -> Problem | None:
@@ -282,16 +309,16 @@ def _crash(process: str, pod: Manifest, status: Mapping[str, Any]) -> Problem | 
     return Problem(
         process,
         "crash",
-        f"{process} {_how_it_ended(ended)}{' (CrashLoopBackOff)' if backing_off else ''}",
+        f"{process} {how_it_ended(ended)}{' (CrashLoopBackOff)' if backing_off else ''}",
         # Once may be chance, such as a database that is late; twice is not.
         patience=0 if exits >= 2 else 15,
         detail=f"{ended.get('reason', 'Error')}, exit {ended.get('exitCode')}, {exits} {'time' if exits == 1 else 'times'}",
-        hint=_crash_hint(ended),
+        hint=_crash_hint(process, ended),
         pod=str(pod["metadata"]["name"]),
     )
 
 
-def _how_it_ended(ended: Mapping[str, Any]) -> str:
+def how_it_ended(ended: Mapping[str, Any]) -> str:
     if ended.get("reason") == "OOMKilled":
         return "ran out of memory (OOMKilled)"
     if ended.get("exitCode") == 0:
@@ -301,9 +328,9 @@ def _how_it_ended(ended: Mapping[str, Any]) -> str:
     return f"crashed: exit {ended.get('exitCode')}"
 
 
-def _crash_hint(ended: Mapping[str, Any]) -> str:
+def _crash_hint(process: str, ended: Mapping[str, Any]) -> str:
     if ended.get("reason") == "OOMKilled":
-        return "raise kubernetes.memory, or let the process use less"
+        return out_of_memory(process)
     if ended.get("exitCode") == 0:
         return "a process must keep running; work that ends belongs into the `release` process"
     return ""

@@ -2,37 +2,43 @@
 
 from collections.abc import Mapping
 from dataclasses import replace
+from datetime import datetime
 from typing import Any
 
 from sqlalchemy import Connection, Row, delete, insert, select, update
 
 from gitreceive.engines.sql_ledger.database import now
-from gitreceive.engines.sql_ledger.documents import config_document, config_from
+from gitreceive.engines.sql_ledger.documents import config_document, config_from, storable
 from gitreceive.engines.sql_ledger.part import Part
 from gitreceive.engines.sql_ledger.schema import apps, jobs, releases
 from gitreceive.errors import ConflictError, NotFoundError
-from gitreceive.model import App, AppName, Secret, UserName
+from gitreceive.model import App, AppName, Lock, Review, ReviewRules, Secret, UserName
 
 
 class Apps(Part):
     """The port ``AppLedger``."""
 
-    def create_app(self, name: AppName, owner: UserName, branch: str) -> App:
+    def create_app(self, name: AppName, owner: UserName, branch: str, review: Review | None = None) -> App:
         with self._database.writing() as connection:
             if connection.execute(select(apps.c.name).where(apps.c.name == name)).first():
                 raise ConflictError(f"there is an app {name} already", hint="choose another name")
-            app = App(name, owner, branch, now(connection))
+            app = App(name, owner, branch, now(connection), review=review)
             connection.execute(
-                insert(apps).values(name=name, owner=owner, branch=branch, created_at=app.created_at)
+                insert(apps).values(
+                    name=name,
+                    owner=owner,
+                    branch=branch,
+                    created_at=app.created_at,
+                    review_of=review.of if review else None,
+                    review_branch=review.branch if review else None,
+                    review_until=review.until if review else None,
+                )
             )
         return app
 
     def app(self, name: AppName) -> App:
         with self._database.reading() as connection:
-            row = connection.execute(select(apps).where(apps.c.name == name)).first()
-        if row is None:
-            raise no_app(name)
-        return _app(row)
+            return read_app(connection, name)
 
     def apps(self) -> tuple[App, ...]:
         with self._database.reading() as connection:
@@ -41,10 +47,7 @@ class Apps(Part):
 
     def set_buildpacks(self, name: AppName, before: tuple[str, ...], after: tuple[str, ...]) -> App:
         with self._database.writing() as connection:
-            row = connection.execute(select(apps).where(apps.c.name == name)).first()
-            if row is None:
-                raise no_app(name)
-            app = _app(row)
+            app = unlocked(connection, name)
             if app.buildpacks != before:
                 raise ConflictError(
                     f"the buildpacks of {name} were changed just now",
@@ -52,6 +55,41 @@ class Apps(Part):
                 )
             connection.execute(update(apps).where(apps.c.name == name).values(buildpacks=list(after)))
         return replace(app, buildpacks=after)
+
+    def lock_app(self, name: AppName, user: UserName, reason: str) -> App:
+        with self._database.writing() as connection:
+            app = unlocked(connection, name)
+            lock = Lock(user, storable(reason), now(connection))
+            _put_lock(connection, name, lock)
+        return replace(app, lock=lock)
+
+    def unlock_app(self, name: AppName) -> App:
+        with self._database.writing() as connection:
+            _put_lock(connection, name, None)
+            return read_app(connection, name)
+
+    def set_reviews(self, name: AppName, before: ReviewRules, after: ReviewRules) -> App:
+        with self._database.writing() as connection:
+            app = unlocked(connection, name)
+            if app.reviews != before:
+                raise ConflictError(
+                    f"what is set for reviews of {name} was changed just now",
+                    hint=f"look, and try again: gitreceive reviews list {name}",
+                )
+            document = {"wanted": after.wanted, "seconds": after.seconds, "inherit": list(after.inherit)}
+            connection.execute(update(apps).where(apps.c.name == name).values(reviews=document))
+        return replace(app, reviews=after)
+
+    def keep_review(self, name: AppName, until: datetime) -> App:
+        with self._database.writing() as connection:
+            app = read_app(connection, name)
+            if app.review is None:
+                raise NotFoundError(f"{name} is no review app")
+            connection.execute(update(apps).where(apps.c.name == name).values(review_until=until))
+            return read_app(connection, name)
+
+    def reviews(self, of: AppName | None = None) -> tuple[App, ...]:
+        return tuple(app for app in self.apps() if app.review and of in {None, app.review.of})
 
     def config(self, app: AppName) -> dict[str, Secret]:
         with self._database.reading() as connection:
@@ -67,17 +105,33 @@ class Apps(Part):
     def delete_app(self, name: AppName) -> None:
         under_way = select(jobs.c.id).where(jobs.c.app == name, jobs.c.ended_at.is_(None)).order_by(jobs.c.id)
         with self._database.writing() as connection:
+            unlocked(connection, name)
             if (job := connection.execute(under_way).scalar()) is not None:
                 raise ConflictError(
                     f"build {job} of {name} has not ended",
                     hint=f"wait for it, or stop it: builds cancel {job}",
                 )
-            if connection.execute(delete(apps).where(apps.c.name == name)).rowcount == 0:
-                raise no_app(name)
+            connection.execute(delete(apps).where(apps.c.name == name))
+
+
+def read_app(connection: Connection, name: AppName) -> App:
+    """Raises NotFoundError."""
+    row = connection.execute(select(apps).where(apps.c.name == name)).first()
+    if row is None:
+        raise no_app(name)
+    return _app(row)
+
+
+def unlocked(connection: Connection, name: AppName) -> App:
+    """The app, which may be changed. Raises NotFoundError, ConflictError."""
+    app = read_app(connection, name)
+    app.require_unlocked()
+    return app
 
 
 def require_no_release(connection: Connection, app: AppName) -> None:
-    """Raises ConflictError where one is live, and while a job has not ended, which may have taken what is to be kept for it."""
+    """Raises ConflictError where the app is locked, where one is live, and while a job has not ended, which may have taken what is to be kept for it."""
+    unlocked(connection, app)
     taken = select(jobs.c.id).where(jobs.c.app == app, jobs.c.ended_at.is_(None))
     live = select(releases.c.id).where(releases.c.app == app, releases.c.live_at.is_not(None))
     if any(connection.execute(query.limit(1)).first() for query in (taken, live)):
@@ -106,5 +160,21 @@ def no_app(name: AppName) -> NotFoundError:
     return NotFoundError(f"there is no app {name}", hint=f"create it: apps create {name}")
 
 
+def _put_lock(connection: Connection, name: AppName, lock: Lock | None) -> None:
+    found = {"locked_by": lock.user, "locked_because": lock.reason, "locked_at": lock.since} if lock else None
+    values = found or {"locked_by": None, "locked_because": None, "locked_at": None}
+    connection.execute(update(apps).where(apps.c.name == name).values(**values))
+
+
 def _app(row: Row[Any]) -> App:
-    return App(AppName(row.name), UserName(row.owner), row.branch, row.created_at, tuple(row.buildpacks))
+    rules = row.reviews
+    return App(
+        AppName(row.name),
+        UserName(row.owner),
+        row.branch,
+        row.created_at,
+        tuple(row.buildpacks),
+        Review(AppName(row.review_of), row.review_branch, row.review_until) if row.review_of else None,
+        ReviewRules(rules["wanted"], rules["seconds"], tuple(rules["inherit"])) if rules else ReviewRules(),
+        Lock(UserName(row.locked_by), row.locked_because, row.locked_at) if row.locked_by else None,
+    )

@@ -10,7 +10,7 @@ from typing import Any
 
 from sqlalchemy import Connection, Row, Select, case, delete, exists, func, insert, select, update
 
-from gitreceive.engines.sql_ledger.apps import no_app
+from gitreceive.engines.sql_ledger.apps import unlocked
 from gitreceive.engines.sql_ledger.causes import cause_columns, cause_from
 from gitreceive.engines.sql_ledger.database import now
 from gitreceive.engines.sql_ledger.documents import image_document, image_from, storable
@@ -25,8 +25,7 @@ class Jobs(Part):
 
     def enqueue(self, cause: Cause) -> Job:
         with self._database.writing() as connection:
-            if not connection.execute(select(apps.c.name).where(apps.c.name == cause.app)).first():
-                raise no_app(cause.app)
+            unlocked(connection, cause.app)
             new = connection.execute(
                 insert(jobs)
                 .returning(jobs.c.id)
@@ -152,12 +151,21 @@ def record_end(
     )
 
 
+def unended(connection: Connection, app: AppName | None = None) -> list[Job]:
+    """Jobs, of the app or of all, that have not ended."""
+    query = _select().where(jobs.c.ended_at.is_(None))
+    if app is not None:
+        query = query.where(jobs.c.app == app)
+    return [_job(row) for row in connection.execute(query)]
+
+
 def _claimable(time: datetime) -> Select[Any]:
     """The job to work on next. See the port for who comes first."""
     earlier, busy = jobs.alias("earlier"), jobs.alias("busy")
     not_first = exists().where(
         earlier.c.app == jobs.c.app, earlier.c.id < jobs.c.id, earlier.c.ended_at.is_(None)
     )
+    held = exists().where(apps.c.name == jobs.c.app, apps.c.held_until > time)
     under_way = (
         select(func.count())
         .where(busy.c.user == jobs.c.user, busy.c.ended_at.is_(None), busy.c.lease_until > time)
@@ -165,7 +173,7 @@ def _claimable(time: datetime) -> Select[Any]:
     )
     return (
         select(jobs.c.id)
-        .where(jobs.c.ended_at.is_(None), ~not_first)
+        .where(jobs.c.ended_at.is_(None), ~not_first, ~held)
         .where(jobs.c.lease_until.is_(None) | (jobs.c.lease_until <= time))
         .order_by(case((jobs.c.fence > 0, 0), else_=1), under_way, jobs.c.id)
         .limit(1)

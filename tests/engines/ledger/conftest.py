@@ -11,11 +11,10 @@ from pathlib import Path
 import pytest
 from sqlalchemy import create_engine, text
 
-from gitreceive.engines.sql_ledger import SqlLedger
 from gitreceive.engines.sql_ledger.schema import metadata
 from gitreceive.ports import Ledger
 from tests.engines.ledger.postgresql import serving
-from tests.engines.ledger.words import ANN, BLOG, BOB, SHOP
+from tests.engines.ledger.words import ANN, BLOG, BOB, SHOP, opened
 from tests.fake_ledger import FakeLedger
 
 
@@ -59,7 +58,7 @@ def empty(request: pytest.FixtureRequest) -> Iterator[Ledger]:
     if request.param == "fake":
         yield FakeLedger()
         return
-    ledger = SqlLedger(request.getfixturevalue(f"{request.param}_url"))
+    ledger = opened(request.getfixturevalue(f"{request.param}_url"))
     yield ledger
     ledger.close()
 
