@@ -2,10 +2,10 @@ from collections.abc import Iterator
 
 import pytest
 
+from gitreceive.cli.instances import instance
 from gitreceive.errors import UsageError
 from gitreceive.lifecycle import attended
 from gitreceive.model import Digest, Image, ImageRef, OneOff, ProcessStatus, Terminal
-from gitreceive.cli.instances import instance
 from gitreceive.one_offs import Kept, command_line, new_name
 from gitreceive.ports import Output
 from tests.fakes import FakeAttachment

@@ -88,7 +88,7 @@ def start(
 ) -> None:
     """Start CMD and stay attached: its output, its input, its exit code. It ends with whoever asked for it.
 
-    One word is a line for the shell; several are taken as they are. With --json it says what it is on stderr, and with --detach on stdout.
+    One word is a line for the shell; several are taken as they are. --json is for --detach: otherwise all output is CMD's.
 
     \b
     Examples:

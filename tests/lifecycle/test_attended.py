@@ -1,13 +1,13 @@
 """The keeper, as containers run it: a program that is handed over as text."""
 
 import hashlib
-import os
 import random
 import subprocess
 import sys
 import time
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
 import pytest
 
@@ -107,7 +107,7 @@ def test_what_a_process_writes_last_is_seen_though_it_leaves_another_running() -
         assert ended(keeper)[:2] == (0, b"last\r\n")
 
 
-@pytest.mark.parametrize(("program", "code"), [("/nonexistent", 127), (os.path.dirname(__file__), 126)])
+@pytest.mark.parametrize(("program", "code"), [("/nonexistent", 127), (str(Path(__file__).parent), 126)])
 def test_a_program_that_cannot_be_run_is_named(program: str, code: int) -> None:
     with keeping(program) as keeper:
         seen = ended(keeper)

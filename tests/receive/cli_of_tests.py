@@ -43,9 +43,10 @@ def _in_a_terminal() -> int:
     try:
         while not changed:
             time.sleep(0.02)
-        print(*os.get_terminal_size(), flush=True)
+        size = os.get_terminal_size()
+        os.write(1, f"{size.columns} {size.lines}\n".encode())
         time.sleep(60)
     except KeyboardInterrupt:
-        print("interrupted", flush=True)
+        os.write(1, b"interrupted\n")
         return 5
     return 1

@@ -113,7 +113,7 @@ def test_a_command_in_a_terminal_ends_with_its_client(place: Place) -> None:
 
 def test_what_the_door_says_itself_is_set_right_on_a_raw_terminal(place: Place) -> None:
     assert "\r\n  to deploy:" in place.ssh(options=("-tt",)).out
-    assert "close the quotes\r\n" in place.ssh('"', options=("-tt",)).out
+    assert "close the quotes\r\n" in place.ssh('"', options=("-tt",)).err
 
 
 def test_a_connection_is_made_to_a_process_of_one_s_own_app_only(place: Place) -> None:
