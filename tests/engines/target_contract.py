@@ -121,11 +121,13 @@ class Stage:
             assert time.monotonic() < end, got
             time.sleep(0.05)
 
-    def one_off(self, *command: str, terminal: Terminal | None = None) -> OneOff:
-        return OneOff(new_name(), command, "line", UserName("ada"), 600, kept=True, terminal=terminal)
+    def one_off(self, *command: str, terminal: Terminal | None = None, kept: bool = True) -> OneOff:
+        return OneOff(new_name(), command, "line", UserName("ada"), 600, kept=kept, terminal=terminal)
 
-    def attached(self, *command: str, terminal: Terminal | None = None) -> AbstractContextManager[Attachment]:
-        asked = self.one_off(*command, terminal=terminal)
+    def attached(
+        self, *command: str, terminal: Terminal | None = None, kept: bool = True
+    ) -> AbstractContextManager[Attachment]:
+        asked = self.one_off(*command, terminal=terminal, kept=kept)
         return self.target.attach(self.release(1), asked, self.log, Cancellation())
 
     @staticmethod
@@ -339,6 +341,28 @@ class TargetContract(TargetRecord):
             for _ in heard:
                 pass
             assert process.exit_code() == 130
+
+    def test_what_has_no_keeper_is_attached_to_as_well(self, stage: Stage) -> None:
+        """Images from a Dockerfile: what is passed on are lines, and on a cluster both outputs come as one."""
+        program = "import sys; print('up', flush=True); print(sys.stdin.read().upper()); sys.exit(5)"
+        with stage.attached("python3", "-u", "-c", program, kept=False) as process:
+            process.write(b"given\n" * 1000)
+            process.end_input()
+            out, _ = stage.heard(process)
+            assert out.split() == [b"up", *[b"GIVEN"] * 1000]
+            assert process.exit_code() == 5
+
+    def test_a_terminal_without_a_keeper_is_the_target_s_own(self, stage: Stage) -> None:
+        size = "import os; input(); print(*os.get_terminal_size(), os.environ['TERM']); input(); print(*os.get_terminal_size())"
+        terminal = Terminal("vt220", 90, 30)
+        with stage.attached("python3", "-u", "-c", size, kept=False, terminal=terminal) as process:
+            heard = process.output()
+            process.write(b"\n")
+            stage.hears(heard, b"90 30 vt220")
+            process.resize(50, 20)
+            process.write(b"\n")
+            stage.hears(heard, b"50 20")
+            assert process.exit_code() == 0
 
     def test_what_nobody_attends_any_more_is_gone(self, stage: Stage) -> None:
         with stage.attached(
