@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, Any
 from gitreceive import config
 from gitreceive.buildpacks.package import Package
 from gitreceive.cancellation import Cancellation
-from gitreceive.errors import ConflictError, UnavailableError, UsageError
-from gitreceive.model import Build, Check, Digest, Drain, ImageRef, Stack, StackRecipe
+from gitreceive.errors import ConfigError, ConflictError, UnavailableError, UsageError
+from gitreceive.model import Build, Check, Digest, Drain, ImageRef, Limits, Stack, StackRecipe
 from gitreceive.ports import (
     Builder,
     BuildpackSource,
@@ -47,7 +47,22 @@ def platform(settings: config.Settings) -> Platform:
         logbook=logbook(settings),
         stack=settings.stack,
         run_images=stacks,
+        default_memory=default_memory(settings),
     )
+
+
+def default_memory(settings: config.Settings) -> int:
+    """Bytes of a process for which no limit was set. Raises ConfigError."""
+    if settings.target == "kubernetes":
+        name, text = "kubernetes.memory", settings.kubernetes.memory
+    else:
+        units = {"k": "Ki", "m": "Mi", "g": "Gi"}  # Docker's are binary ones
+        name, text = "docker.memory", settings.docker.memory.removesuffix("b")
+        text = text[:-1] + units.get(text[-1:], text[-1:])
+    try:
+        return Limits(memory=text).memory_bytes or 0
+    except UsageError as error:
+        raise ConfigError(f"{name}: {error.message}", hint=error.hint) from error
 
 
 def ledger(settings: config.Settings) -> Ledger:

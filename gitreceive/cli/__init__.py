@@ -11,9 +11,11 @@ import click
 from gitreceive import __version__, config
 from gitreceive.cli import remote
 from gitreceive.cli.common import Group
+from gitreceive.cli.recording import recorded
 from gitreceive.errors import ForbiddenError, GitreceiveError
 
 _COMMANDS = {
+    "access": ("gitreceive.cli.access", "Who may do what with an app: add, remove, list, transfer."),
     "app-json": ("gitreceive.cli.app_json", "The file app.json: validate."),
     "apps": ("gitreceive.cli.apps", "Apps: create, list, info, destroy."),
     "buildpack": ("gitreceive.cli.buildpack", "For authors of buildpacks: new, lint, test, pack."),
@@ -24,6 +26,7 @@ _COMMANDS = {
     "builds": ("gitreceive.cli.builds", "Builds: list, log, attach, cancel."),
     "config": ("gitreceive.cli.configs", "The app's environment: list, get, set, unset, import, export."),
     "doctor": ("gitreceive.cli.doctor", "Look at everything the server stands on, and say how to mend it."),
+    "events": ("gitreceive.cli.events", "What happened: who did what, by which key, from where."),
     "exec": ("gitreceive.cli.exec", "Run a command inside a process that runs."),
     "gc": ("gitreceive.cli.gc", "Remove what is no longer kept: old releases, logs, caches."),
     "healthchecks": ("gitreceive.cli.healthchecks", "Whether processes are well: list, set, unset."),
@@ -38,6 +41,7 @@ _COMMANDS = {
     "port-forward": ("gitreceive.cli.port_forward", "Bring a TCP port of a process to this machine."),
     "promote": ("gitreceive.cli.promote", "Give an app's live image to other apps, with their own config."),
     "ps": ("gitreceive.cli.ps", "Processes: list, scale, limits, restart, stop, start, autoscale."),
+    "quotas": ("gitreceive.cli.quotas", "How much an app, a user or a team may have: set, list."),
     "rebase": ("gitreceive.cli.rebase", "Put apps on a newer run image, with nothing built."),
     "redeploy": ("gitreceive.cli.redeploy", "Start the app's live release anew, as the next one."),
     "releases": ("gitreceive.cli.releases", "The app's releases: list, info, diff."),
@@ -46,7 +50,13 @@ _COMMANDS = {
     "run": ("gitreceive.cli.run", "Run a process of the live release: start, list, stop."),
     "server": ("gitreceive.cli.server", "Run the server."),
     "stack": ("gitreceive.cli.stack", "Stacks, the base images: create, update, list, info."),
+    "teams": ("gitreceive.cli.teams", "Teams of users: create, add, remove, list, info, destroy."),
+    "tokens": ("gitreceive.cli.tokens", "Tokens for programs: create, list, revoke."),
     "unlock": ("gitreceive.cli.unlock", "Let the app be changed again."),
+    "users": (
+        "gitreceive.cli.users",
+        "Users: add, list, info, suspend, resume, promote, demote, remove.",
+    ),
     "version": ("gitreceive.cli.version", "Which gitreceive this is."),
 }
 # what people who come from elsewhere type
@@ -136,7 +146,8 @@ def _run(arguments: list[str]) -> None:
         from gitreceive.cli.attaching import take_terminal
 
         take_terminal()
-    code = tree.main(arguments, prog_name="gitreceive", standalone_mode=False)
+    with recorded(tree, arguments):
+        code = tree.main(arguments, prog_name="gitreceive", standalone_mode=False)
     sys.exit(code if isinstance(code, int) else 0)
 
 

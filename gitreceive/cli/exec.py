@@ -2,10 +2,10 @@ import sys
 
 import click
 
-from gitreceive.access import check_push
 from gitreceive.cli.attaching import carry, ending_in_order, terminal_here
-from gitreceive.cli.common import actor, app_option, open_target, own_app
+from gitreceive.cli.common import app_option, open_target, own_app
 from gitreceive.cli.instances import chosen
+from gitreceive.model import Permission
 from gitreceive.one_offs import by_buildpacks, command_line
 from gitreceive.rollback import live_release
 
@@ -33,8 +33,7 @@ def command(app: str | None, instance: str, no_tty: bool, words: tuple[str, ...]
       ssh -t -p 2222 git@HOST exec --app shop --ps worker.1 bash
     """
     with open_target() as (ledger, target):
-        found = own_app(ledger, app)
-        check_push(actor(ledger), found)
+        found = own_app(ledger, app, Permission.CONFIGURE)
         image = live_release(found.name, ledger).image
         name = chosen(target, found.name, instance)
         terminal = terminal_here(wanted=not no_tty)

@@ -8,12 +8,11 @@ from typing import TYPE_CHECKING
 
 import click
 
-from gitreceive.access import check_push
 from gitreceive.cli.attaching import ending_in_order
-from gitreceive.cli.common import actor, app_option, open_target, own_app
+from gitreceive.cli.common import app_option, open_target, own_app
 from gitreceive.cli.instances import chosen
 from gitreceive.errors import ConfigError, GitreceiveError, UsageError
-from gitreceive.model import AppName
+from gitreceive.model import AppName, Permission
 from gitreceive.ports import Pipe
 
 if TYPE_CHECKING:
@@ -49,8 +48,7 @@ def command(app: str | None, instance: str, stdio: bool, ports: str) -> None:
     """
     local, remote = parse_ports(ports)
     with open_target() as (ledger, target), ending_in_order():
-        found = own_app(ledger, app)
-        check_push(actor(ledger), found)
+        found = own_app(ledger, app, Permission.CONFIGURE)
         if stdio:
             with target.connect(found.name, chosen(target, found.name, instance), remote) as pipe:
                 _carry(pipe, 0, 1)

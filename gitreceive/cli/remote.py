@@ -41,7 +41,7 @@ def ask_if_remote(arguments: list[str]) -> None:
 
     Raises UsageError for a remote that is no server's, UnavailableError where ssh cannot be run.
     """
-    own = arguments[: _begins_elsewhere(arguments)]
+    own = arguments[: begins_elsewhere(arguments)]
     if own[0] in _ASKED_HERE or own[0].startswith("-") or {"-h", "--help"} & set(own):
         return
     if has_ledger(config.load()):
@@ -54,7 +54,7 @@ def ask_if_remote(arguments: list[str]) -> None:
 
 def _ssh(arguments: list[str], remote: Remote) -> list[str]:
     """With a terminal there where there is one here, for what is spoken with."""
-    alone = {"--no-tty", "-d", "--detach"} & set(arguments[: _begins_elsewhere(arguments)])
+    alone = {"--no-tty", "-d", "--detach"} & set(arguments[: begins_elsewhere(arguments)])
     spoken_with = arguments[0] in _WITH_A_COMMAND and arguments[1:2] not in ([], ["list"], ["stop"])
     if spoken_with and not alone and os.isatty(0) and os.isatty(1):
         return [remote.ssh[0], "-t", *remote.ssh[1:]]
@@ -76,7 +76,7 @@ def _forwarding(arguments: list[str], remote: Remote) -> list[str] | None:
     return [remote.ssh[0], "-N", "-o", "ExitOnForwardFailure=yes", "-L", way, *remote.ssh[1:]]
 
 
-def _begins_elsewhere(arguments: list[str]) -> int:
+def begins_elsewhere(arguments: list[str]) -> int:
     """Where the words begin that are another program's: behind ``--``, or the first one that is no option of ours."""
     if arguments[:1] == [] or arguments[0] not in _WITH_A_COMMAND:
         return len(arguments)
@@ -173,6 +173,7 @@ def _no_server(url: str) -> UsageError:
 
 # commands that take --app, and how many words they are
 _TAKES_APP: dict[tuple[str, ...], int] = {
+    ("events",): 1,
     ("healthchecks", "list"): 2,
     ("healthchecks", "set"): 2,
     ("healthchecks", "unset"): 2,
@@ -209,6 +210,10 @@ _TAKES_APP: dict[tuple[str, ...], int] = {
     ("releases", "list"): 2,
     ("releases", "info"): 2,
     ("releases", "diff"): 2,
+    ("access", "add"): 2,
+    ("access", "remove"): 2,
+    ("access", "list"): 2,
+    ("access", "transfer"): 2,
     ("reviews", "list"): 2,
     ("reviews", "set"): 2,
     ("apps", "info"): 2,
@@ -216,6 +221,7 @@ _TAKES_APP: dict[tuple[str, ...], int] = {
     ("builds", "log"): 2,
     ("builds", "attach"): 2,
     ("builds", "cancel"): 2,
+    ("quotas", "list"): 2,
     ("config", "list"): 2,
     ("config", "get"): 2,
     ("config", "set"): 2,
@@ -228,13 +234,16 @@ _TAKES_APP: dict[tuple[str, ...], int] = {
 _WITH_A_COMMAND = {"run", "exec"}
 _PARTS_OF_RUN = {"start", "list", "stop"}
 _PROCESS = re.compile(r"[a-z0-9][a-z0-9.-]{0,80}", re.ASCII)
+# by their first word or their first two: where an app may stand as a word of its own, and behind how many others it is left out
 _APP_IS_A_WORD = {
-    *("apps", "lock", "logs", "maintenance", "promote", "rebase", "redeploy", "releases", "reviews"),
-    *("rollback", "unlock", "healthchecks list", "ps list", "ps start", "ps stop"),
+    "access": 1,
+    **dict.fromkeys(("apps", "lock", "logs", "maintenance", "promote", "rebase", "redeploy"), 0),
+    **dict.fromkeys(("releases", "reviews", "rollback", "unlock"), 0),
+    **dict.fromkeys(("healthchecks list", "ps list", "ps start", "ps stop"), 0),
 }
 _WITH_A_VALUE = {
-    *("-m", "-n", "--reason", "--stack", "--to", "--lifetime", "--inherit"),
     *("-a", "--app", "-e", "--env", "--size", "--memory", "--cpu", "--timeout"),
+    *("-m", "-n", "--reason", "--stack", "--to", "--lifetime", "--inherit", "--role", "--team"),
     *("--build", "--color", "--colour", "--ps", "--since", "--source", "--until"),
 }
 RELEASE = re.compile(r"v[1-9][0-9]{0,8}", re.ASCII)  # v7, where an app may stand too
@@ -243,14 +252,13 @@ RELEASE = re.compile(r"v[1-9][0-9]{0,8}", re.ASCII)  # v7, where an app may stan
 def _with_app(arguments: list[str], app: AppName) -> list[str]:
     """``--app`` behind a command that can take it, where no app is named."""
     at = _TAKES_APP.get(tuple(arguments[:2])) or _TAKES_APP.get(tuple(arguments[:1]))
-    own = arguments[: _begins_elsewhere(arguments)]
+    own = arguments[: begins_elsewhere(arguments)]
     if at is None:
         return arguments
     if arguments[0] == "config":
         named = config_words.name_app(arguments[1], arguments[at:])
     else:
-        positional = bool({arguments[0], " ".join(arguments[:2])} & _APP_IS_A_WORD)
-        named = _names_app(own[at:], positional=positional)
+        named = _names_app(own[at:], _other_words(arguments))
     if named:
         return arguments
     return [*arguments[:at], "--app", app, *arguments[at:]]
@@ -264,15 +272,19 @@ def _with_colour(arguments: list[str]) -> list[str]:
     return [arguments[0], "--color", "always", *arguments[1:]] if coloured else arguments
 
 
-def _names_app(words: list[str], *, positional: bool) -> bool:
-    return any(
-        word in {"-a", "--app", "--all"}
-        or word.startswith(("--app=", "-a"))
-        or (
-            positional
-            and not word.startswith("-")
-            and before not in _WITH_A_VALUE
-            and not RELEASE.fullmatch(word)
-        )
+def _other_words(arguments: list[str]) -> int | None:
+    """How many words a command has that are no app; None where an app is never one."""
+    others = _APP_IS_A_WORD.get(" ".join(arguments[:2]), _APP_IS_A_WORD.get(arguments[0]))
+    alone = arguments[1:2] == ["list"] or any(word.partition("=")[0] == "--team" for word in arguments)
+    return 0 if others and alone else others
+
+
+def _names_app(words: list[str], others: int | None) -> bool:
+    if any(word in {"-a", "--app", "--all"} or word.startswith(("--app=", "-a")) for word in words):
+        return True
+    plain = [
+        word
         for before, word in zip(["", *words], words, strict=False)
-    )
+        if not word.startswith("-") and before not in _WITH_A_VALUE and not RELEASE.fullmatch(word)
+    ]
+    return others is not None and len(plain) > others

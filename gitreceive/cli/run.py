@@ -5,7 +5,6 @@ from typing import TYPE_CHECKING
 import click
 
 from gitreceive import config, custody
-from gitreceive.access import check_push
 from gitreceive.cancellation import Cancellation
 from gitreceive.cli.attaching import carry, ending_in_order, terminal_here
 from gitreceive.cli.common import (
@@ -22,14 +21,13 @@ from gitreceive.cli.common import (
 )
 from gitreceive.cli.watching import write
 from gitreceive.errors import NotFoundError, UsageError
-from gitreceive.model import Limits, OneOff, Release, Secret, User, parse_config_name
+from gitreceive.model import Limits, OneOff, Permission, Release, Secret, parse_config_name
 from gitreceive.one_offs import by_buildpacks, command_line, new_name
 from gitreceive.rollback import live_release
 from gitreceive.voice import Voice
 
 if TYPE_CHECKING:
-    from gitreceive.model import App
-    from gitreceive.ports import Ledger, Target
+    from gitreceive.ports import Target
 
 _LONGEST = 7 * 24 * 3600
 _SIZES = {"1x": 1, "2x": 2, "4x": 4, "8x": 8}
@@ -99,13 +97,14 @@ def start(
     more = _environment(environment)
     allowed = _timeout(timeout)
     with open_target() as (ledger, target):
-        release, user = _live(ledger, own_app(ledger, app))
+        found = own_app(ledger, app, Permission.CONFIGURE)
+        release = live_release(found.name, ledger)
         release = replace(release, config={**release.config, **more})
         asked = OneOff(
             name=new_name(),
             command=command_line(release.image, words),
             line=" ".join(words),
-            user=user.name,
+            user=actor(ledger).name,
             seconds=allowed,
             kept=not detach and by_buildpacks(release.image),
             terminal=None if detach else terminal_here(wanted=not no_tty),
@@ -164,8 +163,7 @@ def stop(name: str, app: str | None, as_json: bool) -> None:
     """
     OneOff.parse_name(name)
     with open_target() as (ledger, target):
-        found = own_app(ledger, app)
-        check_push(actor(ledger), found)
+        found = own_app(ledger, app, Permission.CONFIGURE)
         if not target.remove_one_off(found.name, name):
             raise NotFoundError(f"{found.name} has no {name}", hint=f"gitreceive run list --app {found.name}")
         custody.release(config.load().data_dir, name)
@@ -173,12 +171,6 @@ def stop(name: str, app: str | None, as_json: bool) -> None:
         print_json({"app": found.name, "name": name, "result": "stopped"})
     else:
         click.echo(f"{name} is gone", err=True)
-
-
-def _live(ledger: "Ledger", app: "App") -> tuple[Release, User]:
-    who = actor(ledger)
-    check_push(who, app)
-    return live_release(app.name, ledger), who
 
 
 def _attach(target: "Target", release: Release, asked: OneOff) -> int:

@@ -27,6 +27,7 @@ from gitreceive.model.configs import (
 )
 from gitreceive.model.declared import CheckKind, CronTask, Declared, HealthCheck, Scripts
 from gitreceive.model.drains import MOST_DRAINS, Drain, DrainAddress, parse_header
+from gitreceive.model.events import Event, EventQuery, Happening, Outcome
 from gitreceive.model.formation import MOST_REPLICAS, Autoscale, Formation
 from gitreceive.model.locks import LONGEST_REASON, Lock
 from gitreceive.model.logs import FROM_CONTAINERS, LogLine, LogQuery, LogSource
@@ -42,9 +43,12 @@ from gitreceive.model.names import (
 from gitreceive.model.one_offs import ONE_OFF_PROCESS, OneOff, OneOffStatus, Terminal
 from gitreceive.model.people import (
     App,
+    Given,
+    Party,
     PublicKey,
     Review,
     ReviewRules,
+    Team,
     User,
 )
 from gitreceive.model.pushes import (
@@ -61,6 +65,7 @@ from gitreceive.model.pushes import (
     Rollback,
     SettingsChange,
 )
+from gitreceive.model.quotas import Quota, QuotaKind, Use, require_within_quota, shown_bytes
 from gitreceive.model.references import BuildpackRef, RefKind
 from gitreceive.model.releases import (
     ONE_AT_A_TIME,
@@ -74,8 +79,20 @@ from gitreceive.model.releases import (
     ProcessStatus,
     Release,
 )
+from gitreceive.model.rights import Permission, Reach, Role, Scope, parse_role, parse_scope
 from gitreceive.model.runtime import Limits, Runtime, out_of_memory
 from gitreceive.model.settings import AppSettings
+from gitreceive.model.tokens import (
+    Grant,
+    NewToken,
+    Token,
+    draw_token,
+    grant,
+    parse_token_id,
+    parse_token_name,
+    same_hash,
+    split_token,
+)
 
 __all__ = [
     "FROM_CONTAINERS",
@@ -116,7 +133,12 @@ __all__ = [
     "Digest",
     "Drain",
     "DrainAddress",
+    "Event",
+    "EventQuery",
     "Formation",
+    "Given",
+    "Grant",
+    "Happening",
     "HealthCheck",
     "Image",
     "ImageFacts",
@@ -132,8 +154,12 @@ __all__ = [
     "LogQuery",
     "LogSource",
     "Maintenance",
+    "NewToken",
     "OneOff",
     "OneOffStatus",
+    "Outcome",
+    "Party",
+    "Permission",
     "ProcessStatus",
     "ProcessType",
     "Project",
@@ -141,14 +167,19 @@ __all__ = [
     "PublicKey",
     "Push",
     "PushOptions",
+    "Quota",
+    "QuotaKind",
+    "Reach",
     "Rebase",
     "Redeploy",
     "RefKind",
     "Release",
     "Review",
     "ReviewRules",
+    "Role",
     "Rollback",
     "Runtime",
+    "Scope",
     "Scripts",
     "Secret",
     "SettingsChange",
@@ -156,16 +187,29 @@ __all__ = [
     "SourceEntry",
     "Stack",
     "StackRecipe",
+    "Team",
     "Terminal",
+    "Token",
     "TreeEntry",
+    "Use",
     "User",
     "UserName",
     "Wanted",
     "check_command",
     "describe",
+    "draw_token",
+    "grant",
     "out_of_memory",
     "parse_config_name",
     "parse_header",
+    "parse_role",
+    "parse_scope",
+    "parse_token_id",
+    "parse_token_name",
     "require_config_fits",
+    "require_within_quota",
+    "same_hash",
     "script_process",
+    "shown_bytes",
+    "split_token",
 ]

@@ -19,7 +19,6 @@ from gitreceive.ports.ledger import (
     AppLedger,
     DrainLedger,
     JobLedger,
-    KeyLedger,
     Ledger,
     ReleaseLedger,
     RetentionLedger,
@@ -29,18 +28,29 @@ from gitreceive.ports.ledger import (
 )
 from gitreceive.ports.logs import Log, LogBook
 from gitreceive.ports.one_offs import STDERR, STDOUT, Attachment, OneOffs, Output, Pipe
+from gitreceive.ports.people import (
+    AccessLedger,
+    EventLedger,
+    KeyLedger,
+    QuotaLedger,
+    TeamLedger,
+    TokenLedger,
+    UserLedger,
+)
 from gitreceive.ports.sources import SourceStore
 from gitreceive.ports.targets import Target
 
 __all__ = [
     "STDERR",
     "STDOUT",
+    "AccessLedger",
     "AppLedger",
     "Attachment",
     "BuildRequest",
     "Builder",
     "BuildpackSource",
     "DrainLedger",
+    "EventLedger",
     "FetchedBuildpack",
     "JobLedger",
     "KeyLedger",
@@ -51,6 +61,7 @@ __all__ = [
     "Output",
     "Pipe",
     "Platform",
+    "QuotaLedger",
     "Registry",
     "ReleaseLedger",
     "RetentionLedger",
@@ -61,6 +72,9 @@ __all__ = [
     "SourceStore",
     "StackLedger",
     "Target",
+    "TeamLedger",
+    "TokenLedger",
+    "UserLedger",
 ]
 
 
@@ -76,4 +90,5 @@ class Platform:
     logbook: LogBook
     stack: str  # the name of the stack that apps are built on
     run_images: RunImages
+    default_memory: int = 512 << 20  # bytes of a process for which no limit was set
     shelves: tuple[Shelf, ...] = ()  # what is kept for all apps, and can be had again

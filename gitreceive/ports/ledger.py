@@ -18,14 +18,21 @@ from gitreceive.model import (
     Job,
     JobId,
     JobState,
-    PublicKey,
     Release,
     Review,
     ReviewRules,
     Secret,
     Stack,
-    User,
     UserName,
+)
+from gitreceive.ports.people import (
+    AccessLedger,
+    EventLedger,
+    KeyLedger,
+    QuotaLedger,
+    TeamLedger,
+    TokenLedger,
+    UserLedger,
 )
 
 
@@ -84,27 +91,6 @@ class DrainLedger(Protocol):
         """Raises NotFoundError."""
 
 
-class KeyLedger(Protocol):
-    def add_key(
-        self, user: UserName, algorithm: str, blob: str, comment: str, fingerprint: str, *, admin: bool
-    ) -> PublicKey:
-        """The user is made where new, and made administrator where ``admin``, by a key of their own that is known too.
-
-        Raises ConflictError where the key is known otherwise.
-        """
-
-    def keys(self, user: UserName | None = None) -> tuple[PublicKey, ...]: ...
-
-    def remove_key(self, fingerprint: str) -> PublicKey:
-        """Raises NotFoundError."""
-
-    def user(self, name: UserName) -> User:
-        """Raises NotFoundError."""
-
-    def user_of_key(self, algorithm: str, blob: str) -> User | None:
-        """Whole-key comparison; None where nobody has it."""
-
-
 class JobLedger(Protocol):
     """Jobs and their leases. Order is by id; times are the database's."""
 
@@ -120,9 +106,13 @@ class JobLedger(Protocol):
     def ahead(self, job: JobId) -> tuple[Job, ...]:
         """The jobs of the same app that have not ended and come before it, oldest first."""
 
+    def held_back(self, job: JobId) -> str:
+        """By which quota a job waits that could be worked on otherwise, in words; empty: by none."""
+
     def claim(self, holder: str, lease_seconds: float) -> Job | None:
         """The next job to work on, or None: not ended, the first of its app, and its lease free or run out. Unfinished ones
-        (left by a dead holder) come first, then the user with the fewest jobs under way, then the oldest. Raises the fence.
+        (left by a dead holder) come first, then the user with the fewest jobs under way, then the oldest. No push comes for which a quota of builds is reached: of its
+        app, of its user, or of a team of theirs. Raises the fence.
         """
 
     def renew(self, job: JobId, fence: int, lease_seconds: float) -> Job:
@@ -230,6 +220,12 @@ class Ledger(
     AppLedger,
     DrainLedger,
     KeyLedger,
+    UserLedger,
+    TeamLedger,
+    AccessLedger,
+    TokenLedger,
+    EventLedger,
+    QuotaLedger,
     JobLedger,
     ReleaseLedger,
     RetentionLedger,

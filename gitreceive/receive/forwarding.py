@@ -1,7 +1,7 @@
 """A connection that a client forwards (RFC 4254, section 7.2), to a port of an app's process and to nothing else."""
 
 import asyncio
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
 from dataclasses import dataclass
 
 import asyncssh
@@ -33,8 +33,12 @@ class Destination:
             raise ForbiddenError("connections are made to processes of apps only, as PROCESS.APP") from error
 
 
-def speaking(command: Sequence[str], environment: Mapping[str, str]) -> Handler:
-    """Who speaks on a connection: a program, on its standard input and output. It ends with the connection."""
+def speaking(
+    command: Sequence[str], environment: Mapping[str, str], withdrawal: Coroutine[None, None, str]
+) -> Handler:
+    """Who speaks on a connection: a program, on its standard input and output. It ends with the connection, and once ``withdrawal`` has
+    something to say.
+    """
 
     async def speak(reader: "asyncssh.SSHReader[bytes]", writer: "asyncssh.SSHWriter[bytes]") -> None:
         async with running(command, environment) as child:
@@ -43,7 +47,7 @@ def speaking(command: Sequence[str], environment: Mapping[str, str]) -> Handler:
             assert child.stderr
             tasks = [
                 asyncio.ensure_future(work)
-                for work in (_hear(child.stdout, writer), writer.channel.wait_closed())
+                for work in (_hear(child.stdout, writer), writer.channel.wait_closed(), withdrawal)
             ]
             others = [
                 asyncio.ensure_future(work) for work in (_tell(reader, child.stdin), child.stderr.read())

@@ -6,13 +6,14 @@ import fcntl
 import os
 import struct
 import termios
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Coroutine, Mapping, Sequence
 from contextlib import asynccontextmanager
 from typing import Any
 
 import asyncssh
 from asyncssh import constants
 
+from gitreceive.errors import ForbiddenError
 from gitreceive.model import Terminal
 from gitreceive.receive.programs import Process, end, start
 
@@ -71,25 +72,31 @@ class Screen:
         self._child = child
         return self
 
-    async def connect(self) -> int:
-        """Carry bytes both ways until the command ends; its exit code, or 255 where the client went away."""
+    async def connect(self, withdrawal: Coroutine[None, None, str]) -> int:
+        """Carry bytes both ways until the command ends; its exit code, or 255 where the client went away.
+
+        Raises ForbiddenError once ``withdrawal`` says why the client may go on no longer.
+        """
         assert self._child
         keys = asyncio.create_task(self._type())
         shown = asyncio.create_task(self._show())
         ended = asyncio.create_task(self._child.wait())
         gone = asyncio.create_task(self._process.channel.wait_closed())
+        withdrawn = asyncio.create_task(withdrawal)
         try:
-            await asyncio.wait([ended, gone], return_when=asyncio.FIRST_COMPLETED)
+            await asyncio.wait([ended, gone, withdrawn], return_when=asyncio.FIRST_COMPLETED)
             if not ended.done():
+                if withdrawn.done():
+                    raise ForbiddenError(withdrawn.result())
                 return 255
             # what it left running may have the terminal open still
             await asyncio.wait([shown], timeout=_AFTERWARDS_SECONDS)
             code = ended.result()
             return code if code >= 0 else 128 - code
         finally:
-            for task in (keys, shown, ended, gone):
+            for task in (keys, shown, ended, gone, withdrawn):
                 task.cancel()
-            await asyncio.gather(keys, shown, ended, gone, return_exceptions=True)
+            await asyncio.gather(keys, shown, ended, gone, withdrawn, return_exceptions=True)
 
     def hang_up(self) -> None:
         """Closing the terminal sends SIGHUP to those in it."""

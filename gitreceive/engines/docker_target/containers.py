@@ -73,6 +73,7 @@ class Container:
     address: Address | None
     created: float  # seconds since 1970
     named: str = ""  # of one that somebody runs by hand
+    source: str = ""  # what one that runs once is, as LogSource; empty: somebody's command
 
     @property
     def instance(self) -> str:
@@ -265,4 +266,5 @@ def _container(row: Mapping[str, Any]) -> Container:
         address=(ip, int(labels["gitreceive.listens"])) if ip else None,
         created=float(row["Created"]),
         named=labels.get(NAME, ""),
+        source=labels.get("gitreceive.source", ""),
     )
