@@ -125,7 +125,7 @@ def test_a_connection_is_made_to_a_process_of_one_s_own_app_only(place: Place) -
     ]  # fmt: skip
     assert json.loads(asked("shop", "root").out)["argv"][4] == "web"
     for host, user, reason in (
-        ("web.shop", "bob", "bob may not push to shop"),
+        ("web.shop", "bob", "bob may not configure shop"),
         ("web.blog", "alice", "no app blog"),
         ("--help.shop", "alice", "PROCESS.APP"),
         ("localhost", "alice", "no app localhost"),
