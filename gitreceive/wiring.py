@@ -3,7 +3,7 @@
 import contextlib
 import fcntl
 import os
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import replace
 from functools import partial
@@ -24,6 +24,7 @@ from gitreceive.ports import (
     LogBook,
     Platform,
     Registry,
+    Shelf,
     SourceStore,
     Target,
 )
@@ -48,6 +49,7 @@ def platform(settings: config.Settings) -> Platform:
         stack=settings.stack,
         run_images=stacks,
         default_memory=default_memory(settings),
+        shelves=(_fetched_buildpacks(settings), stacks),
     )
 
 
@@ -231,6 +233,20 @@ def publish_package(settings: config.Settings, build: Build, reference: str, log
     return image
 
 
+def seal(content: bytes, recipients: Sequence[str], passphrase: str | None) -> bytes:
+    """As age has it, for the recipients' keys or for who knows the passphrase. Raises UsageError."""
+    from gitreceive.engines.age_seal import seal as make
+
+    return make(content, recipients, passphrase)
+
+
+def unseal(content: bytes, identity: bytes | None, passphrase: str | None) -> bytes:
+    """Raises UsageError where neither opens it, and where it was changed."""
+    from gitreceive.engines.age_seal import unseal as opened
+
+    return opened(content, identity, passphrase)
+
+
 def create_stack(
     settings: config.Settings, name: str, recipe: StackRecipe, log: Log, known: Stack | None = None
 ) -> Stack:
@@ -305,6 +321,12 @@ def make_data_dir(settings: config.Settings) -> None:
             f"the data folder {settings.data_dir} cannot be made: {error.strerror}",
             hint="set GITRECEIVE_DATA_DIR",
         ) from error
+
+
+def _fetched_buildpacks(settings: config.Settings) -> Shelf:
+    from gitreceive.engines.buildpackages import Kept
+
+    return Kept(settings.data_dir / "buildpacks")
 
 
 def _oci_registry(settings: config.Settings) -> "OciRegistry":

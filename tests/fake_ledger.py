@@ -1,13 +1,15 @@
 """A ledger in memory, held to the same contract as the real one."""
 
-from collections.abc import Callable, Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 
 from gitreceive import acting
 from gitreceive.errors import ConflictError, LeaseLostError, NotFoundError, UsageError
 from gitreceive.model import (
     MOST_DRAINS,
+    ZERO_COMMIT,
     App,
     AppName,
     AppSettings,
@@ -26,6 +28,7 @@ from gitreceive.model import (
     Lock,
     Outcome,
     Push,
+    PushOptions,
     QuotaKind,
     Release,
     Review,
@@ -92,11 +95,13 @@ class FakeLedger(FakePeople):
         with self._lock:
             app = self._unlocked(name)
             self._apps[name] = replace(app, lock=Lock(user, reason, self._clock()))
+            self._note("lock", reason, name)
             return self._apps[name]
 
     def unlock_app(self, name: AppName) -> App:
         with self._lock:
             self._apps[name] = replace(self.app(name), lock=None)
+            self._note("unlock", "", name)
             return self._apps[name]
 
     def _unlocked(self, name: AppName) -> App:
@@ -165,6 +170,7 @@ class FakeLedger(FakePeople):
                 raise ConflictError(f"{app} has that log drain already, or as many as it may")
             self._last_drain += 1
             self._drains.append(Drain(self._last_drain, app, user, url, self._clock(), dict(headers)))
+            self._note("log-drains add", f"log drain {self._last_drain}", app)
             return self._drains[-1]
 
     def drains(self, app: AppName | None = None) -> tuple[Drain, ...]:
@@ -177,6 +183,7 @@ class FakeLedger(FakePeople):
             if found is None:
                 raise NotFoundError(f"{app} has no log drain {drain}")
             self._drains.remove(found)
+            self._note("log-drains remove", f"log drain {drain}", app)
             return found
 
     # settings
@@ -346,6 +353,43 @@ class FakeLedger(FakePeople):
         with self._lock:
             found = tuple(reversed(self._live.get(app, [])))[:limit]
             return tuple(self._now(release) for release in found)
+
+    # archive
+
+    def backup(self, path: Path) -> None:
+        raise UsageError("the ledger is in memory, and no file")
+
+    def take_over(
+        self, app: App, config: Mapping[str, Secret], settings: AppSettings, releases: Sequence[Release]
+    ) -> App:
+        with self._lock:
+            if app.name in self._apps:
+                raise ConflictError(f"there is an app {app.name} already")
+            self._apps[app.name] = app
+            if not releases:
+                self._kept[app.name] = dict(config)
+            for release in releases:
+                push = Push(
+                    app.name, release.user, app.deploy_ref, ZERO_COMMIT, release.commit, PushOptions()
+                )
+                self._last_id += 1
+                self._set(
+                    Job(
+                        JobId(self._last_id),
+                        push,
+                        JobState.LIVE,
+                        release.created_at,
+                        started_at=release.created_at,
+                        ended_at=self._clock(),
+                        fence=1,
+                        image=release.image if release.kept else None,
+                        release=release.number,
+                        reason="imported",
+                    )
+                )
+            self._settings[app.name] = settings
+            self._live[app.name] = list(releases)
+            return app
 
     # retention
 

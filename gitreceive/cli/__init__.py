@@ -17,7 +17,7 @@ from gitreceive.errors import ForbiddenError, GitreceiveError
 _COMMANDS = {
     "access": ("gitreceive.cli.access", "Who may do what with an app: add, remove, list, transfer."),
     "app-json": ("gitreceive.cli.app_json", "The file app.json: validate."),
-    "apps": ("gitreceive.cli.apps", "Apps: create, list, info, destroy."),
+    "apps": ("gitreceive.cli.apps", "Apps: create, list, info, destroy, export, import."),
     "buildpack": ("gitreceive.cli.buildpack", "For authors of buildpacks: new, lint, test, pack."),
     "buildpacks": (
         "gitreceive.cli.buildpacks",
@@ -31,12 +31,13 @@ _COMMANDS = {
     "gc": ("gitreceive.cli.gc", "Remove what is no longer kept: old releases, logs, caches."),
     "healthchecks": ("gitreceive.cli.healthchecks", "Whether processes are well: list, set, unset."),
     "keys": ("gitreceive.cli.keys", "SSH keys: add, list, remove."),
-    "ledger": ("gitreceive.cli.ledger", "The server's own records: reseal, rotate-key."),
+    "ledger": ("gitreceive.cli.ledger", "The server's own records: backup, reseal, rotate-key."),
     "lock": ("gitreceive.cli.lock", "Let nobody change the app, and say why."),
     "log-drains": ("gitreceive.cli.log_drains", "Where the app's logs are sent: add, list, remove, test."),
     "logs": ("gitreceive.cli.logs", "What the app prints: processes, builds, release commands."),
     "maintenance": ("gitreceive.cli.maintenance", "A page in place of the app: on, off, info."),
     "open": ("gitreceive.cli.open", "Where the app answers."),
+    "openssh": ("gitreceive.cli.openssh", "OpenSSH's sshd in front: authorized-keys, session, settings."),
     "plan": ("gitreceive.cli.plan", "What a push of a folder would build and apply, without doing it."),
     "port-forward": ("gitreceive.cli.port_forward", "Bring a TCP port of a process to this machine."),
     "promote": ("gitreceive.cli.promote", "Give an app's live image to other apps, with their own config."),
@@ -86,7 +87,7 @@ class _Tree(Group):
         if name in remote.LOCAL_ONLY and config.acting_user() is not None:
             raise ForbiddenError(
                 f"{name!r} does not run over SSH",
-                hint="plan and buildpack run where the source is, ledger, server and stack on the server's own host",
+                hint="plan and buildpack run where the source is, the others on the server's own host",
             )
         command: click.Command = importlib.import_module(_COMMANDS[name][0]).command
         return command

@@ -21,6 +21,7 @@ from gitreceive.cli.common import (
     require_app,
 )
 from gitreceive.cli.lock import lock_facts
+from gitreceive.cli.transfer import export, import_
 from gitreceive.cli.watching import write
 from gitreceive.errors import UsageError
 from gitreceive.model import App, AppName, Permission, UserName
@@ -33,7 +34,11 @@ if TYPE_CHECKING:
 
 @click.group("apps", cls=Group)
 def command() -> None:
-    """Apps: create, list, info, destroy."""
+    """Apps: create, list, info, destroy, export, import."""
+
+
+command.add_command(export)
+command.add_command(import_)
 
 
 @command.command("create")

@@ -55,6 +55,7 @@ def _promotions(
     names = [AppName.parse(text) for text in dict.fromkeys(to)]
     apps = [require_app(ledger, one, Permission.DEPLOY) for one in names]
     for one in apps:
+        one.require_unlocked()
         if one.name == name:
             raise UsageError(
                 f"{name} cannot be promoted to itself", hint=f"to start it anew: gitreceive redeploy {name}"

@@ -17,6 +17,7 @@ from gitreceive.ports.building import (
 )
 from gitreceive.ports.ledger import (
     AppLedger,
+    ArchiveLedger,
     DrainLedger,
     JobLedger,
     Ledger,
@@ -45,6 +46,7 @@ __all__ = [
     "STDOUT",
     "AccessLedger",
     "AppLedger",
+    "ArchiveLedger",
     "Attachment",
     "BuildRequest",
     "Builder",

@@ -1,7 +1,8 @@
 """All durable state, a Protocol for each part of it."""
 
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from datetime import datetime
+from pathlib import Path
 from typing import Protocol
 
 from gitreceive.model import (
@@ -193,6 +194,22 @@ class StackLedger(Protocol):
         """All versions, of all stacks or of one: by name, newest first."""
 
 
+class ArchiveLedger(Protocol):
+    """Going elsewhere, and coming from there."""
+
+    def backup(self, path: Path) -> None:
+        """All of it, as of one moment, into a new file that its owner alone may read; others go on working meanwhile. Raises UsageError where the
+        file is there already and where the ledger is no file; UnavailableError.
+        """
+
+    def take_over(
+        self, app: App, config: Mapping[str, Secret], settings: AppSettings, releases: Sequence[Release]
+    ) -> App:
+        """In one transaction: the app as it was elsewhere, with its releases by number, oldest first, each as a push that ended live. ``config``
+        waits for the first release where there are none. Raises ConflictError where the name is taken.
+        """
+
+
 class RetentionLedger(Protocol):
     """An app can be held, so that what is not kept of it can go while nobody works on it: its jobs wait meanwhile."""
 
@@ -218,6 +235,7 @@ class RetentionLedger(Protocol):
 
 class Ledger(
     AppLedger,
+    ArchiveLedger,
     DrainLedger,
     KeyLedger,
     UserLedger,

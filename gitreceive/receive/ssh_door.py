@@ -16,11 +16,9 @@ from asyncssh.stream import SSHTCPStreamSession
 from gitreceive.acting import Actor
 from gitreceive.config import Settings, parse_listen
 from gitreceive.errors import ConfigError, GitreceiveError
-from gitreceive.model import Happening, Outcome
-from gitreceive.ports import EventLedger, KeyLedger
 from gitreceive.receive.forwarding import Handler
+from gitreceive.receive.known_keys import KeyringLedger, actor_of_key
 from gitreceive.receive.sessions import Address
-from gitreceive.receive.terminals import shown
 
 _log = logging.getLogger(__name__)
 
@@ -48,30 +46,25 @@ _SIGNATURES = (
 _LOGIN_GRACE = 30  # seconds
 _KEEPALIVE = (15, 4)  # seconds between probes, and how many may stay unanswered
 _MOST_CONNECTIONS = 512
-_QUIET = 60.0  # seconds in which the same refusal is recorded once
 _MOST_SESSIONS = 10  # of one connection, as in OpenSSH
 _ANY = {"0.0.0.0", "::"}  # noqa: S104  compared with, not bound to
 
 
 class Serve(Protocol):
-    """What is behind the door. Both raise GitreceiveError on what the client may not, or what is not understood."""
+    """What is behind the door."""
 
     async def __call__(
-        self, process: "asyncssh.SSHServerProcess[bytes]", actor: Actor, address: Address
+        self, client: "asyncssh.SSHServerProcess[bytes]", actor: Actor, address: Address
     ) -> int: ...
 
     async def forward(self, actor: Actor, host: str, port: int) -> Handler:
-        """Who is to be spoken with on a connection to that host and port."""
-
-
-class DoorLedger(KeyLedger, EventLedger, Protocol):
-    """What the door needs of the ledger."""
+        """Who is to be spoken with on a connection to that host and port. Raises GitreceiveError on what the client may not."""
 
 
 class SshDoor:
     """Open from ``open`` to ``close``."""
 
-    def __init__(self, settings: Settings, keys: DoorLedger, serve: Serve) -> None:
+    def __init__(self, settings: Settings, keys: KeyringLedger, serve: Serve) -> None:
         self._settings = settings
         self._keys = keys
         self._serve = serve
@@ -142,26 +135,10 @@ class SshDoor:
             return
         guest.sessions += 1
         try:
-            code = await self._answer(process, guest.actor, guest)
+            code = await self._serve(process, guest.actor, self._address(guest))
         finally:
             guest.sessions -= 1
         process.exit(code)
-
-    async def _answer(
-        self, process: "asyncssh.SSHServerProcess[bytes]", actor: Actor, guest: "_Guest"
-    ) -> int:
-        try:
-            return await self._serve(process, actor, self._address(guest))
-        except GitreceiveError as error:
-            complaint = f"gitreceive: {error.message}\n" + (f"  {error.hint}\n" if error.hint else "")
-            process.stderr.write(shown(process, complaint))
-            return error.exit_code
-        except (BrokenPipeError, asyncssh.Error, ConnectionError):
-            return 255  # the client went away
-        except Exception:  # noqa: BLE001  the edge: nobody above could tell the client
-            _log.exception("a session failed")
-            process.stderr.write(shown(process, "gitreceive: the server has a fault; its log has more\n"))
-            return 1
 
     async def forwarded(
         self, guest: "_Guest", actor: Actor, host: str, port: int
@@ -194,7 +171,7 @@ class SshDoor:
 class _Guest(asyncssh.SSHServer):
     """One connection. ``actor`` is set when authentication completes, by the key that completed it."""
 
-    def __init__(self, door: SshDoor, keys: DoorLedger) -> None:
+    def __init__(self, door: SshDoor, keys: KeyringLedger) -> None:
         self._door = door
         self._keys = keys
         self.connection: asyncssh.SSHServerConnection | None = None
@@ -224,31 +201,12 @@ class _Guest(asyncssh.SSHServer):
     async def validate_public_key(self, username: str, key: asyncssh.SSHKey) -> bool:  # noqa: ARG002
         algorithm, blob = key.export_public_key("openssh").decode("ascii").split()[:2]
         try:
-            known = await asyncio.to_thread(self._known, algorithm, blob)
+            known = await asyncio.to_thread(actor_of_key, self._keys, algorithm, blob, self._address())
         except GitreceiveError:
             _log.exception("a key could not be looked up")
             return False
         _offered.set(known)
         return known is not None
-
-    def _known(self, algorithm: str, blob: str) -> Actor | None:
-        """Who comes by this key. That somebody is known and may not come in is recorded."""
-        key = self._keys.key(algorithm, blob)
-        if key is None:
-            return None
-        actor = Actor(key.user, key=key.fingerprint, address=self._address())
-        if self._keys.user_of_key(algorithm, blob) is not None:
-            return actor
-        happening = Happening(
-            user=actor.user,
-            via=actor.via,
-            address=actor.address,
-            verb="login",
-            outcome=Outcome.DENIED,
-            reason=f"{actor.user} is suspended",
-        )
-        self._keys.record(happening, quiet_seconds=_QUIET)
-        return None
 
     def _address(self) -> str:
         peer = self.connection.get_extra_info("peername") if self.connection else None

@@ -8,14 +8,16 @@ import struct
 import termios
 from collections.abc import AsyncIterator, Coroutine, Mapping, Sequence
 from contextlib import asynccontextmanager
-from typing import Any
+from typing import Any, TypeGuard
 
 import asyncssh
 from asyncssh import constants
 
 from gitreceive.errors import ForbiddenError
 from gitreceive.model import Terminal
-from gitreceive.receive.programs import Process, end, start
+from gitreceive.receive.programs import Client, end, start
+
+Process = asyncssh.SSHServerProcess[bytes]
 
 _CHUNK = 32768
 _AFTERWARDS_SECONDS = 1.0  # in which what was written last is read
@@ -144,9 +146,14 @@ class Screen:
                 await _ready(self._master, writing=True)
 
 
-def shown(process: Process, text: str) -> bytes:
+def on_terminal(client: Client) -> TypeGuard[Process]:
+    """The client has asked for one. Only the embedded door can give it."""
+    return isinstance(client, asyncssh.SSHServerProcess) and client.term_type is not None
+
+
+def shown(client: Client, text: str) -> bytes:
     """For a client whose own terminal is raw, as it asked for another one here, lines end where they begin."""
-    return (text.replace("\n", "\r\n") if process.term_type is not None else text).encode("utf-8", "replace")
+    return (text.replace("\n", "\r\n") if on_terminal(client) else text).encode("utf-8", "replace")
 
 
 async def _ready(descriptor: int, *, writing: bool) -> None:

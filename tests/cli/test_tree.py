@@ -11,7 +11,14 @@ from gitreceive.cli.common import print_table
 from tests.cli.conftest import Cli
 
 # prints no data: it runs until it is stopped
-_WITHOUT_JSON = {"exec", "port-forward", "server"}  # what they print is a program's
+_WITHOUT_JSON = {
+    "exec",
+    "port-forward",
+    "server",
+    "openssh authorized-keys",
+    "openssh session",
+    "openssh settings",
+}  # sshd reads them, or a program says what it likes
 
 
 def _commands(

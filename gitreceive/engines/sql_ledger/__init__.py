@@ -13,6 +13,7 @@ from sqlalchemy.exc import ArgumentError
 from gitreceive.config import Settings
 from gitreceive.engines.sql_ledger.access import Access
 from gitreceive.engines.sql_ledger.apps import Apps
+from gitreceive.engines.sql_ledger.archive import Archive
 from gitreceive.engines.sql_ledger.checks import findings
 from gitreceive.engines.sql_ledger.database import Database
 from gitreceive.engines.sql_ledger.drains import Drains
@@ -41,6 +42,7 @@ def open_ledger(settings: Settings) -> "SqlLedger":
 
 class SqlLedger(
     Apps,
+    Archive,
     Drains,
     Keys,
     Users,

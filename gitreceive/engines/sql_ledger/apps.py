@@ -64,11 +64,13 @@ class Apps(Part):
             app = unlocked(connection, name)
             lock = Lock(user, storable(reason), now(connection))
             _put_lock(connection, name, lock)
+            note(connection, "lock", reason, name)
         return replace(app, lock=lock)
 
     def unlock_app(self, name: AppName) -> App:
         with self._database.writing() as connection:
             _put_lock(connection, name, None)
+            note(connection, "unlock", "", name)
             return read_app(connection, name)
 
     def set_reviews(self, name: AppName, before: ReviewRules, after: ReviewRules) -> App:
@@ -79,8 +81,7 @@ class Apps(Part):
                     f"what is set for reviews of {name} was changed just now",
                     hint=f"look, and try again: gitreceive reviews list {name}",
                 )
-            document = {"wanted": after.wanted, "seconds": after.seconds, "inherit": list(after.inherit)}
-            connection.execute(update(apps).where(apps.c.name == name).values(reviews=document))
+            connection.execute(update(apps).where(apps.c.name == name).values(reviews=rules_document(after)))
             wanted = "for every branch" if after.wanted else "where asked for"
             said = f"{wanted}, for {after.seconds} s, inherit {', '.join(after.inherit) or 'nothing'}"
             note(connection, "reviews set", said, name)
@@ -148,6 +149,10 @@ def require_no_release(connection: Connection, app: AppName) -> None:
             f"the first release of {app} is being made, or was just now",
             hint="wait for it (gitreceive builds attach), and try again",
         )
+
+
+def rules_document(rules: ReviewRules) -> dict[str, Any]:
+    return {"wanted": rules.wanted, "seconds": rules.seconds, "inherit": list(rules.inherit)}
 
 
 def next_config(connection: Connection, app: AppName) -> dict[str, str]:

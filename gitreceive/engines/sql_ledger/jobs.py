@@ -176,7 +176,7 @@ def unended(connection: Connection, app: AppName | None = None) -> list[Job]:
     query = _select().where(jobs.c.ended_at.is_(None))
     if app is not None:
         query = query.where(jobs.c.app == app)
-    return [_job(row) for row in connection.execute(query)]
+    return [_job(row) for row in connection.execute(query.order_by(jobs.c.id))]
 
 
 def _claimable(time: datetime) -> Select[Any]:
