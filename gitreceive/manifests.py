@@ -9,7 +9,7 @@ import base64
 import hashlib
 import json
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -21,7 +21,7 @@ import yaml
 from gitreceive import processes
 from gitreceive.config import Settings, bundled
 from gitreceive.errors import ConfigError
-from gitreceive.model import WEB_PROCESS, AppName, ProcessType, Release
+from gitreceive.model import ONE_OFF_PROCESS, WEB_PROCESS, AppName, OneOff, ProcessType, Release
 from gitreceive.processes import (
     SETTLE_SECONDS,
     command_of,
@@ -37,6 +37,9 @@ RELEASE_ANNOTATION = "gitreceive/release"
 INSTANCE_LABEL = processes.INSTANCE_LABEL
 COMPONENT_LABEL = processes.COMPONENT_LABEL
 KIND_LABEL = processes.KIND_LABEL
+ONE_OFF = "one-off"  # a KIND_LABEL
+USER_ANNOTATION = "gitreceive/user"
+LINE_ANNOTATION = "gitreceive/command"
 ONCE_LABEL = "gitreceive/once"  # the process that a pod runs once
 SOURCE_LABEL = (
     "gitreceive/source"  # what a pod that runs once is, as LogSource; without it, somebody's command
@@ -96,14 +99,53 @@ def render_once(
 ) -> tuple[Manifest, ...]:
     """What one run of a process needs, the Pod called ``name`` last. Raises ConfigError like ``render``."""
     context = _context(release, settings, ClusterApi(), pull)
-    labels = {key: value for key, value in context["labels"].items() if key != COMPONENT_LABEL}
     context |= resources(release, process, settings.kubernetes)
     context["process"] = {"name": process.name, "command": command_of(process)}
-    context["once"] = {
+    context["once"] = _once_context(context, process, name)
+    return _rendered_once(release, settings, pull, context)
+
+
+def render_one_off(
+    release: Release,
+    asked: OneOff,
+    command: Sequence[str],
+    settings: Settings,
+    pull: PullCredentials | None = None,
+    *,
+    attached: bool,
+) -> tuple[Manifest, ...]:
+    """The same for what somebody runs by hand as ``command``. Raises ConfigError like ``render``."""
+    context = _context(release, settings, ClusterApi(), pull)
+    process = ProcessType(ONE_OFF_PROCESS, tuple(command))
+    context |= resources(release, process, settings.kubernetes) | asked.limits.document()
+    context["process"] = {"name": process.name, "command": command_of(process)}
+    context["once"] = made = _once_context(context, process, asked.name)
+    made["labels"][KIND_LABEL] = ONE_OFF
+    made["seconds"] = asked.seconds
+    made["annotations"] |= {USER_ANNOTATION: str(asked.user), LINE_ANNOTATION: asked.line[:1000]}
+    # an end of input is seen where whoever is attached goes (PodSpec, stdinOnce)
+    made["stdin"] = True if attached else None
+    made["tty"] = True if attached and asked.terminal and not asked.kept else None
+    if made["tty"] and asked.terminal:
+        context["env"].append({"name": "TERM", "value": asked.terminal.name})
+    return _rendered_once(release, settings, pull, context)
+
+
+def _once_context(context: Mapping[str, Any], process: ProcessType, name: str) -> dict[str, Any]:
+    labels = {key: value for key, value in context["labels"].items() if key != COMPONENT_LABEL}
+    return {
         "name": name,
         "labels": labels | {ONCE_LABEL: process.name},
+        "annotations": dict(context["pod_annotations"]),
         "seconds": _ONCE_SECONDS,
+        "stdin": None,
+        "tty": None,
     }
+
+
+def _rendered_once(
+    release: Release, settings: Settings, pull: PullCredentials | None, context: Mapping[str, Any]
+) -> tuple[Manifest, ...]:
     templates = _environment(settings.templates)
     objects = [_make(templates, name, context) for name in (*_support(release, pull), "once")]
     _check(objects, context["namespace"])

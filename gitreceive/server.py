@@ -14,6 +14,7 @@ from functools import partial
 from gitreceive import __version__, config, wiring
 from gitreceive.chore import Chore
 from gitreceive.collector import once
+from gitreceive.custody import sweep
 from gitreceive.jobs import JobRunner
 from gitreceive.ports import Platform
 from gitreceive.receive.server import Receiver, serve
@@ -24,6 +25,7 @@ from gitreceive.web.git_door import GitDoor
 from gitreceive.web.listener import HttpListener
 from gitreceive.web.visitors import Attempts, Visitors
 
+_CUSTODY_SECONDS = 2.0
 _REVIEWS_SECONDS = 30.0  # between two looks for review apps whose time is over
 _COLLECT_FIRST_SECONDS = 900.0  # a server that has just come up has better things to do
 
@@ -102,6 +104,11 @@ def _chores(settings: config.Settings, platform: Platform) -> tuple[Chore, ...]:
             "reviews",
             lambda: remove_overdue_reviews(platform, datetime.now(UTC), log),
             every=_REVIEWS_SECONDS,
+        ),
+        Chore(
+            "one-off processes",
+            lambda: sweep(settings.data_dir, platform.target, time.time()),
+            every=_CUSTODY_SECONDS,
         ),
     ]
     if settings.retention.automatic:

@@ -6,10 +6,11 @@ The target keeps tests/engines/target_record.py, as the real ones do.
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from pathlib import Path
 
 from gitreceive.cancellation import Cancellation
-from gitreceive.errors import GitreceiveError
+from gitreceive.errors import GitreceiveError, NotFoundError
 from gitreceive.model import (
     PACKAGES_LABEL,
     STACK_IMAGE_LABEL,
@@ -22,12 +23,15 @@ from gitreceive.model import (
     Layer,
     LogLine,
     LogQuery,
+    OneOff,
+    OneOffStatus,
     ProcessStatus,
     ProcessType,
     Release,
     Stack,
+    Terminal,
 )
-from gitreceive.ports import BuildRequest, Log
+from gitreceive.ports import STDERR, STDOUT, Attachment, BuildRequest, Log, Output, Pipe
 from tests.fake_registry import FakeRegistry
 
 _APP_LAYER = Layer(
@@ -98,6 +102,28 @@ class FakeRunImages:
 
 
 @dataclass
+class FakeAttachment:
+    """To a process that says two words and ends."""
+
+    code: int
+
+    def output(self) -> Iterator[Output]:
+        yield STDOUT, b"out"
+        yield STDERR, b"err"
+
+    def write(self, chunk: bytes) -> None: ...
+
+    def end_input(self) -> None: ...
+
+    def resize(self, columns: int, rows: int) -> None: ...
+
+    def interrupt(self) -> None: ...
+
+    def exit_code(self) -> int:
+        return self.code
+
+
+@dataclass
 class FakeTarget:
     """``failure`` is raised by every roll-out until it is taken away; ``during`` is called while one runs."""
 
@@ -108,6 +134,8 @@ class FakeTarget:
     exit_codes: dict[str, int] = field(default_factory=dict)  # by process, in place of exit_code
     live: dict[AppName, Release] = field(default_factory=dict)
     calls: list[str] = field(default_factory=list)
+    asked: list[tuple[Release, OneOff]] = field(default_factory=list)
+    alone: dict[AppName, list[OneOffStatus]] = field(default_factory=dict)
 
     def roll_out(self, release: Release, log: Log, cancel: Cancellation) -> None:
         self.calls.append(f"roll out {release.label}")
@@ -130,6 +158,42 @@ class FakeTarget:
         if self.run_failure:
             raise self.run_failure
         return self.exit_codes.get(process.name, self.exit_code)
+
+    @contextmanager
+    def attach(self, release: Release, asked: OneOff, log: Log, cancel: Cancellation) -> Iterator[Attachment]:
+        self.asked.append((release, asked))
+        yield FakeAttachment(self.exit_code)
+
+    def detach(self, release: Release, asked: OneOff, log: Log, cancel: Cancellation) -> None:
+        self.asked.append((release, asked))
+        status = OneOffStatus(
+            asked.name, release.number, "up", asked.user, asked.line, datetime.now(UTC), detached=True
+        )
+        self.alone.setdefault(release.app, []).append(status)
+
+    def one_offs(self, app: AppName) -> tuple[OneOffStatus, ...]:
+        return tuple(self.alone.get(app, ()))
+
+    def remove_one_off(self, app: AppName, name: str) -> bool:
+        self.calls.append(f"remove {name}")
+        there = self.alone.get(app, [])
+        self.alone[app] = [status for status in there if status.name != name]
+        return len(self.alone[app]) < len(there)
+
+    def end_one_off(self, app: AppName, name: str) -> None:
+        self.calls.append(f"end {name}")
+
+    @contextmanager
+    def enter(
+        self, app: AppName, instance: str, command: tuple[str, ...], terminal: Terminal | None, *, kept: bool
+    ) -> Iterator[Attachment]:
+        self.calls.append(f"enter {instance}: {command[-1]}")
+        yield FakeAttachment(self.exit_code)
+
+    @contextmanager
+    def connect(self, app: AppName, instance: str, port: int) -> Iterator[Pipe]:
+        raise NotFoundError(f"nothing listens on {instance}:{port}")
+        yield
 
     def url(self, app: AppName) -> str | None:
         return f"http://{app}.test" if app in self.live else None

@@ -27,6 +27,7 @@ _COMMANDS = {
     "config": ("gitreceive.cli.configs", "The app's environment: list, get, set, unset, import, export."),
     "doctor": ("gitreceive.cli.doctor", "Look at everything the server stands on, and say how to mend it."),
     "events": ("gitreceive.cli.events", "What happened: who did what, by which key, from where."),
+    "exec": ("gitreceive.cli.exec", "Run a command inside a process that runs."),
     "gc": ("gitreceive.cli.gc", "Remove what is no longer kept: old releases, logs, caches."),
     "healthchecks": ("gitreceive.cli.healthchecks", "Whether processes are well: list, set, unset."),
     "keys": ("gitreceive.cli.keys", "SSH keys: add, list, remove."),
@@ -38,6 +39,7 @@ _COMMANDS = {
     "open": ("gitreceive.cli.open", "Where the app answers."),
     "openssh": ("gitreceive.cli.openssh", "OpenSSH's sshd in front: authorized-keys, session, settings."),
     "plan": ("gitreceive.cli.plan", "What a push of a folder would build and apply, without doing it."),
+    "port-forward": ("gitreceive.cli.port_forward", "Bring a TCP port of a process to this machine."),
     "promote": ("gitreceive.cli.promote", "Give an app's live image to other apps, with their own config."),
     "ps": ("gitreceive.cli.ps", "Processes: list, scale, limits, restart, stop, start, autoscale."),
     "quotas": ("gitreceive.cli.quotas", "How much an app, a user or a team may have: set, list."),
@@ -46,6 +48,7 @@ _COMMANDS = {
     "releases": ("gitreceive.cli.releases", "The app's releases: list, info, diff."),
     "reviews": ("gitreceive.cli.reviews", "Review apps, one a branch: list, set."),
     "rollback": ("gitreceive.cli.rollback", "Make an earlier release the next one, with nothing built."),
+    "run": ("gitreceive.cli.run", "Run a process of the live release: start, list, stop."),
     "server": ("gitreceive.cli.server", "Run the server."),
     "stack": ("gitreceive.cli.stack", "Stacks, the base images: create, update, list, info."),
     "teams": ("gitreceive.cli.teams", "Teams of users: create, add, remove, list, info, destroy."),
@@ -140,6 +143,10 @@ def _run(arguments: list[str]) -> None:
         arguments = [*arguments[1:], "--help"]
     if config.acting_user() is None:
         remote.ask_if_remote(arguments)
+    elif sys.stdin.isatty():
+        from gitreceive.cli.attaching import take_terminal
+
+        take_terminal()
     with recorded(tree, arguments):
         code = tree.main(arguments, prog_name="gitreceive", standalone_mode=False)
     sys.exit(code if isinstance(code, int) else 0)

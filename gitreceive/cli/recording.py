@@ -50,6 +50,7 @@ READS = frozenset(
         "releases info",
         "releases list",
         "reviews list",
+        "run list",
         "server",
         "stack info",
         "stack list",
@@ -92,6 +93,7 @@ def nothing_changed() -> None:
 
 def verb_of(tree: click.Group, arguments: Sequence[str]) -> str:
     """The words that name a command, and none of its own: ``config set``. Empty for help, and where there is no such command."""
+    arguments = arguments[: remote.begins_elsewhere(list(arguments))]
     if {"-h", "--help"} & set(arguments):
         return ""
     command: click.Command | None = tree

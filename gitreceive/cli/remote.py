@@ -42,13 +42,53 @@ def ask_if_remote(arguments: list[str]) -> None:
 
     Raises UsageError for a remote that is no server's, UnavailableError where ssh cannot be run.
     """
-    if arguments[0] in _ASKED_HERE or arguments[0].startswith("-") or {"-h", "--help"} & set(arguments):
+    own = arguments[: begins_elsewhere(arguments)]
+    if own[0] in _ASKED_HERE or own[0].startswith("-") or {"-h", "--help"} & set(own):
         return
     if has_ledger(config.load()):
         return
     remote = find()
     if remote is not None:
-        _become([*remote.ssh, shlex.join(_with_colour(_with_app(arguments, remote.app)))])
+        arguments = _with_colour(_with_app(arguments, remote.app))
+        _become(_forwarding(arguments, remote) or [*_ssh(arguments, remote), shlex.join(arguments)])
+
+
+def _ssh(arguments: list[str], remote: Remote) -> list[str]:
+    """With a terminal there where there is one here, for what is spoken with."""
+    alone = {"--no-tty", "-d", "--detach"} & set(arguments[: begins_elsewhere(arguments)])
+    spoken_with = arguments[0] in _WITH_A_COMMAND and arguments[1:2] not in ([], ["list"], ["stop"])
+    if spoken_with and not alone and os.isatty(0) and os.isatty(1):
+        return [remote.ssh[0], "-t", *remote.ssh[1:]]
+    return remote.ssh
+
+
+def _forwarding(arguments: list[str], remote: Remote) -> list[str] | None:
+    """What OpenSSH does itself; None for other commands."""
+    if arguments[0] != "port-forward":
+        return None
+    from gitreceive.cli.port_forward import command, parse_ports
+
+    with command.make_context("port-forward", arguments[1:]) as context:
+        app, instance = AppName.parse(context.params["app"]), context.params["instance"]
+        here, there = parse_ports(context.params["ports"])
+    if not _PROCESS.fullmatch(instance):
+        raise UsageError(f"{instance[:60]!r} names no process", hint="gitreceive ps")
+    way = f"127.0.0.1:{here}:{instance}.{app}:{there}"
+    return [remote.ssh[0], "-N", "-o", "ExitOnForwardFailure=yes", "-L", way, *remote.ssh[1:]]
+
+
+def begins_elsewhere(arguments: list[str]) -> int:
+    """Where the words begin that are another program's: behind ``--``, or the first one that is no option of ours."""
+    if arguments[:1] == [] or arguments[0] not in _WITH_A_COMMAND:
+        return len(arguments)
+    before = ""
+    for place, word in enumerate(arguments[1:], 1):
+        if word == "--":
+            return place
+        if not word.startswith("-") and before not in _WITH_A_VALUE and word not in _PARTS_OF_RUN:
+            return place
+        before = word
+    return len(arguments)
 
 
 def has_ledger(settings: config.Settings) -> bool:
@@ -170,6 +210,12 @@ _TAKES_APP: dict[tuple[str, ...], int] = {
     ("log-drains", "test"): 2,
     ("logs",): 1,
     ("open",): 1,
+    ("exec",): 1,
+    ("port-forward",): 1,
+    ("run",): 1,
+    ("run", "list"): 2,
+    ("run", "start"): 2,
+    ("run", "stop"): 2,
     ("rebase",): 1,
     ("rollback",): 1,
     ("redeploy",): 1,
@@ -199,6 +245,9 @@ _TAKES_APP: dict[tuple[str, ...], int] = {
 }
 
 
+_WITH_A_COMMAND = {"run", "exec"}
+_PARTS_OF_RUN = {"start", "list", "stop"}
+_PROCESS = re.compile(r"[a-z0-9][a-z0-9.-]{0,80}", re.ASCII)
 # by their first word or their first two: where an app may stand as a word of its own, and behind how many others it is left out
 _APP_IS_A_WORD = {
     "access": 1,
@@ -207,6 +256,7 @@ _APP_IS_A_WORD = {
     **dict.fromkeys(("healthchecks list", "ps list", "ps start", "ps stop"), 0),
 }
 _WITH_A_VALUE = {
+    *("-a", "--app", "-e", "--env", "--size", "--memory", "--cpu", "--timeout"),
     *("-m", "-n", "--reason", "--stack", "--to", "--lifetime", "--inherit", "--role", "--team"),
     *("--build", "--color", "--colour", "--ps", "--since", "--source", "--until"),
 }
@@ -216,12 +266,13 @@ RELEASE = re.compile(r"v[1-9][0-9]{0,8}", re.ASCII)  # v7, where an app may stan
 def _with_app(arguments: list[str], app: AppName) -> list[str]:
     """``--app`` behind a command that can take it, where no app is named."""
     at = _TAKES_APP.get(tuple(arguments[:2])) or _TAKES_APP.get(tuple(arguments[:1]))
+    own = arguments[: begins_elsewhere(arguments)]
     if at is None:
         return arguments
     if arguments[0] == "config":
         named = config_words.name_app(arguments[1], arguments[at:])
     else:
-        named = _names_app(arguments[at:], _other_words(arguments))
+        named = _names_app(own[at:], _other_words(arguments))
     if named:
         return arguments
     return [*arguments[:at], "--app", app, *arguments[at:]]

@@ -40,6 +40,7 @@ from gitreceive.model.names import (
     Secret,
     UserName,
 )
+from gitreceive.model.one_offs import ONE_OFF_PROCESS, OneOff, OneOffStatus, Terminal
 from gitreceive.model.people import (
     App,
     Given,
@@ -103,6 +104,7 @@ __all__ = [
     "MOST_DRAINS",
     "MOST_REPLICAS",
     "ONE_AT_A_TIME",
+    "ONE_OFF_PROCESS",
     "PACKAGES_LABEL",
     "POSTDEPLOY_PROCESS",
     "PREDEPLOY_PROCESS",
@@ -153,6 +155,8 @@ __all__ = [
     "LogSource",
     "Maintenance",
     "NewToken",
+    "OneOff",
+    "OneOffStatus",
     "Outcome",
     "Party",
     "Permission",
@@ -184,6 +188,7 @@ __all__ = [
     "Stack",
     "StackRecipe",
     "Team",
+    "Terminal",
     "Token",
     "TreeEntry",
     "Use",

@@ -28,6 +28,7 @@ from gitreceive.ports.ledger import (
     StackLedger,
 )
 from gitreceive.ports.logs import Log, LogBook
+from gitreceive.ports.one_offs import STDERR, STDOUT, Attachment, OneOffs, Output, Pipe
 from gitreceive.ports.people import (
     AccessLedger,
     EventLedger,
@@ -41,9 +42,12 @@ from gitreceive.ports.sources import SourceStore
 from gitreceive.ports.targets import Target
 
 __all__ = [
+    "STDERR",
+    "STDOUT",
     "AccessLedger",
     "AppLedger",
     "ArchiveLedger",
+    "Attachment",
     "BuildRequest",
     "Builder",
     "BuildpackSource",
@@ -55,6 +59,9 @@ __all__ = [
     "Ledger",
     "Log",
     "LogBook",
+    "OneOffs",
+    "Output",
+    "Pipe",
     "Platform",
     "QuotaLedger",
     "Registry",

@@ -6,9 +6,10 @@ from typing import Protocol
 from gitreceive.cancellation import Cancellation
 from gitreceive.model import AppName, Check, ImageRef, LogLine, LogQuery, ProcessStatus, ProcessType, Release
 from gitreceive.ports.logs import Log
+from gitreceive.ports.one_offs import OneOffs
 
 
-class Target(Protocol):
+class Target(OneOffs, Protocol):
     """What runs releases."""
 
     def roll_out(self, release: Release, log: Log, cancel: Cancellation) -> None:

@@ -106,6 +106,12 @@ class GitSessions:
     def _withdrawal(self, visit: Visit) -> Coroutine[None, None, str]:
         return self.revocations.withdrawal(visit.actor, (visit.app.name, _NEEDS[visit.service]))
 
+    def permit(self, actor: Actor, verb: str, name: AppName, permission: Permission) -> None:
+        """Raises NotFoundError, and ForbiddenError, which is recorded, unless ``actor`` may do this."""
+        app = self.ledger.app(name)
+        with self._recorded(actor, verb, name):
+            require(permission, user_of(actor, self.ledger), app, self.ledger)
+
     @contextmanager
     def _recorded(self, actor: Actor, verb: str, app: AppName) -> Iterator[None]:
         """What is done inside is ``actor``'s, and what they may not is recorded."""

@@ -96,20 +96,27 @@ async def running(
     """A program in a process group of its own, which is gone when the context is left, however it is left: at the end of its
     input, for which it gets ``patience`` seconds, at SIGTERM, or at SIGKILL. Raises UnavailableError where it cannot be run.
     """
-    pipe = asyncio.subprocess.PIPE
-    try:
-        child = await asyncio.create_subprocess_exec(
-            *command, stdin=pipe, stdout=pipe, stderr=pipe, env=environment, start_new_session=True
-        )
-    except (OSError, ValueError) as error:
-        raise UnavailableError(f"{command[0]} cannot be run: {error}") from error
+    child = await start(command, environment, asyncio.subprocess.PIPE)
     try:
         yield child
     finally:
-        await _end(child, patience())
+        await end(child, patience())
 
 
-async def _end(child: asyncio.subprocess.Process, patience: float) -> None:
+async def start(
+    command: Sequence[str], environment: Mapping[str, str], place: int
+) -> asyncio.subprocess.Process:
+    """In a session of its own, with ``place`` as all three of its standard files. Raises UnavailableError."""
+    try:
+        return await asyncio.create_subprocess_exec(
+            *command, stdin=place, stdout=place, stderr=place, env=environment, start_new_session=True
+        )
+    except (OSError, ValueError) as error:
+        raise UnavailableError(f"{command[0]} cannot be run: {error}") from error
+
+
+async def end(child: asyncio.subprocess.Process, patience: float) -> None:
+    """See that it has ended: by itself within ``patience`` seconds, or by a signal, or by a harder one."""
     if child.stdin:
         child.stdin.close()
     if await _ended(child, patience):

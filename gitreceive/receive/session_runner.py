@@ -10,12 +10,14 @@ import asyncssh
 from gitreceive.acting import Actor
 from gitreceive.config import Settings, process_environment
 from gitreceive.errors import GitreceiveError
-from gitreceive.model import User
+from gitreceive.model import Permission, User
 from gitreceive.receive.commands import CliCommand, GitCommand, Greeting, git_protocol, parse
+from gitreceive.receive.forwarding import Destination, Handler, speaking
 from gitreceive.receive.git_process import git_service, service_environment
 from gitreceive.receive.git_sessions import GitSessions
 from gitreceive.receive.programs import Clock, SshClient, connect, running
 from gitreceive.receive.sessions import Address
+from gitreceive.receive.terminals import in_terminal, on_terminal, shown
 from gitreceive.revocation import user_of
 
 _log = logging.getLogger(__name__)
@@ -38,31 +40,39 @@ class SessionRunner:
             return await self._serve(client, actor, address)
         except GitreceiveError as error:
             complaint = f"gitreceive: {error.message}\n" + (f"  {error.hint}\n" if error.hint else "")
-            client.stderr.write(complaint.encode("utf-8", "replace"))
+            client.stderr.write(shown(client, complaint))
             return error.exit_code
         except (asyncssh.Error, ConnectionError):
             return 255  # the client went away
         except Exception:  # noqa: BLE001  the edge: nobody above could tell the client
             _log.exception("a session failed")
-            client.stderr.write(b"gitreceive: the server has a fault; its log has more\n")
+            client.stderr.write(shown(client, "gitreceive: the server has a fault; its log has more\n"))
             return 1
 
     async def _serve(self, client: SshClient, actor: Actor, address: Address) -> int:
         user = await asyncio.to_thread(user_of, actor, self.git.ledger)
         if client.subsystem is not None:
-            client.stderr.write(b"gitreceive: no subsystem is served\n")
+            client.stderr.write(shown(client, "gitreceive: no subsystem is served\n"))
             return 2
         match parse(client.command):
             case Greeting():
-                client.stdout.write(_greeting(user, address).encode())
+                client.stdout.write(shown(client, _greeting(user, address)))
                 return 0
             case CliCommand(argv):
                 return await self._command(client, actor, argv)
             case GitCommand() as asked:
                 return await self._git(client, actor, asked, address)
 
-    async def _command(self, client: SshClient, actor: Actor, argv: tuple[str, ...]) -> int:
-        environment = {
+    async def forward(self, actor: Actor, host: str, port: int) -> Handler:
+        """As ``ssh -L`` asks for it. Raises ForbiddenError, NotFoundError: what an actor may not run programs in is not reached."""
+        to = Destination.parse(host)
+        await asyncio.to_thread(self.git.permit, actor, "port-forward", to.app, Permission.CONFIGURE)
+        words = ("port-forward", "--app", str(to.app), "--ps", to.instance, "--stdio", str(port))
+        withdrawal = self.git.revocations.withdrawal(actor)
+        return speaking([*self.cli, *words], self._environment(actor), withdrawal)
+
+    def _environment(self, actor: Actor) -> dict[str, str]:
+        return {
             **process_environment(),
             "GITRECEIVE_DATA_DIR": str(self.settings.data_dir),
             "GITRECEIVE_ACTING_USER": str(actor.user),
@@ -70,6 +80,12 @@ class SessionRunner:
             "GITRECEIVE_ACTING_TOKEN": actor.token,
             "GITRECEIVE_ACTING_ADDRESS": actor.address,
         }
+
+    async def _command(self, client: SshClient, actor: Actor, argv: tuple[str, ...]) -> int:
+        environment = self._environment(actor)
+        if on_terminal(client):
+            async with in_terminal(client, [*self.cli, *argv], environment) as screen:
+                return await screen.connect(self.git.revocations.withdrawal(actor))
         async with running([*self.cli, *argv], environment) as child:
             return await connect(client, child, Clock(), self.git.revocations.withdrawal(actor))
 

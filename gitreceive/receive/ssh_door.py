@@ -4,17 +4,19 @@ import asyncio
 import logging
 import os
 import socket
-from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from contextvars import ContextVar
 from pathlib import Path
+from typing import Protocol
 
 import asyncssh
 from asyncssh.kex import get_kex_algs
+from asyncssh.stream import SSHTCPStreamSession
 
 from gitreceive.acting import Actor
 from gitreceive.config import Settings, parse_listen
 from gitreceive.errors import ConfigError, GitreceiveError
+from gitreceive.receive.forwarding import Handler
 from gitreceive.receive.known_keys import KeyringLedger, actor_of_key
 from gitreceive.receive.sessions import Address
 
@@ -47,7 +49,16 @@ _MOST_CONNECTIONS = 512
 _MOST_SESSIONS = 10  # of one connection, as in OpenSSH
 _ANY = {"0.0.0.0", "::"}  # noqa: S104  compared with, not bound to
 
-Serve = Callable[["asyncssh.SSHServerProcess[bytes]", Actor, Address], Awaitable[int]]
+
+class Serve(Protocol):
+    """What is behind the door."""
+
+    async def __call__(
+        self, client: "asyncssh.SSHServerProcess[bytes]", actor: Actor, address: Address
+    ) -> int: ...
+
+    async def forward(self, actor: Actor, host: str, port: int) -> Handler:
+        """Who is to be spoken with on a connection to that host and port. Raises GitreceiveError on what the client may not."""
 
 
 class SshDoor:
@@ -83,7 +94,6 @@ class SshDoor:
                 kbdint_auth=False,
                 host_based_auth=False,
                 gss_host=None,
-                allow_pty=False,
                 allow_scp=False,
                 x11_forwarding=False,
                 agent_forwarding=False,
@@ -129,6 +139,26 @@ class SshDoor:
         finally:
             guest.sessions -= 1
         process.exit(code)
+
+    async def forwarded(
+        self, guest: "_Guest", actor: Actor, host: str, port: int
+    ) -> "asyncssh.SSHTCPSession[bytes]":
+        """Raises ChannelOpenError, whose reason the client shows."""
+        try:
+            speak = await self._serve.forward(actor, host, port)
+        except GitreceiveError as error:
+            reason = asyncssh.OPEN_ADMINISTRATIVELY_PROHIBITED
+            raise asyncssh.ChannelOpenError(reason, error.message) from error
+
+        async def counted(reader: "asyncssh.SSHReader[bytes]", writer: "asyncssh.SSHWriter[bytes]") -> None:
+            guest.sessions += 1
+            try:
+                await speak(reader, writer)
+            finally:
+                guest.sessions -= 1
+                writer.close()
+
+        return SSHTCPStreamSession(counted)
 
     def _address(self, guest: "_Guest") -> Address:
         """The configured name, else the address that the client has reached us at."""
@@ -188,6 +218,17 @@ class _Guest(asyncssh.SSHServer):
 
     def session_requested(self) -> bool:
         return self.sessions < _MOST_SESSIONS
+
+    async def connection_requested(
+        self,
+        dest_host: str,
+        dest_port: int,
+        orig_host: str,  # noqa: ARG002
+        orig_port: int,  # noqa: ARG002
+    ) -> "asyncssh.SSHTCPSession[bytes]":
+        if self.actor is None or self.sessions >= _MOST_SESSIONS:
+            raise asyncssh.ChannelOpenError(asyncssh.OPEN_RESOURCE_SHORTAGE, "too many connections at once")
+        return await self._door.forwarded(self, self.actor, dest_host, dest_port)
 
 
 # each authentication request runs in a task of its own; a value in its context cannot be mixed up with another request's

@@ -35,6 +35,20 @@ class Laptop:
             command, cwd=self.clone, env=env, input=stdin, capture_output=True, text=True, check=False
         )
 
+    def run_in_terminal(self, *words: str) -> list[str]:
+        """The words that ssh was called with."""
+        master, slave = pty.openpty()
+        env = {"PATH": str(self.ssh.parent), "HOME": str(self.home), "PYTHONPATH": os.pathsep.join(sys.path)}
+        command = [sys.executable, "-m", "gitreceive", *words]
+        with subprocess.Popen(command, cwd=self.clone, env=env, stdin=slave, stdout=slave) as client:
+            os.write(master, b"\x04")
+            client.wait(30)
+        os.close(slave)
+        said = os.read(master, 65536).decode()
+        os.close(master)
+        asked: list[str] = json.loads(said[said.index("[[") :])[0]
+        return asked
+
 
 @pytest.fixture
 def laptop(tmp_path: Path) -> Laptop:
@@ -88,6 +102,15 @@ _TO = ["-p", "2222", "--", "git@paas.example.com"]
         (["releases", "list"], "releases list --app shop"),
         (["releases", "blog"], "releases blog"),
         (["releases", "diff", "v1", "v2"], "releases diff --app shop v1 v2"),
+        (["run", "rake", "db:migrate"], "run --app shop rake db:migrate"),
+        (["run", "--", "grep", "-a", "x"], "run --app shop -- grep -a x"),
+        (["run", "ls", "--help"], "run --app shop ls --help"),
+        (["run", "--env", "A=1", "ls", "-h"], "run --app shop --env A=1 ls -h"),
+        (["run", "-a", "blog", "--", "ls"], "run -a blog -- ls"),
+        (["run", "start", "--detach", "--", "ls"], "run start --app shop --detach -- ls"),
+        (["run", "list"], "run list --app shop"),
+        (["run", "stop", "run-x7k2p4"], "run stop --app shop run-x7k2p4"),
+        (["exec", "--ps", "web.2", "--", "ps", "--help"], "exec --app shop --ps web.2 -- ps --help"),
         (["apps", "create", "a b; $(id) 'c'"], """apps create 'a b; $(id) '"'"'c'"'"''"""),
     ],
 )
@@ -95,6 +118,44 @@ def test_a_command_goes_to_the_server_of_the_remote(typed: list[str], asked: str
     done = laptop.run(*typed)
     assert json.loads(done.stdout)[0] == [*_TO, asked], done.stderr
     assert done.returncode == 5
+
+
+@pytest.mark.parametrize(
+    ("typed", "asks"),
+    [
+        (["run", "bash"], True),
+        (["exec", "bash"], True),
+        (["run", "start", "--", "bash"], True),
+        (["run", "--no-tty", "--", "bash"], False),
+        (["run", "--detach", "--", "bash"], False),
+        (["run", "--", "bash", "-d"], True),
+        (["run", "list"], False),
+        (["ps"], False),
+    ],
+)
+def test_a_terminal_is_asked_for_where_there_is_one_and_a_process_to_speak_with(
+    typed: list[str], asks: bool, laptop: Laptop
+) -> None:
+    assert ("-t" in laptop.run_in_terminal(*typed)) == asks
+
+
+@pytest.mark.parametrize(
+    ("typed", "way"),
+    [
+        (["port-forward", "8080"], "127.0.0.1:8080:web.shop:8080"),
+        (["port-forward", "--ps", "worker.1", "9000:9229"], "127.0.0.1:9000:worker.1.shop:9229"),
+        (["port-forward", "-a", "blog", "1:2"], "127.0.0.1:1:web.blog:2"),
+    ],
+)
+def test_a_port_is_forwarded_by_ssh_itself(typed: list[str], way: str, laptop: Laptop) -> None:
+    done = laptop.run(*typed)
+    assert json.loads(done.stdout)[0] == ["-N", "-o", "ExitOnForwardFailure=yes", "-L", way, *_TO]
+
+
+@pytest.mark.parametrize("typed", [["x"], ["0:1"], ["1:70000"], ["--ps", "a:b", "1"], ["--ps", "-x", "1"]])
+def test_what_is_no_port_or_process_starts_no_ssh(typed: list[str], laptop: Laptop) -> None:
+    done = laptop.run("port-forward", *typed)
+    assert (done.returncode, done.stdout) == (2, "")
 
 
 @pytest.mark.parametrize(

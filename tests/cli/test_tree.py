@@ -12,11 +12,13 @@ from tests.cli.conftest import Cli
 
 # prints no data: it runs until it is stopped
 _WITHOUT_JSON = {
+    "exec",
+    "port-forward",
     "server",
     "openssh authorized-keys",
     "openssh session",
     "openssh settings",
-}  # sshd reads them
+}  # sshd reads them, or a program says what it likes
 
 
 def _commands(

@@ -3,7 +3,8 @@
 import http.client
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import Any
@@ -13,7 +14,7 @@ from uuid import uuid4
 import pytest
 
 from gitreceive.cancellation import Cancellation
-from gitreceive.errors import CanceledError, RolloutError
+from gitreceive.errors import CanceledError, NotFoundError, RolloutError
 from gitreceive.model import (
     AppName,
     AppSettings,
@@ -23,12 +24,15 @@ from gitreceive.model import (
     Image,
     ImageRef,
     LogQuery,
+    OneOff,
     ProcessType,
     Release,
     Secret,
+    Terminal,
     UserName,
 )
-from gitreceive.ports import Target
+from gitreceive.one_offs import new_name
+from gitreceive.ports import Attachment, Output, Target
 from gitreceive.voice import Voice
 from tests.engines.target_record import TargetRecord
 
@@ -54,6 +58,7 @@ for n in range(10**6):
 """
 CRASH = "import sys; print('reading settings', flush=True); sys.exit('KeyError: DATABASE_URL')"
 ENDS = "print('all done')"
+_CAT = "import shutil, sys; shutil.copyfileobj(sys.stdin.buffer, sys.stdout.buffer); sys.stdout.flush()"
 
 
 @dataclass
@@ -115,6 +120,29 @@ class Stage:
         while (got := self.get()) != expected:
             assert time.monotonic() < end, got
             time.sleep(0.05)
+
+    def one_off(self, *command: str, terminal: Terminal | None = None, kept: bool = True) -> OneOff:
+        return OneOff(new_name(), command, "line", UserName("ada"), 600, kept=kept, terminal=terminal)
+
+    def attached(
+        self, *command: str, terminal: Terminal | None = None, kept: bool = True
+    ) -> AbstractContextManager[Attachment]:
+        asked = self.one_off(*command, terminal=terminal, kept=kept)
+        return self.target.attach(self.release(1), asked, self.log, Cancellation())
+
+    @staticmethod
+    def heard(process: Attachment) -> tuple[bytes, bytes]:
+        """All of stdout and of stderr."""
+        pieces = list(process.output())
+        out, err = (b"".join(chunk for stream, chunk in pieces if stream == which) for which in (1, 2))
+        return out, err
+
+    @staticmethod
+    def hears(output: Iterator[Output], text: bytes) -> None:
+        """Read on until it comes."""
+        seen = b""
+        while text not in seen:
+            seen += next(output)[1]
 
     def states(self) -> set[tuple[str, str, int]]:
         return {
@@ -284,6 +312,102 @@ class TargetContract(TargetRecord):
             stage.target.run_once(stage.release(1), process, stage.log, cancel)
         assert time.monotonic() - since < 9
         assert b"tick v1 0" in stage.said
+
+    def test_who_is_attached_gets_all_output_and_the_exit_code(self, stage: Stage) -> None:
+        program = "import os, sys; print(os.environ['GREETING']); print('no', file=sys.stderr); sys.exit(42)"
+        with stage.attached("python3", "-u", "-c", program) as process:
+            said = stage.heard(process)
+            assert process.exit_code() == 42
+        assert said == (b"hello-canary\n", b"no\n")
+        assert stage.target.one_offs(stage.app) == ()
+
+    def test_input_arrives_to_the_byte_and_ends(self, stage: Stage) -> None:
+        content = bytes(range(256)) * 8192
+        with stage.attached("python3", "-c", _CAT) as process:
+            process.write(content)
+            process.end_input()
+            assert stage.heard(process) == (content, b"")
+            assert process.exit_code() == 0
+
+    def test_a_terminal_has_a_size_which_changes_and_ctrl_c(self, stage: Stage) -> None:
+        size = "import os, time; print(*os.get_terminal_size()); input(); print(*os.get_terminal_size()); time.sleep(99)"
+        with stage.attached("python3", "-c", size, terminal=Terminal("xterm", 90, 30)) as process:
+            heard = process.output()
+            stage.hears(heard, b"90 30")
+            process.resize(50, 20)
+            process.write(b"\n")
+            stage.hears(heard, b"50 20")
+            process.write(b"\x03")
+            for _ in heard:
+                pass
+            assert process.exit_code() == 130
+
+    def test_what_has_no_keeper_is_attached_to_as_well(self, stage: Stage) -> None:
+        """Images from a Dockerfile: what is passed on are lines, and on a cluster both outputs come as one."""
+        program = "import sys; print('up', flush=True); print(sys.stdin.read().upper()); sys.exit(5)"
+        with stage.attached("python3", "-u", "-c", program, kept=False) as process:
+            process.write(b"given\n" * 1000)
+            process.end_input()
+            out, _ = stage.heard(process)
+            assert out.split() == [b"up", *[b"GIVEN"] * 1000]
+            assert process.exit_code() == 5
+
+    def test_a_terminal_without_a_keeper_is_the_target_s_own(self, stage: Stage) -> None:
+        size = "import os; input(); print(*os.get_terminal_size(), os.environ['TERM']); input(); print(*os.get_terminal_size())"
+        terminal = Terminal("vt220", 90, 30)
+        with stage.attached("python3", "-u", "-c", size, kept=False, terminal=terminal) as process:
+            heard = process.output()
+            process.write(b"\n")
+            stage.hears(heard, b"90 30 vt220")
+            process.resize(50, 20)
+            process.write(b"\n")
+            stage.hears(heard, b"50 20")
+            assert process.exit_code() == 0
+
+    def test_what_nobody_attends_any_more_is_gone(self, stage: Stage) -> None:
+        with stage.attached(
+            "python3", "-c", "import time; print('up', flush=True); time.sleep(600)"
+        ) as process:
+            stage.hears(process.output(), b"up")
+            (status,) = stage.target.one_offs(stage.app)
+            assert (status.state, status.detached, status.user, status.command) == (
+                "up",
+                False,
+                "ada",
+                "line",
+            )
+        assert all(status.state != "up" for status in stage.target.one_offs(stage.app))
+
+    def test_one_left_to_itself_is_listed_until_it_is_removed(self, stage: Stage) -> None:
+        asked = stage.one_off("python3", "-u", "-c", "print('alone'); raise SystemExit(3)")
+        stage.target.detach(stage.release(1), asked, stage.log, Cancellation())
+        ended = _until(lambda: stage.target.one_offs(stage.app)[0].state, lambda state: state == "failed")
+        (status,) = stage.target.one_offs(stage.app)
+        assert (ended, status.name, status.exit_code, status.detached) == ("failed", asked.name, 3, True)
+        (line,) = stage.target.logs(stage.app, LogQuery(process="run"))
+        assert (line.text, line.instance) == ("alone", asked.name)
+        assert stage.target.remove_one_off(stage.app, asked.name)
+        _until(lambda: str(stage.target.one_offs(stage.app)), lambda listed: listed == "()")
+        assert not stage.target.remove_one_off(stage.app, asked.name)
+
+    def test_a_command_runs_inside_a_process_and_its_port_is_reached(self, stage: Stage) -> None:
+        stage.roll_out(stage.release(1))
+        (web,) = stage.target.processes(stage.app)
+        words = ("python3", "-c", _CAT + "; sys.exit(9)")
+        with stage.target.enter(stage.app, web.instance, words, None, kept=True) as process:
+            process.write(b"inside")
+            process.end_input()
+            assert stage.heard(process) == (b"inside", b"")
+            assert process.exit_code() == 9
+        with stage.target.connect(stage.app, web.instance, 8080) as pipe:
+            pipe.write(b"GET / HTTP/1.0\r\n\r\n")
+            answer = b"".join(iter(pipe.read, b""))
+        assert answer.endswith(b"v1 hello-canary")
+        with (
+            pytest.raises(NotFoundError),
+            stage.target.enter(stage.app, "web.77", words, None, kept=True),
+        ):
+            pass
 
     def test_logs_are_by_time_and_by_process(self, stage: Stage) -> None:
         stage.roll_out(stage.release(1, worker=TICKER))

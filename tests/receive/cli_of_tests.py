@@ -2,8 +2,12 @@
 
 import json
 import os
+import signal
 import sys
+import termios
 import time
+
+from gitreceive.cli.attaching import take_terminal
 
 
 def main(argv: list[str]) -> int:
@@ -14,7 +18,35 @@ def main(argv: list[str]) -> int:
     if argv[0] == "cat":
         sys.stdout.write(sys.stdin.read())
         return 0
+    if argv[0] == "terminal":
+        return _in_a_terminal()
     shown = {name: value for name, value in os.environ.items() if name.startswith(("GIT", "LD_"))}
     sys.stdout.write(json.dumps({"argv": argv, "environment": shown}))
     sys.stderr.write("talk\n")
     return 7
+
+
+def _in_a_terminal() -> int:
+    take_terminal()
+    modes = termios.tcgetattr(0)
+    shown = {
+        "size": list(os.get_terminal_size()),
+        "term": os.environ["TERM"],
+        "echo": bool(modes[3] & termios.ECHO),
+        "intr": modes[6][termios.VINTR].decode(),
+        "own": os.tcgetpgrp(0) == os.getpgrp(),
+    }
+    changed: list[int] = []
+    signal.signal(signal.SIGWINCH, lambda number, _: changed.append(number))
+    sys.stdout.write(json.dumps(shown) + "\n")
+    sys.stdout.flush()
+    try:
+        while not changed:
+            time.sleep(0.02)
+        size = os.get_terminal_size()
+        os.write(1, f"{size.columns} {size.lines}\n".encode())
+        time.sleep(60)
+    except KeyboardInterrupt:
+        os.write(1, b"interrupted\n")
+        return 5
+    return 1

@@ -15,7 +15,8 @@ import pytest
 
 from gitreceive.errors import ConfigError
 from gitreceive.receive.ssh_door import host_key
-from tests.receive.conftest import Place, outcome
+from tests.receive.conftest import Outcome, Place, outcome
+from tests.receive.screen import terminal
 
 
 def test_a_greeting_says_who_one_is_and_what_to_do(place: Place) -> None:
@@ -82,11 +83,57 @@ def test_a_hostile_command_is_refused_in_words(place: Place, text: str) -> None:
 def test_nothing_else_of_ssh_is_served(place: Place) -> None:
     assert place.ssh("sftp", options=("-s",)).code != 0
     assert place.ssh("other", options=("-s",)).code != 0
-    assert "PTY allocation request failed" in place.ssh(options=("-tt",)).err
     refused = place.ssh("x", options=("-R", "0:127.0.0.1:22", "-oExitOnForwardFailure=yes"))
     assert refused.code == 255
     assert "remote port forwarding failed" in refused.err
     assert "SSH_AUTH_SOCK" not in place.ssh("env", options=("-A",)).out
+
+
+def test_a_command_gets_a_terminal_of_the_client_s_size_and_modes(place: Place) -> None:
+    asked = ["stty", "-echo", "intr", "^X", "rows", "33", "columns", "101"]
+    with terminal(place, "terminal", before=asked) as screen:
+        seen = json.loads(screen.line())
+        assert seen == {"size": [101, 33], "term": "vt220", "echo": False, "intr": "\x18", "own": True}
+        screen.resize(44, 122)
+        assert screen.line() == b"122 44"
+        screen.types(b"\x18")
+        assert screen.line() == b"interrupted"
+        assert screen.ends() == 5
+
+
+def test_a_command_in_a_terminal_ends_with_its_client(place: Place) -> None:
+    with terminal(place, "sleep") as screen:
+        pid = int(screen.line())
+        screen.client.kill()
+        end = time.monotonic() + 10
+        while Path(f"/proc/{pid}").exists():
+            assert time.monotonic() < end, "the command outlives its client"
+            time.sleep(0.05)
+
+
+def test_what_the_door_says_itself_is_set_right_on_a_raw_terminal(place: Place) -> None:
+    assert "\r\n  to deploy:" in place.ssh(options=("-tt",)).out
+    assert "close the quotes\r\n" in place.ssh('"', options=("-tt",)).err
+
+
+def test_a_connection_is_made_to_a_process_of_one_s_own_app_only(place: Place) -> None:
+    def asked(host: str, user: str = "alice") -> Outcome:
+        return place.ssh(options=("-v", "-W", f"{host}:8080"), user=user)
+
+    assert json.loads(asked("web.2.shop").out)["argv"] == [
+        "port-forward", "--app", "shop", "--ps", "web.2", "--stdio", "8080",
+    ]  # fmt: skip
+    assert json.loads(asked("shop", "root").out)["argv"][4] == "web"
+    for host, user, reason in (
+        ("web.shop", "bob", "bob may not configure shop"),
+        ("web.blog", "alice", "no app blog"),
+        ("--help.shop", "alice", "PROCESS.APP"),
+        ("localhost", "alice", "no app localhost"),
+    ):
+        seen = asked(host, user)
+        assert (seen.code != 0, seen.out) == (True, "")
+        assert "administratively prohibited" in seen.err
+        assert reason in seen.err
 
 
 def test_no_connection_is_made_for_a_client(place: Place) -> None:

@@ -13,7 +13,7 @@ from docker.utils import parse_bytes
 from gitreceive.config import DockerSettings
 from gitreceive.engines.docker_target.connection import Address
 from gitreceive.errors import ConfigError
-from gitreceive.model import WEB_PROCESS, AppName, Limits, ProcessType, Release
+from gitreceive.model import ONE_OFF_PROCESS, WEB_PROCESS, AppName, Limits, OneOff, ProcessType, Release
 
 DEFAULT_PORT = 8080  # what $PORT is where the image does not say what it listens on
 NOT_ROOT = "1000:1000"
@@ -24,6 +24,12 @@ _PIDS = 1024
 _LOG_OPTIONS = {"max-size": "10m", "max-file": "3"}
 _ONCE = "once"
 _SERVICE = "service"
+KIND = "gitreceive.kind"  # of a container that runs once and is no release command
+NAME = "gitreceive.instance"  # of one that has a name of its own
+USER = "gitreceive.user"
+LINE = "gitreceive.command"
+ONE_OFF = "one-off"
+_LONGEST_LINE = 200
 
 
 class Stage(StrEnum):
@@ -66,11 +72,12 @@ class Container:
     host_port: int | None
     address: Address | None
     created: float  # seconds since 1970
+    named: str = ""  # of one that somebody runs by hand
     source: str = ""  # what one that runs once is, as LogSource; empty: somebody's command
 
     @property
     def instance(self) -> str:
-        return f"{self.place.process}.{self.place.replica}"
+        return self.named or f"{self.place.process}.{self.place.replica}"
 
     @property
     def running(self) -> bool:
@@ -125,6 +132,34 @@ def once(
     body = _body(release, process, user, settings)
     body["Labels"] = _labels(release, Place(release.number, process.name, 1), owned_by, None, _ONCE)
     return body
+
+
+def one_off(
+    release: Release, asked: OneOff, *, owned_by: str, user: str, settings: DockerSettings
+) -> dict[str, Any]:
+    """The same for what somebody runs by hand: nobody's input reaches it, unless it is attached to."""
+    process = ProcessType(ONE_OFF_PROCESS, asked.command)
+    body = _body(release, process, user, settings)
+    if size := asked.limits.memory_bytes:
+        body["HostConfig"] |= {"Memory": size, "MemorySwap": size}
+    if part := asked.limits.milli_cpu:
+        body["HostConfig"]["NanoCpus"] = part * 10**6
+    body["Labels"] = _labels(release, Place(release.number, process.name, 1), owned_by, None, _ONCE) | {
+        KIND: ONE_OFF,
+        NAME: asked.name,
+        USER: str(asked.user),
+        LINE: asked.line[:_LONGEST_LINE],
+    }
+    return body
+
+
+def attached(body: Mapping[str, Any], *, terminal: str) -> dict[str, Any]:
+    """The body of a container that somebody attaches to; in a terminal of that name, where it is not empty."""
+    made = dict(body) | {"OpenStdin": True, "StdinOnce": True, "Tty": bool(terminal)}
+    made |= {"AttachStdin": True, "AttachStdout": True, "AttachStderr": True}
+    if terminal:
+        made["Env"] = [*made["Env"], f"TERM={terminal}"]
+    return made
 
 
 def listed(owned_by: str, rows: Iterable[Mapping[str, Any]]) -> tuple[Container, ...]:
@@ -230,5 +265,6 @@ def _container(row: Mapping[str, Any]) -> Container:
         host_port=int(port) if port else None,
         address=(ip, int(labels["gitreceive.listens"])) if ip else None,
         created=float(row["Created"]),
+        named=labels.get(NAME, ""),
         source=labels.get("gitreceive.source", ""),
     )

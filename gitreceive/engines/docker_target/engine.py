@@ -1,5 +1,6 @@
 """The Docker engine's API in the few words that the target needs, with errors of our own."""
 
+import socket
 import threading
 import time
 from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
@@ -171,6 +172,49 @@ class Engine:
                 return Output(None)
             return Output(stream)
 
+    def attach(self, container: str, *, framed: bool) -> "Wire":
+        """Input and output of a container that has not started yet, so that not a byte is missed."""
+        with _translated("attach to a container"):
+            asked = {"stdin": 1, "stdout": 1, "stderr": 1, "stream": 1}
+            return Wire(self._api().attach_socket(container, params=asked), framed=framed)
+
+    def execute(self, container: str, command: Sequence[str], *, terminal: str) -> tuple[str, "Wire"]:
+        """Run a command in a container that runs, in a terminal of that name, or in none where it is empty."""
+        with _translated("run a command in a container"):
+            api = self._api()
+            made = api.exec_create(
+                container,
+                list(command),
+                stdin=True,
+                tty=bool(terminal),
+                environment=[f"TERM={terminal}"] if terminal else None,
+            )
+            attached = api.exec_start(made["Id"], tty=bool(terminal), socket=True)
+            return str(made["Id"]), Wire(attached, framed=not terminal)
+
+    def executed(self, execution: str) -> int | None:
+        """Its exit code; None while it runs."""
+        with _translated("look at a command in a container"):
+            seen = self._api().exec_inspect(execution)
+            return None if seen["Running"] else int(seen["ExitCode"] or 0)
+
+    def resize(self, container: str, columns: int, rows: int) -> None:
+        with _translated("resize a container's terminal"):
+            self._api().resize(container, height=rows, width=columns)
+
+    def resize_execution(self, execution: str, columns: int, rows: int) -> None:
+        with _translated("resize a command's terminal"):
+            self._api().exec_resize(execution, height=rows, width=columns)
+
+    def kill(self, container: str, signal: str) -> None:
+        """No error where it does not run."""
+        with _translated("send a container a signal"):
+            try:
+                self._api().kill(container, signal)
+            except docker_errors.APIError as error:
+                if error.status_code not in {404, 409}:
+                    raise
+
     def image_user(self, image: ImageRef) -> str | None:
         """Whom the image says it runs as, empty for root; None where the engine does not have the image."""
         with _translated("look at an image"):
@@ -210,6 +254,51 @@ class Engine:
                 settings = kwargs_from_env(environment=process_environment())
                 self._client = docker.APIClient(version="auto", timeout=_TIMEOUT, **settings)
             return self._client
+
+
+class Wire:
+    """A connection to standard input and output, both ways, that Docker has handed over (Engine API, "Attach to a container")."""
+
+    def __init__(self, attached: Any, *, framed: bool) -> None:
+        self._framed = framed
+        self._response = attached._response  # noqa: SLF001 - docker-py hangs the connection's owner there
+        self._socket: Any = getattr(attached, "_sock", attached)
+        self._socket.settimeout(None)
+        # what came along with the answer's head is in its buffer, and nowhere else
+        self._reader = self._response.raw._fp.fp  # noqa: SLF001
+
+    def pieces(self) -> Iterator[tuple[int, bytes]]:
+        """1 for stdout or 2 for stderr, and bytes; without frames, all is stdout."""
+        try:
+            yield from self._frames() if self._framed else self._plain()
+        except (ValueError, AttributeError, *_LOST):
+            raise UnavailableError("Docker broke off the connection to a container") from None
+
+    def send(self, chunk: bytes) -> None:
+        """Raises OSError where nobody reads."""
+        self._socket.sendall(chunk)
+
+    def end(self) -> None:
+        with suppress(OSError):
+            self._socket.shutdown(socket.SHUT_WR)
+
+    def close(self) -> None:
+        with suppress(OSError):
+            self._socket.shutdown(socket.SHUT_RDWR)
+        with suppress(OSError, AttributeError):
+            self._response.close()
+            self._socket.close()
+
+    def _frames(self) -> Iterator[tuple[int, bytes]]:
+        while len(header := self._reader.read(8)) == 8:
+            left = int.from_bytes(header[4:], "big")
+            while left and (piece := self._reader.read1(min(left, 65536))):
+                left -= len(piece)
+                yield header[0], piece
+
+    def _plain(self) -> Iterator[tuple[int, bytes]]:
+        while piece := self._reader.read1(65536):
+            yield 1, piece
 
 
 class Output(Iterator[bytes]):

@@ -4,6 +4,7 @@ import threading
 import time
 import uuid
 from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import yaml
@@ -11,15 +12,16 @@ import yaml
 from gitreceive.cancellation import Cancellation
 from gitreceive.config import Settings
 from gitreceive.engines.docker_target import containers as made
-from gitreceive.engines.docker_target import diagnosis
+from gitreceive.engines.docker_target import diagnosis, one_offs
 from gitreceive.engines.docker_target.containers import Container, Place, Stage
 from gitreceive.engines.docker_target.engine import Credentials, Engine
 from gitreceive.engines.docker_target.health import wait_until_well
 from gitreceive.engines.docker_target.logs import ContainerRuns
 from gitreceive.engines.docker_target.pages import Pages
 from gitreceive.engines.docker_target.switchboard import Switchboard
-from gitreceive.errors import RolloutError
+from gitreceive.errors import GitreceiveError, RolloutError
 from gitreceive.model import (
+    ONE_OFF_PROCESS,
     WEB_PROCESS,
     AppName,
     Check,
@@ -27,11 +29,14 @@ from gitreceive.model import (
     LogLine,
     LogQuery,
     Maintenance,
+    OneOff,
+    OneOffStatus,
     ProcessStatus,
     ProcessType,
     Release,
+    Terminal,
 )
-from gitreceive.ports import Log
+from gitreceive.ports import Attachment, Log, Pipe
 from gitreceive.tailing import Follower, read
 
 _GRACE_SECONDS = 10  # for what is destroyed: nobody waits for its answers
@@ -97,6 +102,52 @@ class DockerTarget:
             raise
         finally:
             self._engine.remove(container)
+
+    @contextmanager
+    def attach(self, release: Release, asked: OneOff, log: Log, cancel: Cancellation) -> Iterator[Attachment]:
+        name, body = self._one_off(release, asked, log, cancel)
+        with one_offs.attach(self._engine, name, body, asked) as attachment:
+            yield attachment
+
+    def detach(self, release: Release, asked: OneOff, log: Log, cancel: Cancellation) -> None:
+        container = self._engine.create(*self._one_off(release, asked, log, cancel))
+        try:
+            self._engine.start(container)
+        except GitreceiveError:
+            self._engine.remove(container)
+            raise
+
+    def one_offs(self, app: AppName) -> tuple[OneOffStatus, ...]:
+        found = sorted(self._named(app), key=lambda container: container.created)
+        seen = [(container, self._engine.inspect(container.id)) for container in found]
+        return tuple(one_offs.status(container, facts) for container, facts in seen if facts)
+
+    def remove_one_off(self, app: AppName, name: str) -> bool:
+        found = [container for container in self._named(app) if container.named == name]
+        for container in found:
+            if container.running:
+                self._engine.stop(container.id, _GRACE_SECONDS)
+            self._engine.remove(container.id)
+        return bool(found)
+
+    def end_one_off(self, app: AppName, name: str) -> None:
+        for container in self._named(app):
+            if container.named == name and container.running:
+                self._engine.stop(container.id, _GRACE_SECONDS)
+
+    @contextmanager
+    def enter(
+        self, app: AppName, instance: str, command: tuple[str, ...], terminal: Terminal | None, *, kept: bool
+    ) -> Iterator[Attachment]:
+        container = one_offs.found(self._switchboard.containers(app), app, instance)
+        with one_offs.enter(self._engine, container.id, command, terminal, behind=kept) as attachment:
+            yield attachment
+
+    @contextmanager
+    def connect(self, app: AppName, instance: str, port: int) -> Iterator[Pipe]:
+        container = one_offs.found(self._switchboard.containers(app), app, instance)
+        with one_offs.connect(container, port) as pipe:
+            yield pipe
 
     def url(self, app: AppName) -> str | None:
         found = self._switchboard.containers(app)
@@ -242,6 +293,20 @@ class DockerTarget:
                 hint="add `USER 1000` to the Dockerfile: apps may not run as root, and the user must be a number",
             )
         return made.NOT_ROOT
+
+    def _one_off(
+        self, release: Release, asked: OneOff, log: Log, cancel: Cancellation
+    ) -> tuple[str, dict[str, Any]]:
+        """The container's name, and what it is created from."""
+        user = self._image_user(release, log, cancel)
+        body = made.one_off(
+            release, asked, owned_by=self._owned_by, user=user, settings=self._settings.docker
+        )
+        place = Place(release.number, ONE_OFF_PROCESS, 1)
+        return made.name(self._owned_by, release.app, place, Stage.LIVE, asked.name), body
+
+    def _named(self, app: AppName) -> list[Container]:
+        return [container for container in self._switchboard.containers(app) if container.named]
 
     def _of(self, release: Release) -> list[Container]:
         found = self._switchboard.containers(release.app)

@@ -2,15 +2,15 @@
 
 import threading
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 
 from gitreceive import manifests
 from gitreceive.cancellation import Cancellation
 from gitreceive.config import Settings
-from gitreceive.engines.kubernetes_target import logs, once, permissions, reach, rollout
+from gitreceive.engines.kubernetes_target import logs, once, one_offs, permissions, reach, rollout
 from gitreceive.engines.kubernetes_target.api import Api
 from gitreceive.engines.kubernetes_target.statuses import release_of, statuses
 from gitreceive.engines.kubernetes_target.watching import NamespaceWatch
@@ -23,11 +23,15 @@ from gitreceive.model import (
     ImageRef,
     LogLine,
     LogQuery,
+    OneOff,
+    OneOffStatus,
     ProcessStatus,
     ProcessType,
     Release,
+    Terminal,
 )
-from gitreceive.ports import Log
+from gitreceive.one_offs import kept
+from gitreceive.ports import Attachment, Log, Pipe
 
 _DESTROY_SECONDS = 60.0
 _DESTROY_GRACE_SECONDS = 2
@@ -95,6 +99,40 @@ class KubernetesTarget:
         rollout.claim_namespace(self._api, objects[0])
         deadline = self._settings.kubernetes.deadline
         return once.run(self._api, objects, process, log, cancel=cancel, deadline=deadline)
+
+    @contextmanager
+    def attach(self, release: Release, asked: OneOff, log: Log, cancel: Cancellation) -> Iterator[Attachment]:  # noqa: ARG002
+        command = kept(asked.command) if asked.kept else asked.command
+        objects = self._one_off(release, asked, command, attached=True)
+        deadline = self._settings.kubernetes.deadline
+        with one_offs.attach(self._api, objects, asked, cancel, deadline) as attachment:
+            yield attachment
+
+    def detach(self, release: Release, asked: OneOff, log: Log, cancel: Cancellation) -> None:  # noqa: ARG002
+        objects = self._one_off(release, asked, asked.command, attached=False)
+        one_offs.detach(self._api, objects, cancel, self._settings.kubernetes.deadline)
+
+    def one_offs(self, app: AppName) -> tuple[OneOffStatus, ...]:
+        return one_offs.listed(self._api, self._namespace(app))
+
+    def remove_one_off(self, app: AppName, name: str) -> bool:
+        return one_offs.remove(self._api, self._namespace(app), name)
+
+    def end_one_off(self, app: AppName, name: str) -> None:
+        """The cluster ends it: ``activeDeadlineSeconds`` of its pod."""
+
+    @contextmanager
+    def enter(
+        self, app: AppName, instance: str, command: tuple[str, ...], terminal: Terminal | None, *, kept: bool
+    ) -> Iterator[Attachment]:
+        namespace = self._namespace(app)
+        with one_offs.enter(self._api, namespace, instance, command, terminal, behind=kept) as attachment:
+            yield attachment
+
+    @contextmanager
+    def connect(self, app: AppName, instance: str, port: int) -> Iterator[Pipe]:
+        with one_offs.connect(self._api, self._namespace(app), instance, port) as pipe:
+            yield pipe
 
     def url(self, app: AppName) -> str | None:
         settings, namespace = self._settings.kubernetes, self._namespace(app)
@@ -166,6 +204,15 @@ class KubernetesTarget:
         url = self.url(app)
         if url and not reach.await_answer(url, cancel):
             log.warn(f"{url} does not answer this server yet; see kubernetes.node_address if it stays so")
+
+    def _one_off(
+        self, release: Release, asked: OneOff, command: Sequence[str], *, attached: bool
+    ) -> tuple[Manifest, ...]:
+        objects = manifests.render_one_off(
+            release, asked, command, self._settings, self._pull(), attached=attached
+        )
+        rollout.claim_namespace(self._api, objects[0])
+        return objects
 
     def _warm_up(self) -> None:
         with suppress(GitreceiveError):

@@ -4,11 +4,12 @@ import hashlib
 import json
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
 from gitreceive.config import cache_dir
+from gitreceive.engines.kubernetes_target.channels import PROTOCOL, Channels
 from gitreceive.errors import ConfigError, GitreceiveError, RolloutError, UnavailableError
 from gitreceive.manifests import MANAGER, ClusterApi, Manifest
 
@@ -123,6 +124,29 @@ class Api:
             yield lines
         finally:
             lines.close()
+
+    def channels(self, path: str, query: Sequence[tuple[str, str]]) -> Channels:
+        """A way into a container: ``exec``, ``attach`` or ``portforward`` of a pod."""
+        from websocket import WebSocketBadStatusException, WebSocketException
+
+        client, ws_client = self._connected().client, _websockets()
+        url = ws_client.get_websocket_url(client.configuration.host + path, query)
+        headers = {"sec-websocket-protocol": PROTOCOL}
+        token = client.configuration.auth_settings().get("BearerToken")
+        if token:
+            headers["authorization"] = token["value"]
+        try:
+            return Channels(ws_client.create_websocket(client.configuration, url, headers))
+        except WebSocketBadStatusException as error:
+            raise _refusal(error.status_code, error.resp_body or b"") from error
+        except (WebSocketException, OSError) as error:
+            raise UnavailableError(
+                f"the cluster does not let into a container: {' '.join(str(error).split())[:300]}",
+                hint="what stands between the server and the cluster must pass websockets on",
+            ) from error
+
+    def pod_path(self, namespace: str, pod: str) -> str:
+        return self._path("Pod", pod, namespace)
 
     def watch_path(self, kind: str, namespace: str) -> str:
         return self._path(kind, None, namespace)
@@ -322,6 +346,12 @@ def _dynamic() -> Any:
     from kubernetes import dynamic
 
     return dynamic
+
+
+def _websockets() -> Any:
+    from kubernetes.stream import ws_client
+
+    return ws_client
 
 
 def _no_cluster(error: Exception) -> ConfigError:

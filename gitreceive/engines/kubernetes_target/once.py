@@ -45,7 +45,7 @@ def run(
         watch.wait_until_listed()
         try:
             api.create(pod)
-            _await_start(watch, name, process, cancel, deadline)
+            await_start(watch, name, process, cancel, deadline)
             return _relay(api, watch, logs.Container(namespace, name, process.name), log, cancel)
         finally:
             api.delete("Pod", name, namespace, grace=0 if cancel.requested else None)
@@ -65,7 +65,7 @@ def _remove_leftovers(api: Api, namespace: str, process: ProcessType) -> None:
         time.sleep(0.2)
 
 
-def _await_start(
+def await_start(
     watch: NamespaceWatch, name: str, process: ProcessType, cancel: Cancellation, deadline: float
 ) -> None:
     patience, end = Patience(), time.monotonic() + deadline
@@ -74,7 +74,7 @@ def _await_start(
         version, snapshot = watch.snapshot()
         pod = snapshot.pods.get(name)
         problems = pod_problems(process.name, pod, snapshot.events.values()) if pod else ()
-        if pod and (_exit_code(pod) is not None or _is_running(pod)):
+        if pod and (exit_code(pod) is not None or is_running(pod)):
             return
         now = time.monotonic()
         if problem := patience.overdue((p for p in problems if p.kind != "crash"), now):
@@ -94,23 +94,29 @@ def _relay(api: Api, watch: NamespaceWatch, container: logs.Container, log: Log,
     with cancel.stopping(interrupt):
         for _, line in logs.stream(api, container, stop, opened):
             log.write(line + b"\n")
+    return await_end(watch, container.pod, container.process, cancel)
+
+
+def await_end(watch: NamespaceWatch, name: str, process: str, cancel: Cancellation) -> int:
+    """Its exit code. Raises RolloutError where it did not end by itself, CanceledError."""
     while True:
         cancel.raise_if_requested()
         version, snapshot = watch.snapshot()
-        pod = snapshot.pods.get(container.pod)
+        pod = snapshot.pods.get(name)
         if pod is None:
-            raise RolloutError(f"{container.process} was removed from the cluster before it ended")
-        if (code := _exit_code(pod)) is not None:
+            raise RolloutError(f"{process} was removed from the cluster before it ended")
+        if (code := exit_code(pod)) is not None:
             return code
         watch.wait(version, 0.5)
 
 
-def _is_running(pod: Manifest) -> bool:
+def is_running(pod: Manifest) -> bool:
     statuses = pod.get("status", {}).get("containerStatuses") or []
     return any(status.get("state", {}).get("running") for status in statuses)
 
 
-def _exit_code(pod: Manifest) -> int | None:
+def exit_code(pod: Manifest) -> int | None:
+    """None while it runs. Raises RolloutError where the cluster ended it."""
     for status in pod.get("status", {}).get("containerStatuses") or []:
         if ended := status.get("state", {}).get("terminated"):
             return int(ended["exitCode"])
