@@ -61,6 +61,13 @@ from gitreceive.model.releases import (
     ProcessStatus,
     Release,
 )
+from gitreceive.model.routing import (
+    MOST_DOMAINS,
+    Certificate,
+    CertificateFacts,
+    Domain,
+    Routing,
+)
 from gitreceive.model.runtime import Limits, Runtime
 from gitreceive.model.settings import AppSettings
 
@@ -68,6 +75,7 @@ __all__ = [
     "LARGEST_CONFIG",
     "LONGEST_VALUE",
     "MOST_BUILDPACKS",
+    "MOST_DOMAINS",
     "MOST_REPLICAS",
     "PACKAGES_LABEL",
     "RELEASE_PROCESS",
@@ -82,12 +90,15 @@ __all__ = [
     "Build",
     "BuildpackRef",
     "Cause",
+    "Certificate",
+    "CertificateFacts",
     "Changes",
     "Check",
     "Choice",
     "CommitId",
     "ConfigChange",
     "Digest",
+    "Domain",
     "Formation",
     "Image",
     "ImageFacts",
@@ -111,6 +122,7 @@ __all__ = [
     "RefKind",
     "Release",
     "Rollback",
+    "Routing",
     "Runtime",
     "Secret",
     "SettingsChange",

@@ -6,6 +6,7 @@ from typing import Any, Protocol, Self
 
 from gitreceive.model.documents import merged, table
 from gitreceive.model.formation import Formation
+from gitreceive.model.routing import Routing
 from gitreceive.model.runtime import Runtime
 
 
@@ -16,7 +17,7 @@ class _Section(Protocol):
     def document(self) -> dict[str, Any]: ...
 
 
-_SECTIONS: Mapping[str, type[_Section]] = {"runtime": Runtime, "formation": Formation}
+_SECTIONS: Mapping[str, type[_Section]] = {"runtime": Runtime, "formation": Formation, "routing": Routing}
 
 
 @dataclass(frozen=True)
@@ -27,6 +28,7 @@ class AppSettings:
 
     runtime: Runtime = field(default_factory=Runtime)
     formation: Formation = field(default_factory=Formation)
+    routing: Routing = field(default_factory=Routing)
 
     @classmethod
     def parse(cls, document: object) -> Self:

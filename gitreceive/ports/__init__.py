@@ -16,6 +16,7 @@ from gitreceive.ports.building import (
 )
 from gitreceive.ports.ledger import (
     AppLedger,
+    CertificateLedger,
     JobLedger,
     KeyLedger,
     Ledger,
@@ -32,6 +33,7 @@ __all__ = [
     "BuildRequest",
     "Builder",
     "BuildpackSource",
+    "CertificateLedger",
     "FetchedBuildpack",
     "JobLedger",
     "KeyLedger",

@@ -8,6 +8,7 @@ from gitreceive.model import (
     AppName,
     AppSettings,
     Cause,
+    Certificate,
     Check,
     CommitId,
     Image,
@@ -73,7 +74,9 @@ class JobLedger(Protocol):
     """Jobs and their leases. Order is by id; times are the database's."""
 
     def enqueue(self, cause: Cause) -> Job:
-        """A job for it, at the end of the app's queue. Raises NotFoundError where the app is gone."""
+        """A job for it, at the end of the app's queue. Domains that it is to set are the app's from now on. Raises NotFoundError where the
+        app is gone; ConflictError where another app has one of the domains, by its name or under a wildcard.
+        """
 
     def job(self, job: JobId) -> Job:
         """Raises NotFoundError."""
@@ -141,6 +144,19 @@ class SettingsLedger(Protocol):
         """In one transaction: these are the app's settings, and the job has ended live, with no release. Raises LeaseLostError."""
 
 
+class CertificateLedger(Protocol):
+    """Certificates with their private keys. Which of them an app goes by is in its settings."""
+
+    def keep_certificate(self, app: AppName, certificate: Certificate) -> None:
+        """For a change of settings that is to name it. May be called twice."""
+
+    def certificate(self, app: AppName, fingerprint: str) -> Certificate:
+        """Raises NotFoundError."""
+
+    def forget_certificates(self, app: AppName) -> None:
+        """Those that its settings do not name; while a job of the app has not ended, none."""
+
+
 class StackLedger(Protocol):
     def put_stack(self, stack: Stack) -> Stack:
         """Record it as the next version of its name, whatever its own ``version`` says; as it is recorded."""
@@ -155,7 +171,7 @@ class StackLedger(Protocol):
         """All versions, of all stacks or of one: by name, newest first."""
 
 
-class Ledger(AppLedger, KeyLedger, JobLedger, ReleaseLedger, SettingsLedger, StackLedger, Protocol):
+class Ledger(AppLedger, CertificateLedger, KeyLedger, JobLedger, ReleaseLedger, SettingsLedger, StackLedger, Protocol):
     """All durable state."""
 
     def check(self) -> Iterable[Check]: ...

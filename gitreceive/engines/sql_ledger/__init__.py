@@ -16,6 +16,7 @@ from gitreceive.engines.sql_ledger.database import Database
 from gitreceive.engines.sql_ledger.jobs import Jobs
 from gitreceive.engines.sql_ledger.keys import Keys
 from gitreceive.engines.sql_ledger.releases import Releases
+from gitreceive.engines.sql_ledger.routing import Certificates
 from gitreceive.engines.sql_ledger.settings import Settings as SettingsPart
 from gitreceive.engines.sql_ledger.stacks import Stacks
 from gitreceive.errors import ConfigError
@@ -27,7 +28,7 @@ def open_ledger(settings: Settings) -> "SqlLedger":
     return SqlLedger(settings.database or f"sqlite:///{settings.data_dir / 'ledger.db'}")
 
 
-class SqlLedger(Apps, Keys, Jobs, Releases, SettingsPart, Stacks):
+class SqlLedger(Apps, Certificates, Keys, Jobs, Releases, SettingsPart, Stacks):
     """The port ``Ledger``."""
 
     def __init__(self, url: str) -> None:

@@ -15,9 +15,10 @@ from gitreceive.engines.sql_ledger.causes import cause_columns, cause_from
 from gitreceive.engines.sql_ledger.database import now
 from gitreceive.engines.sql_ledger.documents import image_document, image_from, storable
 from gitreceive.engines.sql_ledger.part import Part
+from gitreceive.engines.sql_ledger.routing import claim_domains
 from gitreceive.engines.sql_ledger.schema import apps, jobs, releases
 from gitreceive.errors import ConflictError, LeaseLostError, NotFoundError, UsageError
-from gitreceive.model import AppName, Cause, ConfigChange, Image, Job, JobId, JobState
+from gitreceive.model import AppName, Cause, ConfigChange, Image, Job, JobId, JobState, SettingsChange
 
 
 class Jobs(Part):
@@ -27,6 +28,8 @@ class Jobs(Part):
         with self._database.writing() as connection:
             if not connection.execute(select(apps.c.name).where(apps.c.name == cause.app)).first():
                 raise no_app(cause.app)
+            if isinstance(cause, SettingsChange):
+                claim_domains(connection, cause.app, cause.domains)
             new = connection.execute(
                 insert(jobs)
                 .returning(jobs.c.id)

@@ -23,7 +23,7 @@ from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.sql.functions import GenericFunction
 from sqlalchemy.types import TypeDecorator, TypeEngine
 
-REVISION = "0005"  # the newest migration
+REVISION = "0012"  # the newest migration
 
 
 class Instant(TypeDecorator[datetime]):
@@ -101,6 +101,23 @@ apps = Table(
     Column("buildpacks", JSON, nullable=False, server_default="[]"),
     Column("config", JSON, nullable=False, server_default="{}"),  # waits for the first release
     Column("settings", JSON, nullable=False, server_default="{}"),
+)
+
+domains = Table(
+    "domains",
+    metadata,
+    Column("host", String(255), primary_key=True),
+    Column("app", ForeignKey("apps.name", ondelete="CASCADE"), nullable=False, index=True),
+)
+
+certificates = Table(
+    "certificates",
+    metadata,
+    Column("app", ForeignKey("apps.name", ondelete="CASCADE"), primary_key=True),
+    Column("fingerprint", String(64), primary_key=True),
+    Column("facts", JSON, nullable=False),
+    Column("chain", Text, nullable=False),
+    Column("key", Text, nullable=False),
 )
 
 jobs = Table(
