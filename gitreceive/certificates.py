@@ -2,6 +2,7 @@
 
 import re
 from datetime import datetime, timedelta
+from itertools import pairwise
 
 from cryptography import x509
 from cryptography.exceptions import InvalidSignature
@@ -28,13 +29,16 @@ def read_certificate(pem: str, now: datetime) -> Certificate:
     leaf = chain[0]
     if key.public_key() != leaf.public_key():
         raise UsageError("the private key is not that of the first certificate", hint=_order_hint(chain, key))
-    for issued, issuer in zip(chain, chain[1:], strict=False):
+    for issued, issuer in pairwise(chain):
         _require_issued(issued, issuer)
     if leaf.not_valid_after_utc <= now:
         raise UsageError(f"the certificate ran out on {leaf.not_valid_after_utc:%Y-%m-%d}", hint="renew it")
     facts = CertificateFacts(_hosts(leaf), leaf.not_valid_after_utc)
     return Certificate(
-        leaf.fingerprint(hashes.SHA256()).hex(), facts, "".join(_written(each) for each in chain), _secret(key)
+        leaf.fingerprint(hashes.SHA256()).hex(),
+        facts,
+        "".join(_written(each) for each in chain),
+        _secret(key),
     )
 
 

@@ -10,7 +10,7 @@ import hashlib
 import json
 import re
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -20,7 +20,8 @@ import yaml
 
 from gitreceive.config import Settings, bundled
 from gitreceive.errors import ConfigError
-from gitreceive.model import WEB_PROCESS, AppName, ProcessType, Release
+from gitreceive.exposure import CERTIFICATE_KIND, URL_ANNOTATION, Exposed, Exposing, expose
+from gitreceive.model import WEB_PROCESS, AppName, Certificate, ProcessType, Release
 
 Manifest = dict[str, Any]  # one object of the cluster, as JSON has it
 
@@ -51,6 +52,7 @@ class ClusterApi:
 
     disruption_budget_api: str = "policy/v1"  # v1beta1 before 1.21
     sleep_action: bool = True  # preStop.sleep, from 1.30 on; before it the image's own `sleep` is run
+    exposing: Exposing = field(default_factory=Exposing)
 
 
 @dataclass(frozen=True)
@@ -65,16 +67,21 @@ def render(
     settings: Settings,
     cluster: ClusterApi | None = None,
     pull: PullCredentials | None = None,
+    certificates: Mapping[str, Certificate] | None = None,
 ) -> tuple[Manifest, ...]:
-    """All objects of a release, in the order in which they are to be applied.
+    """All objects of a release, in the order in which they are to be applied. ``certificates``: those that its routing names, by fingerprint.
 
     Raises ConfigError, naming the template, where one is broken or makes something that is not the object it must be.
     """
-    context = _context(release, settings, cluster or ClusterApi(), pull)
+    cluster = cluster or ClusterApi()
+    context = _context(release, settings, cluster, pull)
     templates = _environment(settings.templates)
     objects = [_make(templates, name, context) for name in _support(release, pull)]
     for process in release.services:
-        objects += _process_objects(templates, context, release, process, settings)
+        objects += _process_objects(templates, context, release, process)
+        if process.name == WEB_PROCESS:
+            exposed = expose(release, settings, cluster.exposing, certificates or {})
+            objects += _exposing_objects(templates, context, release, exposed)
     _check(objects, context["namespace"])
     return tuple(objects)
 
@@ -127,11 +134,17 @@ def config_name(release: Release) -> str:
 
 def to_yaml(objects: Iterable[Manifest]) -> str:
     """Documents for people: the content of Secrets is hidden."""
-    shown = [
-        dict(item, data=dict.fromkeys(item.get("data", {}), "***")) if item["kind"] == "Secret" else item
-        for item in objects
-    ]
-    return yaml.safe_dump_all(shown, sort_keys=False, allow_unicode=True, width=110, explicit_start=True)
+    return yaml.safe_dump_all(
+        map(_shown, objects), sort_keys=False, allow_unicode=True, width=110, explicit_start=True
+    )
+
+
+def _shown(item: Manifest) -> Manifest:
+    if item["kind"] == "Secret":
+        return dict(item, data=dict.fromkeys(item.get("data", {}), "***"))
+    if item["kind"] == "Route" and "key" in item["spec"].get("tls", {}):
+        return dict(item, spec=dict(item["spec"], tls=dict(item["spec"]["tls"], key="***")))
+    return item
 
 
 # --- values for the templates ---------------------------------------------------------------------------------------
@@ -184,8 +197,6 @@ def _context(
         "cpu": kubernetes.cpu,
         "memory": kubernetes.memory,
         "progress_deadline": kubernetes.deadline + _SETTLE_SECONDS,
-        "service_type": "NodePort" if kubernetes.expose == "nodeport" else "ClusterIP",
-        "ingress": {"class": kubernetes.ingress_class or None, "host": f"{release.app}.{kubernetes.domain}"},
     }
 
 
@@ -207,7 +218,7 @@ def _process_context(context: Mapping[str, Any], release: Release, process: Proc
         "replicas": release.replicas(process.name),
         "command": _command(process),
         "labels": context["labels"] | {COMPONENT_LABEL: process.name},
-        "selector": {INSTANCE_LABEL: str(release.app), COMPONENT_LABEL: process.name},
+        "selector": _selector(release, process.name),
         # Nothing can be asked of a worker: it is well when it has stayed up for a moment.
         "settle_seconds": 0 if serves else _SETTLE_SECONDS,
         "grace_seconds": _GRACE_SECONDS + (_DRAIN_SECONDS if serves else 0),
@@ -223,6 +234,10 @@ def _process_context(context: Mapping[str, Any], release: Release, process: Proc
         else None,
         "lifecycle": _lifecycle(context["cluster"]) if serves else None,
     }
+
+
+def _selector(release: Release, process: str) -> dict[str, str]:
+    return {INSTANCE_LABEL: str(release.app), COMPONENT_LABEL: process}
 
 
 def _lifecycle(cluster: ClusterApi) -> dict[str, Any]:
@@ -263,26 +278,28 @@ def _process_objects(
     context: Mapping[str, Any],
     release: Release,
     process: ProcessType,
-    settings: Settings,
 ) -> list[Manifest]:
     values = {**context, "process": _process_context(context, release, process)}
     names = ["deployment"]
     if release.replicas(process.name) > 1:
         names.append("disruption_budget")
-    if process.name == WEB_PROCESS:
-        names.append("service")
-        if settings.kubernetes.expose == "ingress":
-            _require_domain(settings)
-            names.append("ingress")
     return [_make(templates, name, values) for name in names]
 
 
-def _require_domain(settings: Settings) -> None:
-    if not settings.kubernetes.domain:
-        raise ConfigError(
-            "kubernetes.expose is `ingress`, and kubernetes.domain is empty",
-            hint="set kubernetes.domain, so that an app answers at APP.DOMAIN",
-        )
+def _exposing_objects(
+    templates: jinja2.Environment, context: Mapping[str, Any], release: Release, exposed: Exposed
+) -> list[Manifest]:
+    service = {
+        **context,
+        "process": {"selector": _selector(release, WEB_PROCESS)},
+        "service_type": exposed.service_type,
+        "service_annotations": {URL_ANNOTATION: exposed.url} if exposed.url else None,
+    }
+    routes = {**context, "certificate_labels": context["app_labels"] | {KIND_LABEL: CERTIFICATE_KIND}}
+    return [
+        _make(templates, "service", service),
+        *(_make(templates, name, {**routes, "exposed": values}) for name, values in exposed.objects),
+    ]
 
 
 @lru_cache(maxsize=8)
@@ -333,7 +350,11 @@ _KINDS = {
     "config": "Secret",
     "pull_secret": "Secret",
     "service": "Service",
+    "certificate": "Secret",
     "ingress": "Ingress",
+    "ingress_v1beta1": "Ingress",
+    "http_route": "HTTPRoute",
+    "route": "Route",
     "disruption_budget": "PodDisruptionBudget",
     "deployment": "Deployment",
     "once": "Pod",

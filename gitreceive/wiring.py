@@ -26,6 +26,7 @@ from gitreceive.ports import (
     SourceStore,
     Target,
 )
+from gitreceive.ports.targets import no_certificates
 
 if TYPE_CHECKING:
     from gitreceive.engines.oci_registry import OciRegistry
@@ -36,12 +37,13 @@ def platform(settings: config.Settings) -> Platform:
     """All engines. Nothing is asked of Docker, the registry or the cluster yet."""
     oci = _oci_registry(settings)
     stacks = derived_stacks(settings, oci)
+    book = ledger(settings)
     return Platform(
         sources=sources(settings),
         builder=builder(settings, stacks),
         registry=_registry(settings, oci),
-        target=target(settings, oci),
-        ledger=ledger(settings),
+        target=target(settings, oci, book),
+        ledger=book,
         logbook=logbook(settings),
         stack=settings.stack,
         run_images=stacks,
@@ -67,16 +69,17 @@ def logbook(settings: config.Settings) -> LogBook:
     return FileLogBook(settings.data_dir / "logs", settings.log_limit)
 
 
-def target(settings: config.Settings, oci: "OciRegistry | None" = None) -> Target:
-    """What ``settings.target`` names, with the registry's credentials for pulling."""
+def target(settings: config.Settings, oci: "OciRegistry | None" = None, book: Ledger | None = None) -> Target:
+    """What ``settings.target`` names, with the registry's credentials for pulling and the ledger's certificates."""
     credentials = (oci or _oci_registry(settings)).credentials
+    certificates = book.certificate if book else no_certificates
     if settings.target == "kubernetes":
         from gitreceive.engines.kubernetes_target import KubernetesTarget
 
-        return KubernetesTarget(settings, credentials)
+        return KubernetesTarget(settings, credentials, certificates)
     from gitreceive.engines.docker_target import DockerTarget
 
-    return DockerTarget(settings, credentials)
+    return DockerTarget(settings, credentials, certificates)
 
 
 def builder(settings: config.Settings, stacks: "DerivedStacks | None" = None) -> Builder:

@@ -26,7 +26,7 @@ from gitreceive.ports.ledger import (
 )
 from gitreceive.ports.logs import Log, LogBook
 from gitreceive.ports.sources import SourceStore
-from gitreceive.ports.targets import Target
+from gitreceive.ports.targets import CertificateSource, Target
 
 __all__ = [
     "AppLedger",
@@ -34,6 +34,7 @@ __all__ = [
     "Builder",
     "BuildpackSource",
     "CertificateLedger",
+    "CertificateSource",
     "FetchedBuildpack",
     "JobLedger",
     "KeyLedger",

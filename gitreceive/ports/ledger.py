@@ -171,7 +171,9 @@ class StackLedger(Protocol):
         """All versions, of all stacks or of one: by name, newest first."""
 
 
-class Ledger(AppLedger, CertificateLedger, KeyLedger, JobLedger, ReleaseLedger, SettingsLedger, StackLedger, Protocol):
+class Ledger(
+    AppLedger, CertificateLedger, KeyLedger, JobLedger, ReleaseLedger, SettingsLedger, StackLedger, Protocol
+):
     """All durable state."""
 
     def check(self) -> Iterable[Check]: ...

@@ -6,10 +6,11 @@ import threading
 from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
 
-from gitreceive.config import DockerSettings
+from gitreceive.config import DockerSettings, parse_listen
 from gitreceive.engines.docker_target.containers import Container, Stage, current, listed
 from gitreceive.engines.docker_target.engine import Engine
 from gitreceive.engines.docker_target.forwarder import Forwarder
+from gitreceive.engines.docker_target.hosts import Hosts
 from gitreceive.errors import GitreceiveError, UnavailableError
 from gitreceive.model import WEB_PROCESS, AppName
 
@@ -28,8 +29,9 @@ class Switchboard:
     sees it within a second.
     """
 
-    def __init__(self, engine: Engine, owned_by: str, settings: DockerSettings) -> None:
+    def __init__(self, engine: Engine, owned_by: str, settings: DockerSettings, hosts: Hosts) -> None:
         self._engine = engine
+        self._hosts = hosts
         self._owned_by = owned_by
         self._settings = settings
         self._forwarder = Forwarder(settings.listen)
@@ -41,10 +43,14 @@ class Switchboard:
         self._thread: threading.Thread | None = None
 
     def start(self) -> None:
-        """Listen for every app that has containers, and look again each second. May be called twice."""
+        """Listen for every app that has containers, and look again each second. May be called twice.
+
+        Raises UnavailableError where a port for all apps cannot be had.
+        """
         with self._ports_lock:
             if self._thread is not None:
                 return
+            self._open_doors()
             self._stopping.clear()
             self._thread = threading.Thread(target=self._keep_in_step, name="switchboard", daemon=True)
             self._thread.start()
@@ -81,6 +87,7 @@ class Switchboard:
         """See now who serves an app, and send new requests there. Raises UnavailableError where its port cannot be had."""
         with self._lock:
             self._connect(app, self.containers(app))
+            self._lead()
 
     def retire(self, containers: Iterable[Container]) -> None:
         """Stop and remove containers that are named as retiring, in the background: web ones when their requests are done."""
@@ -89,6 +96,17 @@ class Switchboard:
             self._leaving.update(c.id for c in leaving)
         if leaving:
             threading.Thread(target=self._retire, args=(leaving,), name="retire", daemon=True).start()
+
+    def _open_doors(self) -> None:
+        for listen, secure in ((self._settings.http_listen, False), (self._settings.https_listen, True)):
+            if listen:
+                self._forwarder.open_door(*parse_listen(listen), secure=secure)
+
+    def _lead(self) -> None:
+        if self._settings.http_listen or self._settings.https_listen:
+            table = self._hosts.table()
+            if table is not None:
+                self._forwarder.lead(table)
 
     def _keep_in_step(self) -> None:
         silent = True
@@ -111,6 +129,7 @@ class Switchboard:
             containers = self.containers()
             apps = {c.app for c in containers} | {AppName(app) for app in self._forwarder.apps}
             failures = [error for app in sorted(apps) if (error := self._try(app, containers))]
+            self._lead()
         self.retire(c for c in containers if c.stage is Stage.RETIRING)
         if failures:
             raise failures[0]

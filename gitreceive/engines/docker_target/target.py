@@ -15,6 +15,9 @@ from gitreceive.engines.docker_target import diagnosis, logs
 from gitreceive.engines.docker_target.containers import Container, Place, Stage
 from gitreceive.engines.docker_target.engine import Credentials, Engine
 from gitreceive.engines.docker_target.health import wait_until_well
+from gitreceive.engines.docker_target.hosts import Hosts
+from gitreceive.engines.docker_target.hosts import url as url_by_host
+from gitreceive.engines.docker_target.routes import Routes
 from gitreceive.engines.docker_target.switchboard import Switchboard
 from gitreceive.errors import RolloutError
 from gitreceive.model import (
@@ -27,7 +30,8 @@ from gitreceive.model import (
     ProcessType,
     Release,
 )
-from gitreceive.ports import Log
+from gitreceive.ports import CertificateSource, Log
+from gitreceive.ports.targets import no_certificates
 
 _GRACE_SECONDS = 10  # for what is destroyed: nobody waits for its answers
 
@@ -38,11 +42,18 @@ class DockerTarget:
     The engine must be on this host: the forwarder reaches the containers at their own addresses.
     """
 
-    def __init__(self, settings: Settings, credentials: Credentials = lambda: None) -> None:
+    def __init__(
+        self,
+        settings: Settings,
+        credentials: Credentials = lambda: None,
+        certificates: CertificateSource = no_certificates,
+    ) -> None:
         self._settings = settings
         self._owned_by = made.owner(settings.data_dir)
         self._engine = Engine(credentials)
-        self._switchboard = Switchboard(self._engine, self._owned_by, settings.docker)
+        self._routes = Routes(settings.data_dir / "routes")
+        hosts = Hosts(self._routes, settings.domain, certificates)
+        self._switchboard = Switchboard(self._engine, self._owned_by, settings.docker, hosts)
         self._locks: dict[AppName, threading.RLock] = {}
         self._locks_lock = threading.Lock()
 
@@ -62,7 +73,9 @@ class DockerTarget:
         with self._lock(failed.app):
             self._remove(c for c in self._of(failed) if c.stage is Stage.STARTING)  # they serve nobody
             try:
-                if previous is not None:
+                if previous is None:
+                    self._routes.drop(failed.app)
+                else:
                     self._bring_up(previous, log, Cancellation())
             finally:
                 self._remove(c for c in self._of(failed) if c.stage is not Stage.RETIRING)
@@ -94,6 +107,11 @@ class DockerTarget:
     def url(self, app: AppName) -> str | None:
         found = self._switchboard.containers(app)
         serving = made.current(found)
+        if not any(c.place.release == serving and c.host_port for c in found):
+            return None
+        by_host = url_by_host(self._routes.of(app), app, self._settings.domain, self._settings.docker)
+        if by_host:
+            return by_host
         port = next((c.host_port for c in found if c.place.release == serving and c.host_port), None)
         host = self._settings.docker.listen
         if host in {"0.0.0.0", "::"}:  # noqa: S104  # every address of this host: this is one of them
@@ -123,6 +141,7 @@ class DockerTarget:
             self._remove(found)
             for image in {c.image for c in found}:
                 self._engine.remove_image(image)
+            self._routes.drop(app)
             self._switchboard.forget(app)
 
     def plan(self, release: Release) -> str:
@@ -149,6 +168,7 @@ class DockerTarget:
             cancel=cancel,
         )
         cancel.raise_if_requested()
+        self._routes.put(release.app, release.settings.routing)
         self._switch(release.app, wanted)
 
     def _create_missing(self, release: Release, user: str, cancel: Cancellation) -> list[Container]:

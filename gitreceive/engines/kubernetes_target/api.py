@@ -10,6 +10,7 @@ from typing import Any
 
 from gitreceive.config import cache_dir
 from gitreceive.errors import ConfigError, GitreceiveError, RolloutError, UnavailableError
+from gitreceive.exposure import Exposing
 from gitreceive.manifests import MANAGER, ClusterApi, Manifest
 
 _TIMEOUT = (5.0, 20.0)  # seconds to connect, and between two answers
@@ -25,12 +26,16 @@ _API_VERSIONS = {
     "ServiceAccount": "v1",
     "Deployment": "apps/v1",
     "ReplicaSet": "apps/v1",
-    "Ingress": "networking.k8s.io/v1",
+    "CustomResourceDefinition": "apiextensions.k8s.io/v1",
     "SelfSubjectAccessReview": "authorization.k8s.io/v1",
 }
 # Newest first; the first that the cluster serves is spoken.
 _BY_DISCOVERY = {
     "PodDisruptionBudget": ("policy/v1", "policy/v1beta1"),
+    "Ingress": ("networking.k8s.io/v1", "networking.k8s.io/v1beta1"),
+    "IngressClass": ("networking.k8s.io/v1", "networking.k8s.io/v1beta1"),
+    "HTTPRoute": ("gateway.networking.k8s.io/v1", "gateway.networking.k8s.io/v1beta1"),
+    "Route": ("route.openshift.io/v1",),
     "HorizontalPodAutoscaler": ("autoscaling/v2", "autoscaling/v2beta2", "autoscaling/v1"),
 }
 
@@ -53,6 +58,7 @@ class Api:
         self._served: frozenset[str] = frozenset()
         self._version: Manifest = {}
         self._asked_at = 0.0
+        self._exposing: Exposing | None = None
 
     def get(self, kind: str, name: str, namespace: str | None = None) -> Manifest | None:
         """None where there is no such object."""
@@ -119,17 +125,55 @@ class Api:
                 return version
         return _API_VERSIONS.get(kind) or _BY_DISCOVERY[kind][0]
 
+    def serves(self, kind: str) -> bool:
+        """Whether the cluster knows this kind, which not every cluster does."""
+        self._connected()
+        return any(version in self._served for version in _BY_DISCOVERY[kind])
+
     def facts(self) -> ClusterApi:
         """What rendering depends on."""
         self._connected()
         major, minor = (_leading_number(self._version.get(key, "")) for key in ("major", "minor"))
-        return ClusterApi(self.api_version("PodDisruptionBudget"), sleep_action=(major, minor) >= (1, 30))
+        return ClusterApi(
+            self.api_version("PodDisruptionBudget"),
+            sleep_action=(major, minor) >= (1, 30),
+            exposing=self._exposing_facts(),
+        )
 
     def version(self) -> str:
         """Asked afresh: it proves that the cluster answers."""
         answer = self._call("GET", "/version")
         assert answer is not None
         return str(answer.get("gitVersion", "unknown"))
+
+    def _exposing_facts(self) -> Exposing:
+        """Looked at once for each time that the cluster is asked what it serves."""
+        with self._lock:
+            if self._exposing is None:
+                self._exposing = Exposing(
+                    ingress_api=self.api_version("Ingress"),
+                    ingress_classes=self._has_ingress_classes(),
+                    gateway_api=self.api_version("HTTPRoute") if self.serves("HTTPRoute") else "",
+                    gateway_timeouts=self.serves("HTTPRoute") and self._knows_timeouts(),
+                    route_api=self.api_version("Route") if self.serves("Route") else "",
+                )
+            return self._exposing
+
+    def _has_ingress_classes(self) -> bool:
+        try:
+            return bool(self.list("IngressClass")["items"])
+        except RolloutError:  # it is older than 1.18, or we may not look: `doctor` tells the latter
+            return False
+
+    def _knows_timeouts(self) -> bool:
+        """Whether this cluster's HTTPRoute has them: what is not in its schema is refused."""
+        try:
+            found = self.get("CustomResourceDefinition", "httproutes.gateway.networking.k8s.io") or {}
+        except RolloutError:  # we may not look: `doctor` tells it
+            return False
+        version = self.api_version("HTTPRoute").rpartition("/")[2]
+        wanted = [each for each in found.get("spec", {}).get("versions", []) if each["name"] == version]
+        return any('"timeouts"' in json.dumps(each.get("schema")) for each in wanted)
 
     # --- below: how it is asked -------------------------------------------------------------------------------------
 
@@ -199,7 +243,7 @@ class Api:
                 self._served = frozenset(
                     version["groupVersion"] for group in groups["groups"] for version in group["versions"]
                 )
-                self._client, self._asked_at = client, now
+                self._client, self._asked_at, self._exposing = client, now, None
             return self._client
 
 

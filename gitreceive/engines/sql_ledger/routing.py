@@ -59,7 +59,8 @@ def claim_domains(connection: Connection, app: AppName, hosts: Iterable[Domain])
         for other in _others(connection, app, host):
             if _holds(connection, AppName(other.app), Domain(other.host)):
                 raise ConflictError(
-                    f"{host} is taken by another app of this server", hint="remove it there first: domains remove"
+                    f"{host} is taken by another app of this server",
+                    hint="remove it there first: domains remove",
                 )
             connection.execute(delete(domains).where(domains.c.host == other.host))
         if connection.execute(select(domains.c.app).where(domains.c.host == host)).first() is None:

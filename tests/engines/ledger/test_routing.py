@@ -31,7 +31,7 @@ def domains(*names: str) -> AppSettings:
     return AppSettings(routing=Routing(tuple(Domain(name) for name in names)))
 
 
-def change(app: AppName, *names: str, given: Mapping[str, Any] | None = {}) -> SettingsChange:  # noqa: B006
+def change(app: AppName, *names: str, given: Mapping[str, Any] | None = {}) -> SettingsChange:
     return SettingsChange(app, ANN, "domains", {"routing": {"domains": dict.fromkeys(names, given)}})
 
 
