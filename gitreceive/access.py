@@ -21,6 +21,15 @@ def may_read(user: User, app: App) -> bool:
     return user.admin or user.name == app.owner
 
 
+def check_unlock(user: User, app: App) -> None:
+    """Raise ForbiddenError unless ``user`` may open ``app`` again: whoever locked it may, and every administrator."""
+    if app.lock is not None and not user.admin and user.name != app.lock.user:
+        raise ForbiddenError(
+            f"{app.name} was locked by {app.lock.user}: {app.lock.reason}",
+            hint=f"ask {app.lock.user}, or an administrator",
+        )
+
+
 def check_admin(user: User, what: str) -> None:
     """Raise ForbiddenError unless ``user`` is an administrator. ``what`` completes "only an administrator may …"."""
     if not user.admin:

@@ -160,7 +160,17 @@ def go_live(deployment: Deployment, release: Release) -> Release:
     phases = ", ".join(f"{name} {seconds:.1f} s" for name, seconds in deployment.seconds.items())
     log.step(f"{release.app} {release.label} is live after {total:.1f} s ({phases})")
     log.detail(platform.target.url(release.app) or "it has no web process, so no address")
+    for note in _unseen(release):
+        log.warn(note)
     return platform.ledger.go_live(job.id, job.fence, deployment.seconds)
+
+
+def _unseen(release: Release) -> Iterator[str]:
+    """Why nobody sees it, though it is live."""
+    if release.settings.formation.stopped:
+        yield f"{release.app} is stopped, so nothing of it runs: gitreceive ps start {release.app}"
+    if release.settings.maintenance.on:
+        yield f"maintenance is on, so visitors see its page: gitreceive maintenance off {release.app}"
 
 
 def _request(

@@ -18,19 +18,27 @@ from typing import Any
 import jinja2
 import yaml
 
+from gitreceive import processes
 from gitreceive.config import Settings, bundled
 from gitreceive.errors import ConfigError
-from gitreceive.exposure import CERTIFICATE_KIND, URL_ANNOTATION, Exposed, Exposing, expose
+from gitreceive.exposure import CERTIFICATE_KIND, URL_ANNOTATION, Exposing, expose
 from gitreceive.model import WEB_PROCESS, AppName, Certificate, ProcessType, Release
+from gitreceive.processes import (
+    SETTLE_SECONDS,
+    command_of,
+    maintenance_values,
+    process_values,
+    resources,
+)
 
 Manifest = dict[str, Any]  # one object of the cluster, as JSON has it
 
 MANAGER = "gitreceive"
 RELEASE_ANNOTATION = "gitreceive/release"
-KIND_LABEL = "gitreceive/kind"  # what an object without a component is for: config
+INSTANCE_LABEL = processes.INSTANCE_LABEL
+COMPONENT_LABEL = processes.COMPONENT_LABEL
+KIND_LABEL = processes.KIND_LABEL
 ONCE_LABEL = "gitreceive/once"  # the process that a pod runs once
-INSTANCE_LABEL = "app.kubernetes.io/instance"
-COMPONENT_LABEL = "app.kubernetes.io/component"
 MANAGED_LABEL = "app.kubernetes.io/managed-by"
 OWNED = f"{MANAGED_LABEL}={MANAGER}"
 PULL_SECRET = "registry"  # noqa: S105  # its name in the cluster, not its content
@@ -38,10 +46,6 @@ PULL_SECRET = "registry"  # noqa: S105  # its name in the cluster, not its conte
 _DEFAULT_PORT = 8080
 _USER_ID = 1000
 _ONCE_SECONDS = 3600
-# Endpoints must be gone from every node before the process is told to stop; kube-proxy needs about a second.
-_DRAIN_SECONDS = 5
-_GRACE_SECONDS = 30
-_SETTLE_SECONDS = 2
 _DNS_LABEL = re.compile(r"[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?", re.ASCII)
 _OBJECT_NAME = re.compile(r"[a-z0-9](?:[a-z0-9.-]{0,251}[a-z0-9])?", re.ASCII)
 
@@ -52,6 +56,7 @@ class ClusterApi:
 
     disruption_budget_api: str = "policy/v1"  # v1beta1 before 1.21
     sleep_action: bool = True  # preStop.sleep, from 1.30 on; before it the image's own `sleep` is run
+    autoscaler_api: str = "autoscaling/v2"  # v2beta2, which is the same, before 1.23
     exposing: Exposing = field(default_factory=Exposing)
 
 
@@ -73,15 +78,12 @@ def render(
 
     Raises ConfigError, naming the template, where one is broken or makes something that is not the object it must be.
     """
-    cluster = cluster or ClusterApi()
-    context = _context(release, settings, cluster, pull)
+    context = _context(release, settings, cluster or ClusterApi(), pull)
+    context["certificates"] = certificates or {}
     templates = _environment(settings.templates)
     objects = [_make(templates, name, context) for name in _support(release, pull)]
     for process in release.services:
-        objects += _process_objects(templates, context, release, process)
-        if process.name == WEB_PROCESS:
-            exposed = expose(release, settings, cluster.exposing, certificates or {})
-            objects += _exposing_objects(templates, context, release, exposed)
+        objects += _process_objects(templates, context, release, process, settings)
     _check(objects, context["namespace"])
     return tuple(objects)
 
@@ -96,7 +98,8 @@ def render_once(
     """What one run of a process needs, the Pod called ``name`` last. Raises ConfigError like ``render``."""
     context = _context(release, settings, ClusterApi(), pull)
     labels = {key: value for key, value in context["labels"].items() if key != COMPONENT_LABEL}
-    context["process"] = {"name": process.name, "command": _command(process)}
+    context |= resources(release, process, settings.kubernetes)
+    context["process"] = {"name": process.name, "command": command_of(process)}
     context["once"] = {
         "name": name,
         "labels": labels | {ONCE_LABEL: process.name},
@@ -194,9 +197,7 @@ def _context(
             {"name": "GITRECEIVE_RELEASE", "value": release.label},
             {"name": "GITRECEIVE_COMMIT", "value": str(release.commit)},
         ],
-        "cpu": kubernetes.cpu,
-        "memory": kubernetes.memory,
-        "progress_deadline": kubernetes.deadline + _SETTLE_SECONDS,
+        "progress_deadline": kubernetes.deadline + SETTLE_SECONDS,
     }
 
 
@@ -209,50 +210,6 @@ def _pull_secret(pull: PullCredentials | None) -> dict[str, str] | None:
         "auth": _base64(f"{pull.username}:{pull.password}"),
     }
     return {"name": PULL_SECRET, "content": _base64(json.dumps({"auths": {pull.registry: auth}}))}
-
-
-def _process_context(context: Mapping[str, Any], release: Release, process: ProcessType) -> dict[str, Any]:
-    serves = process.name == WEB_PROCESS
-    return {
-        "name": process.name,
-        "replicas": release.replicas(process.name),
-        "command": _command(process),
-        "labels": context["labels"] | {COMPONENT_LABEL: process.name},
-        "selector": _selector(release, process.name),
-        # Nothing can be asked of a worker: it is well when it has stayed up for a moment.
-        "settle_seconds": 0 if serves else _SETTLE_SECONDS,
-        "grace_seconds": _GRACE_SECONDS + (_DRAIN_SECONDS if serves else 0),
-        "ports": [{"name": "http", "containerPort": context["port"], "protocol": "TCP"}] if serves else None,
-        "readiness": {
-            "tcpSocket": {"port": context["port"]},
-            "periodSeconds": 1,
-            "timeoutSeconds": 1,
-            # Quick to become ready, slow to lose it: where all are taken out at once, nobody answers.
-            "failureThreshold": 10,
-        }
-        if serves
-        else None,
-        "lifecycle": _lifecycle(context["cluster"]) if serves else None,
-    }
-
-
-def _selector(release: Release, process: str) -> dict[str, str]:
-    return {INSTANCE_LABEL: str(release.app), COMPONENT_LABEL: process}
-
-
-def _lifecycle(cluster: ClusterApi) -> dict[str, Any]:
-    seconds = _DRAIN_SECONDS
-    pause = (
-        {"sleep": {"seconds": seconds}}
-        if cluster.sleep_action
-        else {"exec": {"command": ["sleep", str(seconds)]}}
-    )
-    return {"preStop": pause}
-
-
-def _command(process: ProcessType) -> list[str] | None:
-    """``$$`` because the kubelet expands ``$(NAME)`` in commands, which Docker does not and nobody asked for."""
-    return [word.replace("$", "$$") for word in process.command] or None
 
 
 def _base64(text: str) -> str:
@@ -278,28 +235,35 @@ def _process_objects(
     context: Mapping[str, Any],
     release: Release,
     process: ProcessType,
+    settings: Settings,
 ) -> list[Manifest]:
-    values = {**context, "process": _process_context(context, release, process)}
+    values = process_values(context, release, process, settings.kubernetes)
     names = ["deployment"]
     if release.replicas(process.name) > 1:
         names.append("disruption_budget")
-    return [_make(templates, name, values) for name in names]
+    if values["autoscale"]:
+        names.append("autoscaler")
+    objects = [_make(templates, name, values) for name in names]
+    return objects + (_way_in(templates, values, release, settings) if process.name == WEB_PROCESS else [])
 
 
-def _exposing_objects(
-    templates: jinja2.Environment, context: Mapping[str, Any], release: Release, exposed: Exposed
+def _way_in(
+    templates: jinja2.Environment, values: Mapping[str, Any], release: Release, settings: Settings
 ) -> list[Manifest]:
-    service = {
-        **context,
-        "process": {"selector": _selector(release, WEB_PROCESS)},
+    """By which requests come to ``web``, or to the page of maintenance."""
+    names = ["service"]
+    if release.settings.maintenance.on:
+        names = ["maintenance_page", "maintenance", "service"]
+        values = maintenance_values(values, release)
+    exposed = expose(release, settings, values["cluster"].exposing, values["certificates"])
+    values = {
+        **values,
         "service_type": exposed.service_type,
         "service_annotations": {URL_ANNOTATION: exposed.url} if exposed.url else None,
+        "certificate_labels": values["app_labels"] | {KIND_LABEL: CERTIFICATE_KIND},
     }
-    routes = {**context, "certificate_labels": context["app_labels"] | {KIND_LABEL: CERTIFICATE_KIND}}
-    return [
-        _make(templates, "service", service),
-        *(_make(templates, name, {**routes, "exposed": values}) for name, values in exposed.objects),
-    ]
+    routes = [_make(templates, name, {**values, "exposed": made}) for name, made in exposed.objects]
+    return [_make(templates, name, values) for name in names] + routes
 
 
 @lru_cache(maxsize=8)
@@ -356,7 +320,10 @@ _KINDS = {
     "http_route": "HTTPRoute",
     "route": "Route",
     "disruption_budget": "PodDisruptionBudget",
+    "autoscaler": "HorizontalPodAutoscaler",
     "deployment": "Deployment",
+    "maintenance": "Deployment",
+    "maintenance_page": "ConfigMap",
     "once": "Pod",
 }
 

@@ -20,6 +20,7 @@ from gitreceive.model import (
     Job,
     JobId,
     JobState,
+    Lock,
     PublicKey,
     Release,
     Secret,
@@ -75,11 +76,27 @@ class FakeLedger:
 
     def set_buildpacks(self, name: AppName, before: tuple[str, ...], after: tuple[str, ...]) -> App:
         with self._lock:
-            app = self.app(name)
+            app = self._unlocked(name)
             if app.buildpacks != before:
                 raise ConflictError(f"the buildpacks of {name} were changed just now")
             self._apps[name] = replace(app, buildpacks=after)
             return self._apps[name]
+
+    def lock_app(self, name: AppName, user: UserName, reason: str) -> App:
+        with self._lock:
+            app = self._unlocked(name)
+            self._apps[name] = replace(app, lock=Lock(user, reason, self._clock()))
+            return self._apps[name]
+
+    def unlock_app(self, name: AppName) -> App:
+        with self._lock:
+            self._apps[name] = replace(self.app(name), lock=None)
+            return self._apps[name]
+
+    def _unlocked(self, name: AppName) -> App:
+        app = self.app(name)
+        app.require_unlocked()
+        return app
 
     def config(self, app: AppName) -> dict[str, Secret]:
         with self._lock:
@@ -91,13 +108,14 @@ class FakeLedger:
         with self._lock:
             if self.config(app) != before:
                 raise ConflictError(f"the config of {app} was changed just now")
+            self._unlocked(app)
             if self._unended(app) or self.current_release(app):
                 raise ConflictError(f"the first release of {app} is being made")
             self._kept[app] = dict(after)
 
     def delete_app(self, name: AppName) -> None:
         with self._lock:
-            self.app(name)
+            self._unlocked(name)
             if unended := self._unended(name):
                 raise ConflictError(f"build {unended[0].id} of {name} has not ended")
             del self._apps[name]
@@ -119,6 +137,7 @@ class FakeLedger:
         with self._lock:
             if self.settings(app) != before:
                 raise ConflictError(f"the settings of {app} were changed just now")
+            self._unlocked(app)
             if self._unended(app) or self.current_release(app):
                 raise ConflictError(f"the first release of {app} is being made")
             self._claim(app, after.routing.domains)
@@ -192,7 +211,7 @@ class FakeLedger:
 
     def enqueue(self, cause: Cause) -> Job:
         with self._lock:
-            self.app(cause.app)
+            self._unlocked(cause.app)
             if isinstance(cause, SettingsChange):
                 self._claim(cause.app, cause.domains)
             self._last_id += 1

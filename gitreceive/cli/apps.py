@@ -1,4 +1,5 @@
 import sys
+from datetime import datetime
 from typing import TYPE_CHECKING
 
 import click
@@ -18,6 +19,7 @@ from gitreceive.cli.common import (
     print_json,
     print_table,
 )
+from gitreceive.cli.lock import lock_facts
 from gitreceive.errors import ConflictError, UsageError
 from gitreceive.model import App, AppName, Job, UserName
 
@@ -115,13 +117,25 @@ def info(name: str | None, app: str | None, as_json: bool) -> None:
         print_json(facts)
         return
     for key, value in facts.items():
-        shown = ", ".join(map(str, value)) if isinstance(value, list) else value
-        click.echo(f"{key.replace('_', ' '):12} {'-' if shown in (None, '') else shown}")
+        click.echo(f"{key.replace('_', ' '):12} {_shown(value)}")
+
+
+def _shown(value: object) -> str:
+    match value:
+        case bool():
+            return "yes" if value else "no"
+        case list():
+            return ", ".join(map(str, value)) or "-"
+        case {"by": by, "reason": reason, "since": datetime() as since}:
+            return f"by {by}, {age(since)} ago: {reason}"
+        case _:
+            return "-" if value in {None, ""} else str(value)
 
 
 def _facts(ledger: "Ledger", target: "Target", app: App) -> dict[str, object]:
     release = ledger.current_release(app.name)
     newest = ledger.jobs(app.name, 1)
+    settings = ledger.settings(app.name)
     return {
         "name": app.name,
         "owner": app.owner,
@@ -133,6 +147,9 @@ def _facts(ledger: "Ledger", target: "Target", app: App) -> dict[str, object]:
         "image": str(release.image.ref) if release else None,
         "buildpacks": list(release.image.buildpacks) if release else [],
         "processes": [process.name for process in release.services] if release else [],
+        "locked": lock_facts(app),
+        "maintenance": settings.maintenance.on,
+        "stopped": settings.formation.stopped,
         "last_build": f"{newest[0].id} ({newest[0].state})" if newest else None,
     }
 
@@ -151,6 +168,7 @@ def destroy(name: str, confirm: str | None, as_json: bool) -> None:
     with open_platform() as platform:
         app = platform.ledger.app(AppName.parse(name))
         check_push(actor(platform.ledger), app)
+        app.require_unlocked()
         _confirm(app.name, confirm)
         jobs = platform.ledger.jobs(app.name, sys.maxsize)
         _require_quiet(jobs)

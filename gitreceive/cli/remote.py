@@ -132,7 +132,19 @@ def _no_server(url: str) -> UsageError:
 
 # commands that take --app, and how many words they are
 _TAKES_APP: dict[tuple[str, ...], int] = {
+    ("lock",): 1,
+    ("maintenance", "info"): 2,
+    ("maintenance", "off"): 2,
+    ("maintenance", "on"): 2,
     ("ps",): 1,
+    ("ps", "autoscale"): 2,
+    ("ps", "limits"): 2,
+    ("ps", "list"): 2,
+    ("ps", "restart"): 2,
+    ("ps", "scale"): 2,
+    ("ps", "start"): 2,
+    ("ps", "stop"): 2,
+    ("unlock",): 1,
     ("logs",): 1,
     ("open",): 1,
     ("rebase",): 1,
@@ -150,15 +162,19 @@ _TAKES_APP: dict[tuple[str, ...], int] = {
 }
 
 
-_APP_IS_A_WORD = {"apps", "rebase", "rollback", "redeploy", "releases"}
-_WITH_A_VALUE = {"-n", "--stack"}
+_APP_IS_A_WORD = {
+    *("apps", "lock", "maintenance", "rebase", "rollback", "redeploy", "releases", "unlock"),
+    *("ps list", "ps start", "ps stop"),
+}
+_WITH_A_VALUE = {"-m", "-n", "--reason", "--stack"}
 RELEASE = re.compile(r"v[1-9][0-9]{0,8}", re.ASCII)  # v7, where an app may stand too
 
 
 def _with_app(arguments: list[str], app: AppName) -> list[str]:
     """``--app`` behind a command that can take it, where no app is named."""
     at = _TAKES_APP.get(tuple(arguments[:2])) or _TAKES_APP.get(tuple(arguments[:1]))
-    if at is None or _names_app(arguments[at:], positional=arguments[0] in _APP_IS_A_WORD):
+    positional = bool({arguments[0], " ".join(arguments[:2])} & _APP_IS_A_WORD)
+    if at is None or _names_app(arguments[at:], positional=positional):
         return arguments
     return [*arguments[:at], "--app", app, *arguments[at:]]
 

@@ -24,6 +24,8 @@ from gitreceive.model.configs import (
     require_config_fits,
 )
 from gitreceive.model.formation import MOST_REPLICAS, Autoscale, Formation
+from gitreceive.model.locks import LONGEST_REASON, Lock
+from gitreceive.model.maintenance import LARGEST_PAGE, RETRY_SECONDS, Maintenance
 from gitreceive.model.names import (
     ZERO_COMMIT,
     AppName,
@@ -68,17 +70,20 @@ from gitreceive.model.routing import (
     Domain,
     Routing,
 )
-from gitreceive.model.runtime import Limits, Runtime
+from gitreceive.model.runtime import Limits, Runtime, out_of_memory
 from gitreceive.model.settings import AppSettings
 
 __all__ = [
     "LARGEST_CONFIG",
+    "LARGEST_PAGE",
+    "LONGEST_REASON",
     "LONGEST_VALUE",
     "MOST_BUILDPACKS",
     "MOST_DOMAINS",
     "MOST_REPLICAS",
     "PACKAGES_LABEL",
     "RELEASE_PROCESS",
+    "RETRY_SECONDS",
     "STACK_IMAGE_LABEL",
     "WEB_PROCESS",
     "ZERO_COMMIT",
@@ -109,8 +114,10 @@ __all__ = [
     "JobState",
     "Layer",
     "Limits",
+    "Lock",
     "LogLine",
     "LogQuery",
+    "Maintenance",
     "ProcessStatus",
     "ProcessType",
     "Project",
@@ -134,6 +141,7 @@ __all__ = [
     "User",
     "UserName",
     "Wanted",
+    "out_of_memory",
     "parse_config_name",
     "require_config_fits",
 ]

@@ -1,4 +1,4 @@
-"""How many of each process run: what people set for an app, whichever release is live. Changing it restarts nothing."""
+"""How many of each process run: what people set for an app, whichever release is live. Changing it restarts nothing but what it names."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -6,9 +6,10 @@ from typing import Any, Self
 
 from gitreceive.errors import UsageError
 from gitreceive.model.builds import ProcessType
-from gitreceive.model.documents import flag, number, table
+from gitreceive.model.documents import flag, number, table, text
 
 MOST_REPLICAS = 1000
+_LONGEST_STAMP = 40
 _LOWEST_CPU, _HIGHEST_CPU = 1, 1000  # percent of what was asked for: more than 100 where there is no limit
 
 
@@ -38,18 +39,22 @@ class Autoscale:
 
 @dataclass(frozen=True)
 class Formation:
-    """By process type. ``stopped``: nothing of the app runs, and how many there were is kept."""
+    """By process type. ``stopped``: nothing of the app runs, and how many there were is kept. ``restarted``: when its processes were
+    asked to start anew, as people write times; what runs has begun after it.
+    """
 
     scale: Mapping[str, int] = field(default_factory=dict)
     autoscale: Mapping[str, Autoscale] = field(default_factory=dict)
     stopped: bool = False
+    restarted: Mapping[str, str] = field(default_factory=dict)
 
     @classmethod
     def parse(cls, document: object) -> Self:
         """What ``document`` wrote. Raises UsageError."""
-        found = table(document, "formation", frozenset({"scale", "autoscale", "stopped"}))
+        found = table(document, "formation", frozenset({"scale", "autoscale", "stopped", "restarted"}))
         scale = table(found.get("scale", {}), "formation.scale")
         autoscale = table(found.get("autoscale", {}), "formation.autoscale")
+        restarted = table(found.get("restarted", {}), "formation.restarted")
         return cls(
             {
                 ProcessType.parse_name(name): number(count, f"the scale of {name}", 0, MOST_REPLICAS)
@@ -60,6 +65,10 @@ class Formation:
                 for name, asked in autoscale.items()
             },
             flag(found.get("stopped", False), "formation.stopped"),
+            {
+                ProcessType.parse_name(name): text(at, f"the restart of {name}", _LONGEST_STAMP)
+                for name, at in restarted.items()
+            },
         )
 
     def document(self) -> dict[str, Any]:
@@ -69,6 +78,7 @@ class Formation:
                 name: {"least": a.least, "most": a.most, "cpu": a.cpu} for name, a in self.autoscale.items()
             },
             "stopped": self.stopped,
+            "restarted": dict(self.restarted),
         }
 
     def replicas(self, process: str) -> int:

@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from datetime import datetime
 
+from gitreceive.model.locks import Lock
 from gitreceive.model.names import AppName, UserName
 
 
@@ -31,6 +32,12 @@ class App:
     branch: str  # the branch whose push deploys, without refs/heads/
     created_at: datetime
     buildpacks: tuple[str, ...] = ()  # references that build it, in order; none: nobody has set any
+    lock: Lock | None = None
+
+    def require_unlocked(self) -> None:
+        """Raises ConflictError, which says who locked it and why."""
+        if self.lock is not None:
+            raise self.lock.refusal(self.name)
 
     @property
     def deploy_ref(self) -> str:

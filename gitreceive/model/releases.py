@@ -35,6 +35,12 @@ class Release:
         return self.settings.formation.replicas(process)
 
     @property
+    def answers(self) -> bool:
+        """Somebody who comes to its address is answered: by ``web``, or by the page of maintenance."""
+        web = any(process.name == WEB_PROCESS for process in self.services)
+        return web and (self.settings.maintenance.on or self.replicas(WEB_PROCESS) > 0)
+
+    @property
     def services(self) -> tuple[ProcessType, ...]:
         """The process types that keep running: all but ``release``, which runs once before the roll-out."""
         return tuple(process for process in self.image.processes if process.name != RELEASE_PROCESS)
@@ -73,6 +79,7 @@ class ProcessStatus:
     restarts: int
     age_seconds: float
     reason: str = ""
+    last_exit: str = ""  # of the process before it in the same place, in words
 
 
 @dataclass(frozen=True)

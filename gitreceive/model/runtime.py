@@ -81,3 +81,8 @@ class Runtime:
 
     def document(self) -> dict[str, Any]:
         return {"limits": {name: limits.document() for name, limits in self.limits.items()}}
+
+
+def out_of_memory(process: str) -> str:
+    """What to do where a process was killed for its memory."""
+    return f"give it more (gitreceive ps limits {process} --memory 1Gi), or let the process use less"

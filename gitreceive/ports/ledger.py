@@ -37,6 +37,14 @@ class AppLedger(Protocol):
     def set_buildpacks(self, name: AppName, before: tuple[str, ...], after: tuple[str, ...]) -> App:
         """Compare and swap: ``after`` in place of ``before``. Raises NotFoundError; ConflictError where they are others by now."""
 
+    def lock_app(self, name: AppName, user: UserName, reason: str) -> App:
+        """From now on nothing changes the app: every method that would raises ConflictError, which says who locked it, when and why.
+        Jobs that were asked for before go on. Raises NotFoundError; ConflictError where it is locked already.
+        """
+
+    def unlock_app(self, name: AppName) -> App:
+        """No error where it is not locked. Raises NotFoundError."""
+
     def config(self, app: AppName) -> Mapping[str, Secret]:
         """What its next release takes over: the live one's, else what was kept for the first. Raises NotFoundError."""
 
@@ -75,7 +83,7 @@ class JobLedger(Protocol):
 
     def enqueue(self, cause: Cause) -> Job:
         """A job for it, at the end of the app's queue. Domains that it is to set are the app's from now on. Raises NotFoundError where the
-        app is gone; ConflictError where another app has one of the domains, by its name or under a wildcard.
+        app is gone; ConflictError where it is locked, and where another app has one of the domains, by its name or under a wildcard.
         """
 
     def job(self, job: JobId) -> Job:

@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Sequence
 from contextlib import suppress
+from dataclasses import dataclass
 from typing import Protocol
 
 from gitreceive.engines.docker_target.conversation import Conversation
@@ -13,13 +14,37 @@ _CHUNK = 65536
 _SILENCE_SECONDS = 75.0  # of a client that is attached to no container
 _CONNECT_SECONDS = 2.0
 _RETRY_SECONDS = 5.0  # a container that crashed is started again by Docker; its clients wait that long
-_UNAVAILABLE = b"the app does not answer\n"
+_LINGER_SECONDS = (
+    2.0  # in which a client may say the rest of what it began: cut off, it would not read its answer
+)
+_LINGER_BYTES = 1 << 20
+
+
+@dataclass(frozen=True)
+class Notice:
+    """What clients are told in place of the app's answer, with 503."""
+
+    body: bytes
+    retry_seconds: int
+    content_type: str = "text/plain; charset=utf-8"
+
+    def answer(self, request: bytes) -> bytes:
+        """The whole answer (RFC 9110, 15.6.4) to what begins so."""
+        head = (
+            b"HTTP/1.1 503 Service Unavailable\r\nContent-Type: %s\r\nConnection: close\r\nCache-Control: no-store\r\n"
+            b"Retry-After: %d\r\nContent-Length: %d\r\n\r\n"
+        ) % (self.content_type.encode("ascii"), self.retry_seconds, len(self.body))
+        return head if request.startswith(b"HEAD ") else head + self.body
+
+
+UNAVAILABLE = Notice(b"the app does not answer\n", 5)
 
 
 class Serving(Protocol):
     """The containers that serve at the moment."""
 
     addresses: tuple[Address, ...]
+    notice: Notice | None  # None: who asks is led to a container
 
     def in_turn(self) -> Sequence[Address]:
         """All addresses, each time beginning with the next one."""
@@ -71,7 +96,7 @@ class Connection:
             container = self._container or await self._connect()
             self._conversation.from_client(chunk)
             if container is None:
-                await self._refuse()
+                await self._tell(self._serving.notice or UNAVAILABLE, chunk)
                 return
             container.write(chunk)
             await container.drain()
@@ -90,7 +115,7 @@ class Connection:
     async def _connect(self) -> asyncio.StreamWriter | None:
         loop = asyncio.get_running_loop()
         end = loop.time() + _RETRY_SECONDS
-        while True:
+        while self._serving.notice is None:
             for address in self._serving.in_turn():
                 with suppress(OSError):
                     async with asyncio.timeout(_CONNECT_SECONDS):
@@ -99,8 +124,9 @@ class Connection:
                     self._answers = loop.create_task(self._answer(reader))
                     return writer
             if loop.time() >= end:
-                return None
+                break
             await asyncio.sleep(0.1)
+        return None
 
     async def _answer(self, container: asyncio.StreamReader) -> None:
         """Bring the container's bytes to the client."""
@@ -126,10 +152,14 @@ class Connection:
         if self._silence is not None and not self._silence.expired():
             self._silence.reschedule(asyncio.get_running_loop().time() + _SILENCE_SECONDS)
 
-    async def _refuse(self) -> None:
-        if self._conversation.understood:
-            self._writer.write(
-                b"HTTP/1.1 503 Service Unavailable\r\nContent-Type: text/plain\r\nConnection: close\r\n"
-                b"Retry-After: 5\r\nContent-Length: %d\r\n\r\n%s" % (len(_UNAVAILABLE), _UNAVAILABLE)
-            )
-            await self._writer.drain()
+    async def _tell(self, notice: Notice, request: bytes) -> None:
+        if not self._conversation.understood:
+            return
+        self._writer.write(notice.answer(request))
+        await self._writer.drain()
+        self._writer.write_eof()
+        with suppress(TimeoutError):
+            async with asyncio.timeout(_LINGER_SECONDS):
+                left = _LINGER_BYTES
+                while left > 0 and (chunk := await self._reader.read(_CHUNK)):
+                    left -= len(chunk)

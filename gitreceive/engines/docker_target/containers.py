@@ -13,10 +13,12 @@ from docker.utils import parse_bytes
 from gitreceive.config import DockerSettings
 from gitreceive.engines.docker_target.connection import Address
 from gitreceive.errors import ConfigError
-from gitreceive.model import WEB_PROCESS, AppName, ProcessType, Release
+from gitreceive.model import WEB_PROCESS, AppName, Limits, ProcessType, Release
 
 DEFAULT_PORT = 8080  # what $PORT is where the image does not say what it listens on
 NOT_ROOT = "1000:1000"
+
+RESERVED = 0
 
 _PIDS = 1024
 _LOG_OPTIONS = {"max-size": "10m", "max-file": "3"}
@@ -36,11 +38,17 @@ class Stage(StrEnum):
 
 @dataclass(frozen=True)
 class Place:
-    """Which of an app's containers it is."""
+    """Which of an app's containers it is. Replicas count from 1; where none is to run, a container that is never started keeps the place,
+    as ``RESERVED``: which release it is, and at which port it answers, is on record in containers alone.
+    """
 
     release: int
     process: str
     replica: int
+
+    @property
+    def reserved(self) -> bool:
+        return self.replica == RESERVED
 
 
 @dataclass(frozen=True)
@@ -74,7 +82,7 @@ def places(release: Release) -> tuple[tuple[Place, ProcessType], ...]:
     return tuple(
         (Place(release.number, process.name, replica), process)
         for process in services
-        for replica in range(1, release.replicas(process.name) + 1)
+        for replica in (range(1, release.replicas(process.name) + 1) or (RESERVED,))
     )
 
 
@@ -103,6 +111,8 @@ def service(
     """The body of ``POST /containers/create`` for a process that keeps running. Docker restarts it once it is live."""
     body = _body(release, process, user, settings)
     body["Labels"] = _labels(release, place, owned_by, host_port, _SERVICE)
+    if restarted := release.settings.formation.restarted.get(process.name):
+        body["Labels"]["gitreceive.restarted"] = restarted
     body["Labels"]["gitreceive.spec"] = hashlib.sha256(json.dumps(body, sort_keys=True).encode()).hexdigest()
     return body
 
@@ -154,7 +164,8 @@ def _body(release: Release, process: ProcessType, user: str, settings: DockerSet
         "GITRECEIVE_RELEASE": release.label,
         "GITRECEIVE_COMMIT": release.commit,
     }
-    memory = memory_bytes(settings)
+    limits = release.settings.runtime.limits.get(process.name, Limits())
+    memory = limits.memory_bytes or memory_bytes(settings)
     body: dict[str, Any] = {
         "Image": str(release.image.ref),
         "Env": [f"{key}={value}" for key, value in environment.items()],
@@ -171,6 +182,9 @@ def _body(release: Release, process: ProcessType, user: str, settings: DockerSet
             "LogConfig": {"Type": "json-file", "Config": dict(_LOG_OPTIONS)},
         },
     }
+    if limits.milli_cpu:
+        # one host has no scheduler that would keep its CPUs free for whom they were promised
+        body["HostConfig"]["NanoCpus"] = limits.milli_cpu * 1_000_000
     if process.command:
         body["Entrypoint"], body["Cmd"] = list(process.command), []
     return body

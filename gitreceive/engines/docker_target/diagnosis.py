@@ -10,10 +10,11 @@ from gitreceive.engines.docker_target.health import how_it_ended
 from gitreceive.errors import ConfigError, GitreceiveError
 from gitreceive.model import Check, ProcessStatus
 
+_GONE: Mapping[str, Any] = {"State": {"Error": "somebody removed its container"}}
 _NOT_THERE = "start Docker, and see DOCKER_HOST and `docker version`"
 
 
-def status(container: Container, seen: Mapping[str, Any] | None, memory: str, now: float) -> ProcessStatus:
+def status(container: Container, seen: Mapping[str, Any] | None, now: float) -> ProcessStatus:
     """``seen`` is the engine's answer to an inspection; None where the container has gone meanwhile."""
     state = seen["State"] if seen else {}
     running = bool(state.get("Running")) and not state.get("Restarting")
@@ -26,8 +27,16 @@ def status(container: Container, seen: Mapping[str, Any] | None, memory: str, no
         ready=word == "up",
         restarts=int(seen["RestartCount"]) if seen else 0,
         age_seconds=max(0.0, now - container.created),
-        reason="" if running or word == "stopping" else how_it_ended(state, memory),
+        last_exit=_last_exit(seen) if running else "",
+        reason="" if running or word == "stopping" else how_it_ended(seen or _GONE),
     )
+
+
+def _last_exit(seen: Mapping[str, Any] | None) -> str:
+    """When it ended last, of one that was started again: what it ended with, the engine forgets."""
+    if not seen or not seen["RestartCount"]:
+        return ""
+    return f"ended at {str(seen['State'].get('FinishedAt', ''))[:19]} UTC"
 
 
 def check(engine: Engine, settings: DockerSettings) -> Iterator[Check]:

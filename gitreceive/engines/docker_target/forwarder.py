@@ -11,7 +11,7 @@ from concurrent.futures import Future
 from contextlib import contextmanager
 from typing import Any, TypeVar
 
-from gitreceive.engines.docker_target.connection import Address, Connection
+from gitreceive.engines.docker_target.connection import Address, Connection, Notice
 from gitreceive.engines.docker_target.router import Router, Table
 from gitreceive.engines.docker_target.tls import door_context
 from gitreceive.engines.docker_target.visit import Carried, Patience
@@ -45,12 +45,12 @@ class Forwarder:
         """Requests that begin from now on go by this table."""
         self._router.table = table
 
-    def route(self, app: str, port: int, addresses: Sequence[Address]) -> None:
-        """Requests that begin from now on go to ``addresses``, in turn. Listens where it does not yet.
+    def route(self, app: str, port: int, addresses: Sequence[Address], notice: Notice | None = None) -> None:
+        """Requests that begin from now on go to ``addresses``, in turn, or are answered with ``notice``. Listens where it does not yet.
 
         Raises UnavailableError where the port cannot be had.
         """
-        self._run(self._route(app, port, tuple(addresses)))
+        self._run(self._route(app, port, tuple(addresses), notice))
 
     def drain(self, app: str, addresses: Sequence[Address], seconds: float) -> int:
         """Wait until no connection goes to ``addresses``, which the app has been routed away from.
@@ -89,7 +89,9 @@ class Forwarder:
             done: Future[_T] = asyncio.run_coroutine_threadsafe(work, self._loop)
         return done.result()
 
-    async def _route(self, app: str, port: int, addresses: tuple[Address, ...]) -> None:
+    async def _route(
+        self, app: str, port: int, addresses: tuple[Address, ...], notice: Notice | None
+    ) -> None:
         route = self._routes.get(app)
         if route is not None and route.port != port:
             await self._drop(app)
@@ -98,7 +100,8 @@ class Forwarder:
             route = _Route(port)
             await route.listen(app, self._host)
             self._routes[app] = route
-        route.addresses = addresses
+        route.notice = notice
+        route.addresses = () if notice else addresses
         route.move()
 
     async def _drop(self, app: str) -> None:
@@ -125,6 +128,7 @@ class _Route:
     def __init__(self, port: int) -> None:
         self.port = port
         self.addresses: tuple[Address, ...] = ()
+        self.notice: Notice | None = None
         self._turn = 0
         self._server: asyncio.Server | None = None
         self._open: dict[Carried, asyncio.Task[Any]] = {}

@@ -12,7 +12,7 @@ from gitreceive.engines.docker_target.connection import Address
 from gitreceive.engines.docker_target.containers import Container
 from gitreceive.engines.docker_target.engine import Engine
 from gitreceive.errors import RolloutError
-from gitreceive.model import WEB_PROCESS
+from gitreceive.model import WEB_PROCESS, out_of_memory
 from gitreceive.ports import Log
 
 LAST_LINES = 50
@@ -35,7 +35,6 @@ def wait_until_well(
     containers: Iterable[Container],
     *,
     deadline: float,
-    memory: str,
     log: Log,
     cancel: Cancellation,
 ) -> None:
@@ -48,10 +47,10 @@ def wait_until_well(
     began = time.monotonic()
     while waiting:
         for patient in tuple(waiting.values()):
-            state = _state(engine, patient.container)
-            if not state.get("Running"):
+            seen = _seen(engine, patient.container)
+            if not seen["State"].get("Running"):
                 lines = _tell_last_lines(engine, patient.container, log)
-                raise _crashed(patient.container, state, memory, lines)
+                raise _crashed(patient.container, seen, lines)
             if patient.is_well():
                 log.detail(f"{patient.container.instance} is up after {time.monotonic() - began:.1f} s")
                 del waiting[patient.container.id]
@@ -62,14 +61,19 @@ def wait_until_well(
         cancel.wait(_POLL_SECONDS)
 
 
-def how_it_ended(state: Mapping[str, Any], memory: str) -> str:
-    """In words, from the ``State`` of a container that does not run."""
+def how_it_ended(seen: Mapping[str, Any]) -> str:
+    """In words, from the inspection of a container that does not run."""
+    state = seen["State"]
     if state.get("OOMKilled"):
-        return f"ran out of memory (limit {memory})"
+        return f"ran out of memory (OOMKilled, limit {_memory(seen)})"
     if state.get("Error"):
         return f"cannot run: {state['Error']}"
     code = int(state.get("ExitCode", 0))
     return f"crashed: exit {code}" if code else "ended: exit 0"
+
+
+def _memory(seen: Mapping[str, Any]) -> str:
+    return f"{int(seen.get('HostConfig', {}).get('Memory', 0)) >> 20}Mi"
 
 
 class _Patient:
@@ -108,12 +112,9 @@ def _knock(address: Address) -> tuple[bool, bool]:
         return False, False
 
 
-def _state(engine: Engine, container: Container) -> Mapping[str, Any]:
+def _seen(engine: Engine, container: Container) -> Mapping[str, Any]:
     seen = engine.inspect(container.id)
-    if seen is None:
-        return {"Running": False, "Error": "somebody removed its container"}
-    state: Mapping[str, Any] = seen["State"]
-    return state
+    return seen or {"State": {"Running": False, "Error": "somebody removed its container"}}
 
 
 def _tell_last_lines(engine: Engine, container: Container, log: Log) -> bytes:
@@ -124,12 +125,10 @@ def _tell_last_lines(engine: Engine, container: Container, log: Log) -> bytes:
     return lines
 
 
-def _crashed(container: Container, state: Mapping[str, Any], memory: str, lines: bytes) -> RolloutError:
-    ended = how_it_ended(state, memory)
+def _crashed(container: Container, seen: Mapping[str, Any], lines: bytes) -> RolloutError:
+    ended, state = how_it_ended(seen), seen["State"]
     if state.get("OOMKilled"):
-        return RolloutError(
-            f"{container.place.process} {ended}", hint="raise docker.memory, or let the process use less"
-        )
+        return RolloutError(f"{container.place.process} {ended}", hint=out_of_memory(container.place.process))
     code = int(state.get("ExitCode", 0))
     words = _NOT_RUN.sub("", lines.decode("utf-8", "replace").strip().rpartition("\n")[2])
     reason = f" ({words[:120]})" if code in _NOT_STARTED and words else ""

@@ -122,7 +122,8 @@ class _Follower(Iterator[LogLine]):
 
 
 def _wanted(container: Container, query: LogQuery) -> bool:
-    return query.process is None or container.place.process == query.process
+    asked = query.process is None or container.place.process == query.process
+    return asked and not container.place.reserved
 
 
 def _recent(engine: Engine, container: Container, query: LogQuery) -> list[_Raw]:

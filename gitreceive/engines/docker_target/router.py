@@ -13,6 +13,7 @@ from gitreceive.model import Domain
 _BACKLOG = 1024
 _MOST_VISITS = 4096  # clients at once: files that one process may have open are few
 _HANDSHAKE_SECONDS = 10.0
+_LAST_WORDS_SECONDS = 30.0  # in which a client has to take what was said to it last
 
 
 @dataclass(frozen=True)
@@ -106,8 +107,11 @@ class Router:
         visit = Visit(reader, writer, self, self._patience, secure=secure)
         self._visits[visit] = task
         try:
-            with suppress(OSError):
+            with suppress(OSError, TimeoutError):
                 await visit.serve()
+                writer.close()
+                async with asyncio.timeout(_LAST_WORDS_SECONDS):
+                    await writer.wait_closed()
         finally:
             del self._visits[visit]
-            writer.close()
+            writer.transport.abort()

@@ -7,12 +7,14 @@ from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
 
 from gitreceive.config import DockerSettings, parse_listen
+from gitreceive.engines.docker_target.connection import Notice
 from gitreceive.engines.docker_target.containers import Container, Stage, current, listed
 from gitreceive.engines.docker_target.engine import Engine
 from gitreceive.engines.docker_target.forwarder import Forwarder
 from gitreceive.engines.docker_target.hosts import Hosts
+from gitreceive.engines.docker_target.pages import Pages
 from gitreceive.errors import GitreceiveError, UnavailableError
-from gitreceive.model import WEB_PROCESS, AppName
+from gitreceive.model import RETRY_SECONDS, WEB_PROCESS, AppName
 
 _log = logging.getLogger(__name__)
 
@@ -29,11 +31,14 @@ class Switchboard:
     sees it within a second.
     """
 
-    def __init__(self, engine: Engine, owned_by: str, settings: DockerSettings, hosts: Hosts) -> None:
+    def __init__(
+        self, engine: Engine, owned_by: str, settings: DockerSettings, pages: Pages, hosts: Hosts
+    ) -> None:
         self._engine = engine
         self._hosts = hosts
         self._owned_by = owned_by
         self._settings = settings
+        self._pages = pages
         self._forwarder = Forwarder(settings.listen)
         self._lock = threading.Lock()  # one look at the containers at a time, so that no older one wins
         self._ports: dict[AppName, int] = {}  # promised, before a container carries them
@@ -154,7 +159,17 @@ class Switchboard:
             self._forwarder.drop(app)
             return
         addresses = [c.address for c in web if c.running and c.address and c.stage is not Stage.RETIRING]
-        self._forwarder.route(app, port, addresses)
+        with self._ports_lock:
+            self._ports[app] = port  # should somebody remove what keeps it for an app that is stopped
+        self._forwarder.route(app, port, addresses, self._notice(app, web))
+
+    def _notice(self, app: AppName, web: Iterable[Container]) -> Notice | None:
+        page = self._pages.page(app)
+        if page is not None:
+            return Notice(page, RETRY_SECONDS, "text/html; charset=utf-8")
+        here = [c for c in web if c.stage is not Stage.RETIRING]
+        stopped = bool(here) and all(c.place.reserved for c in here)
+        return Notice(b"the app is stopped\n", RETRY_SECONDS) if stopped else None
 
     def _retire(self, containers: list[Container]) -> None:
         try:

@@ -17,6 +17,7 @@ from gitreceive.engines.docker_target.engine import Credentials, Engine
 from gitreceive.engines.docker_target.health import wait_until_well
 from gitreceive.engines.docker_target.hosts import Hosts
 from gitreceive.engines.docker_target.hosts import url as url_by_host
+from gitreceive.engines.docker_target.pages import Pages
 from gitreceive.engines.docker_target.routes import Routes
 from gitreceive.engines.docker_target.switchboard import Switchboard
 from gitreceive.errors import RolloutError
@@ -26,6 +27,7 @@ from gitreceive.model import (
     Check,
     LogLine,
     LogQuery,
+    Maintenance,
     ProcessStatus,
     ProcessType,
     Release,
@@ -51,9 +53,10 @@ class DockerTarget:
         self._settings = settings
         self._owned_by = made.owner(settings.data_dir)
         self._engine = Engine(credentials)
-        self._routes = Routes(settings.data_dir / "routes")
+        self._routes = Routes(settings.data_dir.expanduser() / "routes")
+        self._pages = Pages(settings.data_dir.expanduser() / "maintenance")
         hosts = Hosts(self._routes, settings.domain, certificates)
-        self._switchboard = Switchboard(self._engine, self._owned_by, settings.docker, hosts)
+        self._switchboard = Switchboard(self._engine, self._owned_by, settings.docker, self._pages, hosts)
         self._locks: dict[AppName, threading.RLock] = {}
         self._locks_lock = threading.Lock()
 
@@ -65,6 +68,7 @@ class DockerTarget:
         self._engine.close()
 
     def roll_out(self, release: Release, log: Log, cancel: Cancellation) -> None:
+        _require_no_autoscaler(release)
         with self._lock(release.app):
             self._switchboard.start()
             self._bring_up(release, log, cancel)
@@ -122,11 +126,8 @@ class DockerTarget:
         return made.current(self._switchboard.containers(app))
 
     def processes(self, app: AppName) -> tuple[ProcessStatus, ...]:
-        found = [c for c in self._switchboard.containers(app) if not c.once]
-        return tuple(
-            diagnosis.status(c, self._engine.inspect(c.id), self._settings.docker.memory, time.time())
-            for c in found
-        )
+        found = [c for c in self._switchboard.containers(app) if not c.once and not c.place.reserved]
+        return tuple(diagnosis.status(c, self._engine.inspect(c.id), time.time()) for c in found)
 
     def logs(self, app: AppName, query: LogQuery) -> Iterator[LogLine]:
         if query.follow:
@@ -142,6 +143,7 @@ class DockerTarget:
             for image in {c.image for c in found}:
                 self._engine.remove_image(image)
             self._routes.drop(app)
+            self._pages.put(app, Maintenance())
             self._switchboard.forget(app)
 
     def plan(self, release: Release) -> str:
@@ -161,14 +163,14 @@ class DockerTarget:
         wanted = self._create_missing(release, user, cancel)
         wait_until_well(
             self._engine,
-            wanted,
+            [c for c in wanted if not c.place.reserved],
             deadline=self._settings.docker.deadline,
-            memory=self._settings.docker.memory,
             log=log,
             cancel=cancel,
         )
         cancel.raise_if_requested()
         self._routes.put(release.app, release.settings.routing)
+        self._pages.put(release.app, release.settings.maintenance)
         self._switch(release.app, wanted)
 
     def _create_missing(self, release: Release, user: str, cancel: Cancellation) -> list[Container]:
@@ -179,9 +181,11 @@ class DockerTarget:
             cancel.raise_if_requested()
             body = self._body(release, place, process, user, port)
             here = [c for c in existing if c.place == place and c.stage is not Stage.RETIRING]
-            same = next((c for c in here if c.running and c.spec == body["Labels"]["gitreceive.spec"]), None)
+            well = [c for c in here if c.running or place.reserved]
+            same = next((c for c in well if c.spec == body["Labels"]["gitreceive.spec"]), None)
             if same is None:
-                self._remove(here)
+                # one that serves goes on until its successor is well
+                self._remove(c for c in here if not (c.running and c.stage is Stage.LIVE))
                 wanted.add(self._run(release.app, place, body))
             else:
                 wanted.add(same.id)
@@ -189,6 +193,8 @@ class DockerTarget:
 
     def _run(self, app: AppName, place: Place, body: dict[str, Any]) -> str:
         container = self._engine.create(made.name(self._owned_by, app, place, Stage.STARTING), body)
+        if place.reserved:
+            return container
         try:
             self._engine.start(container)
         except RolloutError as error:
@@ -198,12 +204,16 @@ class DockerTarget:
 
     def _switch(self, app: AppName, wanted: list[Container]) -> None:
         """From here on the release serves. The names are changed first: they are what a restarted server goes by."""
+        keep = {c.id for c in wanted}
+        old = [c for c in self._switchboard.containers(app) if not c.once and c.id not in keep]
+        replaced = {c.place for c in old if c.stage is Stage.LIVE}
         for container in wanted:
             if container.stage is not Stage.LIVE:
                 self._engine.keep_running(container.id)
-                self._engine.rename(container.id, made.name(self._owned_by, app, container.place, Stage.LIVE))
-        keep = {c.id for c in wanted}
-        old = [c for c in self._switchboard.containers(app) if not c.once and c.id not in keep]
+                # both serve until the other one has the name of one that leaves
+                mark = container.id[:12] if container.place in replaced else ""
+                name = made.name(self._owned_by, app, container.place, Stage.LIVE, mark)
+                self._engine.rename(container.id, name)
         for container in old:
             if container.stage is not Stage.RETIRING:
                 self._engine.rename(
@@ -264,3 +274,11 @@ class DockerTarget:
     def _remove(self, containers: Iterable[Container]) -> None:
         for container in containers:
             self._engine.remove(container.id)
+
+
+def _require_no_autoscaler(release: Release) -> None:
+    if release.settings.formation.autoscale:
+        raise RolloutError(
+            "the docker target does not scale by itself",
+            hint=f"say how many: gitreceive ps autoscale {next(iter(release.settings.formation.autoscale))} --off, and ps scale",
+        )

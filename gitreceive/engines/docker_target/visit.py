@@ -14,7 +14,7 @@ from urllib.parse import urlsplit
 
 import h11
 
-from gitreceive.engines.docker_target.connection import Address
+from gitreceive.engines.docker_target.connection import UNAVAILABLE, Address, Notice
 from gitreceive.engines.docker_target.heads import answer_headers, request_headers
 
 _CHUNK = 65536
@@ -43,6 +43,10 @@ class Carried(Protocol):
 
 class Route(Protocol):
     """Who serves an app."""
+
+    @property
+    def notice(self) -> Notice | None:
+        """What is said in the app's place."""
 
     def in_turn(self) -> Sequence[Address]: ...
 
@@ -134,8 +138,8 @@ class Visit:
             await self._refuse(HTTPStatus.NOT_FOUND, "no app answers at this host\n")
         elif way.https and not self._secure and self._ways.secure_port:
             await self._send_on(request, host, target)
-        elif route is None:
-            await self._unavailable()
+        elif route is None or route.notice:
+            await self._tell(route.notice if route and route.notice else UNAVAILABLE)
         else:
             await self._carry(request, target, route, host)
 
@@ -143,7 +147,7 @@ class Visit:
         with route.carrying(self):
             found = await self._connect(route)
             if found is None:
-                await self._unavailable()
+                await self._tell(route.notice or UNAVAILABLE)
                 return
             reader, self._container = found
             try:
@@ -153,7 +157,7 @@ class Visit:
                 if not await exchange.run(h11.Request(method=request.method, target=target, headers=headers)):
                     await self._refuse(HTTPStatus.BAD_GATEWAY, "the app hung up\n")
             finally:
-                self._container.close()
+                self._container.transport.abort()  # it has said all that is wanted of it
                 self.address = self._container = None
 
     async def _connect(self, route: Route) -> tuple[asyncio.StreamReader, asyncio.StreamWriter] | None:
@@ -177,20 +181,24 @@ class Visit:
         status = HTTPStatus.MOVED_PERMANENTLY if safe else HTTPStatus.PERMANENT_REDIRECT
         await self._refuse(status, "", ("Location", f"https://{place}{target.decode('ascii')}"))
 
-    async def _unavailable(self) -> None:
-        await self._refuse(HTTPStatus.SERVICE_UNAVAILABLE, "the app does not answer\n", ("Retry-After", "5"))
+    async def _tell(self, notice: Notice) -> None:
+        headers = (
+            ("Content-Type", notice.content_type),
+            ("Cache-Control", "no-store"),
+            ("Retry-After", str(notice.retry_seconds)),
+        )
+        await self._say(HTTPStatus.SERVICE_UNAVAILABLE, notice.body, headers)
 
     async def _refuse(self, status: HTTPStatus, text: str, *headers: tuple[str, str]) -> None:
+        await self._say(status, text.encode(), (("Content-Type", "text/plain; charset=utf-8"), *headers))
+
+    async def _say(self, status: HTTPStatus, body: bytes, headers: Sequence[tuple[str, str]]) -> None:
         """And take no more of this client: what it goes on to send may belong to what was refused."""
         if self._client.our_state not in {h11.IDLE, h11.SEND_RESPONSE}:
             return
-        body = text.encode()
         length = ("Content-Length", str(len(body)))
-        plain = ("Content-Type", "text/plain; charset=utf-8")
         head = h11.Response(
-            status_code=status,
-            reason=status.phrase,
-            headers=[plain, length, ("Connection", "close"), *headers],
+            status_code=status, reason=status.phrase, headers=[length, ("Connection", "close"), *headers]
         )
         with suppress(h11.LocalProtocolError):
             for event in (head, h11.Data(data=body), h11.EndOfMessage()):

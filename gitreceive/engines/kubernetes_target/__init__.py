@@ -65,10 +65,13 @@ class KubernetesTarget:
             unreached = (
                 self._settings.kubernetes.expose in {"auto", "nodeport"} and self.url(release.app) is None
             )
-            applied = rollout.apply_release(self._api, objects, watch)
+            now, later = rollout.divided(objects, release)
+            applied = rollout.apply_release(self._api, now, watch)
             deadline = self._settings.kubernetes.deadline
             rollout.await_healthy(self._api, watch, applied, log, cancel=cancel, deadline=deadline)
-        if unreached and WEB_PROCESS in applied:
+            for item in later:
+                self._api.apply(item)
+        if unreached and release.answers:
             self._await_answer(release.app, log, cancel)
         try:
             rollout.remove_surplus(self._api, namespace, objects)
@@ -86,11 +89,14 @@ class KubernetesTarget:
             return
         objects = self._objects(previous)
         with NamespaceWatch(self._api, namespace) as watch:
-            applied = rollout.apply_release(self._api, objects, watch)
+            now, later = rollout.divided(objects, previous)
+            applied = rollout.apply_release(self._api, now, watch)
             try:
                 rollout.await_healthy(
                     self._api, watch, applied, log, cancel=Cancellation(), deadline=_PUT_BACK_SECONDS
                 )
+                for item in later:
+                    self._api.apply(item)
             finally:
                 rollout.remove_surplus(self._api, namespace, objects, drop)
 
@@ -119,7 +125,8 @@ class KubernetesTarget:
     def processes(self, app: AppName) -> tuple[ProcessStatus, ...]:
         namespace = self._namespace(app)
         with ThreadPoolExecutor(max_workers=3) as pool:
-            kinds = (("Deployment", OWNED), ("Pod", f"{OWNED},{COMPONENT_LABEL}"), ("Event", ""))
+            ours = f"{OWNED},{COMPONENT_LABEL}"  # no pods of maintenance
+            kinds = (("Deployment", ours), ("Pod", ours), ("Event", ""))
             lists = pool.map(lambda asked: self._api.list(asked[0], namespace, asked[1])["items"], kinds)
             deployments, pods, events = lists
         return statuses(deployments, pods, events, datetime.now(UTC))

@@ -15,6 +15,7 @@ from gitreceive.manifests import MANAGER, ClusterApi, Manifest
 
 _TIMEOUT = (5.0, 20.0)  # seconds to connect, and between two answers
 _ATTEMPTS = 4
+_APPLY, _MERGE = "application/apply-patch+yaml", "application/merge-patch+json"
 _FACTS_SECONDS = 300.0  # after which a cluster may have been upgraded
 _API_VERSIONS = {
     "Namespace": "v1",
@@ -24,6 +25,7 @@ _API_VERSIONS = {
     "Secret": "v1",
     "Service": "v1",
     "ServiceAccount": "v1",
+    "ConfigMap": "v1",
     "Deployment": "apps/v1",
     "ReplicaSet": "apps/v1",
     "CustomResourceDefinition": "apiextensions.k8s.io/v1",
@@ -36,7 +38,7 @@ _BY_DISCOVERY = {
     "IngressClass": ("networking.k8s.io/v1", "networking.k8s.io/v1beta1"),
     "HTTPRoute": ("gateway.networking.k8s.io/v1", "gateway.networking.k8s.io/v1beta1"),
     "Route": ("route.openshift.io/v1",),
-    "HorizontalPodAutoscaler": ("autoscaling/v2", "autoscaling/v2beta2", "autoscaling/v1"),
+    "HorizontalPodAutoscaler": ("autoscaling/v2", "autoscaling/v2beta2"),
 }
 
 
@@ -78,6 +80,12 @@ class Api:
         done = self._call("PATCH", path, {"fieldManager": MANAGER, "force": "false"}, item)
         assert done is not None
         return done
+
+    def scale(self, name: str, namespace: str, replicas: int) -> None:
+        """Set the replicas of a Deployment, whoever owns that field; whoever applies the same number next owns it too."""
+        path = self._path("Deployment", name, namespace)
+        body = {"spec": {"replicas": replicas}}
+        self._call("PATCH", path, {"fieldManager": f"{MANAGER}-scale"}, body, patch=_MERGE)
 
     def create(self, item: Manifest) -> Manifest:
         path = self._path(item["kind"], None, item["metadata"].get("namespace"))
@@ -137,6 +145,7 @@ class Api:
         return ClusterApi(
             self.api_version("PodDisruptionBudget"),
             sleep_action=(major, minor) >= (1, 30),
+            autoscaler_api=self.api_version("HorizontalPodAutoscaler"),
             exposing=self._exposing_facts(),
         )
 
@@ -191,13 +200,14 @@ class Api:
         body: Manifest | None = None,
         *,
         missing_is_none: bool = False,
+        patch: str = _APPLY,
     ) -> Manifest | None:
         """Tried again, with growing pauses, where the cluster does not answer or is too busy; not for POST."""
         attempts = 1 if method == "POST" else _ATTEMPTS
         for attempt in range(attempts):
             try:
                 with _translated():
-                    answer: Manifest = self._request(method, path, query or {}, body)
+                    answer: Manifest = self._request(method, path, query or {}, body, patch=patch)
                     return answer
             except UnavailableError as error:
                 if isinstance(error, _UnauthorizedError):
@@ -219,13 +229,14 @@ class Api:
         body: Manifest | None,
         *,
         stream: bool = False,
+        patch: str = _APPLY,
         timeout: tuple[float, float] = _TIMEOUT,
     ) -> Any:
         options: dict[str, Any] = {"serialize": False} if stream else {"serializer": _plain}
         if stream:
             options["header_params"] = {"Accept": "*/*"}
         if method == "PATCH":
-            options["content_type"] = "application/apply-patch+yaml"
+            options["content_type"] = patch
         return self._connected().request(
             method, path, body=body, query_params=list(query.items()), _request_timeout=timeout, **options
         )

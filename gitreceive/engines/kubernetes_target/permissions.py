@@ -12,6 +12,7 @@ PERMISSIONS: tuple[tuple[str, str, tuple[str, ...]], ...] = (
     ("", "namespaces", ("get", "create", "patch", "delete")),
     ("", "nodes", ("list",)),
     ("", "serviceaccounts", ("create", "patch")),
+    ("", "configmaps", ("list", "create", "patch", "delete")),
     ("", "secrets", ("list", "create", "patch", "delete")),
     ("", "services", ("get", "list", "create", "patch", "delete")),
     ("", "pods", ("list", "watch", "create", "delete")),
@@ -22,7 +23,7 @@ PERMISSIONS: tuple[tuple[str, str, tuple[str, ...]], ...] = (
     ("policy", "poddisruptionbudgets", ("list", "create", "patch", "delete")),
     ("networking.k8s.io", "ingresses", ("get", "list", "create", "patch", "delete")),
     ("networking.k8s.io", "ingressclasses", ("list",)),
-    ("autoscaling", "horizontalpodautoscalers", ("list",)),
+    ("autoscaling", "horizontalpodautoscalers", ("list", "create", "patch", "delete")),
 )
 # and these where the cluster serves the kind
 _WHERE_SERVED: dict[str, tuple[tuple[str, str, tuple[str, ...]], ...]] = {

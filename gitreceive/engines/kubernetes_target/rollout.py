@@ -6,6 +6,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 from gitreceive.buildpacks.system_packages import hint_of_crash
 from gitreceive.cancellation import Cancellation
+from gitreceive.engines.kubernetes_target import autoscaling
 from gitreceive.engines.kubernetes_target.api import Api
 from gitreceive.engines.kubernetes_target.logs import stamped
 from gitreceive.engines.kubernetes_target.verdict import Patience, Problem, State, look
@@ -13,9 +14,14 @@ from gitreceive.engines.kubernetes_target.watching import NamespaceWatch
 from gitreceive.errors import ConflictError, GitreceiveError, RolloutError
 from gitreceive.exposure import CERTIFICATE_KIND
 from gitreceive.manifests import COMPONENT_LABEL, KIND_LABEL, MANAGED_LABEL, MANAGER, OWNED, Manifest
+from gitreceive.model import Release
 from gitreceive.ports import Log
 
 _TAIL_LINES = 50
+_REMOVED = (
+    *("Deployment", "Service", "Ingress", "PodDisruptionBudget"),
+    *("HorizontalPodAutoscaler", "ConfigMap"),
+)
 _LEAVING_SECONDS = 10.0
 _QUIET_SECONDS = 0.4  # a passing state is worth a line only when it lasts
 
@@ -42,19 +48,23 @@ def claim_namespace(api: Api, wanted: Manifest) -> None:
         api.apply(wanted)
 
 
+def divided(objects: Iterable[Manifest], release: Release) -> tuple[list[Manifest], list[Manifest]]:
+    """What is applied at once, and what only when all is healthy: the Service that leads visitors to the page of maintenance."""
+    later = [i for i in objects if i["kind"] == "Service" and release.settings.maintenance.on]
+    return [i for i in objects if i not in later], later
+
+
 def apply_release(api: Api, objects: Iterable[Manifest], watch: NamespaceWatch) -> dict[str, int]:
     """Apply all but the namespace; the generation of each Deployment. ``watch`` is begun and shows what was there."""
     rest = [item for item in objects if item["kind"] != "Namespace"]
     support = [item for item in rest if item["kind"] != "Deployment"]
     deployments = [item for item in rest if item["kind"] == "Deployment"]
     with ThreadPoolExecutor(max_workers=8) as pool:
-        scaled = pool.submit(_autoscaled, api, rest[0]["metadata"]["namespace"])
+        scalers = pool.submit(autoscaling.scalers, api, watch.namespace)
         list(pool.map(api.apply, support))
         watch.wait_until_listed()
         live = watch.snapshot()[1].deployments
-        for item in deployments:
-            if item["metadata"]["name"] in scaled.result():
-                _leave_replicas(item, live.get(item["metadata"]["name"]))
+        autoscaling.hand_over(api, watch.namespace, rest, live, scalers.result())
         applied = list(pool.map(api.apply, deployments))
     return {item["metadata"]["name"]: item["metadata"]["generation"] for item in applied}
 
@@ -96,13 +106,7 @@ def remove_surplus(api: Api, namespace: str, objects: Iterable[Manifest], drop: 
     releases does not name. ``drop`` is config that goes unless something runs with it.
     """
     wanted = {(item["kind"], item["metadata"]["name"]) for item in objects}
-    kinds = (
-        "Deployment",
-        "Service",
-        "Ingress",
-        "PodDisruptionBudget",
-        *filter(api.serves, ("HTTPRoute", "Route")),
-    )
+    kinds = (*_REMOVED, *filter(api.serves, ("HTTPRoute", "Route")))
     with ThreadPoolExecutor(max_workers=8) as pool:
         configs = pool.submit(api.list, "Secret", namespace, f"{OWNED},{KIND_LABEL}=config")
         brought = pool.submit(api.list, "Secret", namespace, f"{OWNED},{KIND_LABEL}={CERTIFICATE_KIND}")
@@ -144,32 +148,6 @@ class Narrator:
             if advanced or (state.doing and now - since >= _QUIET_SECONDS):
                 self._log.detail(str(state))
                 self._said[state.process] = state
-
-
-# --- applying -------------------------------------------------------------------------------------------------------
-
-
-def _autoscaled(api: Api, namespace: str) -> set[str]:
-    """The Deployments whose number of replicas an autoscaler keeps."""
-    scalers = api.list("HorizontalPodAutoscaler", namespace)["items"]
-    targets = (scaler["spec"]["scaleTargetRef"] for scaler in scalers)
-    return {target["name"] for target in targets if target.get("kind") == "Deployment"}
-
-
-def _leave_replicas(wanted: Manifest, live: Manifest | None) -> None:
-    """Keep out of the autoscaler's field.
-
-    A field that we owned and no longer send is reset, so where it is still ours the live number is sent once more; the
-    autoscaler becomes its owner when it next changes it (Kubernetes, server-side apply, transferring ownership).
-    """
-    del wanted["spec"]["replicas"]
-    if live and any(_owns_replicas(entry) for entry in live["metadata"].get("managedFields") or []):
-        wanted["spec"]["replicas"] = live["spec"]["replicas"]
-
-
-def _owns_replicas(entry: Manifest) -> bool:
-    fields = (entry.get("fieldsV1") or {}).get("f:spec") or {}
-    return entry.get("manager") == MANAGER and entry.get("operation") == "Apply" and "f:replicas" in fields
 
 
 # --- failing --------------------------------------------------------------------------------------------------------

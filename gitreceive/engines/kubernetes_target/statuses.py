@@ -3,7 +3,7 @@
 from collections.abc import Iterable
 from datetime import datetime
 
-from gitreceive.engines.kubernetes_target.verdict import pod_doing, pod_problems
+from gitreceive.engines.kubernetes_target.verdict import how_it_ended, pod_doing, pod_problems
 from gitreceive.manifests import COMPONENT_LABEL, RELEASE_ANNOTATION, Manifest
 from gitreceive.model import ProcessStatus
 
@@ -53,7 +53,21 @@ def _pod_status(pod: Manifest, events: list[Manifest], now: datetime) -> Process
         sum(container.get("restartCount", 0) for container in containers),
         _age(pod, now),
         reason,
+        _last_exit(containers, now),
     )
+
+
+def _last_exit(containers: Iterable[Manifest], now: datetime) -> str:
+    """How the process before the one that runs ended, and when."""
+    for container in containers:
+        if ended := container.get("lastState", {}).get("terminated"):
+            since = (
+                (now - datetime.fromisoformat(ended["finishedAt"])).total_seconds()
+                if ended.get("finishedAt")
+                else 0
+            )
+            return f"{how_it_ended(ended)}, {max(0, round(since))} s ago"
+    return ""
 
 
 def _missing(deployment: Manifest, found: Iterable[ProcessStatus], now: datetime) -> list[ProcessStatus]:

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from gitreceive.manifests import Manifest
+from gitreceive.model import out_of_memory
 
 _REVISION = "deployment.kubernetes.io/revision"
 _PULL_REASONS = {
@@ -188,7 +189,7 @@ def _unschedulable(process: str, pod: Manifest, events: list[Manifest]) -> Probl
                 f"{process} fits on no node: {_short(message)}",
                 patience=_FOREVER if growing else 20,
                 detail=message,
-                hint="add a node, or lower kubernetes.cpu, kubernetes.memory or the number of replicas",
+                hint="add a node, or ask for less: gitreceive ps limits, ps scale",
             )
     return None
 
@@ -282,16 +283,16 @@ def _crash(process: str, pod: Manifest, status: Mapping[str, Any]) -> Problem | 
     return Problem(
         process,
         "crash",
-        f"{process} {_how_it_ended(ended)}{' (CrashLoopBackOff)' if backing_off else ''}",
+        f"{process} {how_it_ended(ended)}{' (CrashLoopBackOff)' if backing_off else ''}",
         # Once may be chance, such as a database that is late; twice is not.
         patience=0 if exits >= 2 else 15,
         detail=f"{ended.get('reason', 'Error')}, exit {ended.get('exitCode')}, {exits} {'time' if exits == 1 else 'times'}",
-        hint=_crash_hint(ended),
+        hint=_crash_hint(process, ended),
         pod=str(pod["metadata"]["name"]),
     )
 
 
-def _how_it_ended(ended: Mapping[str, Any]) -> str:
+def how_it_ended(ended: Mapping[str, Any]) -> str:
     if ended.get("reason") == "OOMKilled":
         return "ran out of memory (OOMKilled)"
     if ended.get("exitCode") == 0:
@@ -301,9 +302,9 @@ def _how_it_ended(ended: Mapping[str, Any]) -> str:
     return f"crashed: exit {ended.get('exitCode')}"
 
 
-def _crash_hint(ended: Mapping[str, Any]) -> str:
+def _crash_hint(process: str, ended: Mapping[str, Any]) -> str:
     if ended.get("reason") == "OOMKilled":
-        return "raise kubernetes.memory, or let the process use less"
+        return out_of_memory(process)
     if ended.get("exitCode") == 0:
         return "a process must keep running; work that ends belongs into the `release` process"
     return ""

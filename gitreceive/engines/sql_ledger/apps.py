@@ -7,11 +7,11 @@ from typing import Any
 from sqlalchemy import Connection, Row, delete, insert, select, update
 
 from gitreceive.engines.sql_ledger.database import now
-from gitreceive.engines.sql_ledger.documents import config_document, config_from
+from gitreceive.engines.sql_ledger.documents import config_document, config_from, storable
 from gitreceive.engines.sql_ledger.part import Part
 from gitreceive.engines.sql_ledger.schema import apps, jobs, releases
 from gitreceive.errors import ConflictError, NotFoundError
-from gitreceive.model import App, AppName, Secret, UserName
+from gitreceive.model import App, AppName, Lock, Secret, UserName
 
 
 class Apps(Part):
@@ -29,10 +29,7 @@ class Apps(Part):
 
     def app(self, name: AppName) -> App:
         with self._database.reading() as connection:
-            row = connection.execute(select(apps).where(apps.c.name == name)).first()
-        if row is None:
-            raise no_app(name)
-        return _app(row)
+            return read_app(connection, name)
 
     def apps(self) -> tuple[App, ...]:
         with self._database.reading() as connection:
@@ -41,10 +38,7 @@ class Apps(Part):
 
     def set_buildpacks(self, name: AppName, before: tuple[str, ...], after: tuple[str, ...]) -> App:
         with self._database.writing() as connection:
-            row = connection.execute(select(apps).where(apps.c.name == name)).first()
-            if row is None:
-                raise no_app(name)
-            app = _app(row)
+            app = unlocked(connection, name)
             if app.buildpacks != before:
                 raise ConflictError(
                     f"the buildpacks of {name} were changed just now",
@@ -52,6 +46,18 @@ class Apps(Part):
                 )
             connection.execute(update(apps).where(apps.c.name == name).values(buildpacks=list(after)))
         return replace(app, buildpacks=after)
+
+    def lock_app(self, name: AppName, user: UserName, reason: str) -> App:
+        with self._database.writing() as connection:
+            app = unlocked(connection, name)
+            lock = Lock(user, storable(reason), now(connection))
+            _put_lock(connection, name, lock)
+        return replace(app, lock=lock)
+
+    def unlock_app(self, name: AppName) -> App:
+        with self._database.writing() as connection:
+            _put_lock(connection, name, None)
+            return read_app(connection, name)
 
     def config(self, app: AppName) -> dict[str, Secret]:
         with self._database.reading() as connection:
@@ -67,17 +73,33 @@ class Apps(Part):
     def delete_app(self, name: AppName) -> None:
         under_way = select(jobs.c.id).where(jobs.c.app == name, jobs.c.ended_at.is_(None)).order_by(jobs.c.id)
         with self._database.writing() as connection:
+            unlocked(connection, name)
             if (job := connection.execute(under_way).scalar()) is not None:
                 raise ConflictError(
                     f"build {job} of {name} has not ended",
                     hint=f"wait for it, or stop it: builds cancel {job}",
                 )
-            if connection.execute(delete(apps).where(apps.c.name == name)).rowcount == 0:
-                raise no_app(name)
+            connection.execute(delete(apps).where(apps.c.name == name))
+
+
+def read_app(connection: Connection, name: AppName) -> App:
+    """Raises NotFoundError."""
+    row = connection.execute(select(apps).where(apps.c.name == name)).first()
+    if row is None:
+        raise no_app(name)
+    return _app(row)
+
+
+def unlocked(connection: Connection, name: AppName) -> App:
+    """The app, which may be changed. Raises NotFoundError, ConflictError."""
+    app = read_app(connection, name)
+    app.require_unlocked()
+    return app
 
 
 def require_no_release(connection: Connection, app: AppName) -> None:
-    """Raises ConflictError where one is live, and while a job has not ended, which may have taken what is to be kept for it."""
+    """Raises ConflictError where the app is locked, where one is live, and while a job has not ended, which may have taken what is to be kept for it."""
+    unlocked(connection, app)
     taken = select(jobs.c.id).where(jobs.c.app == app, jobs.c.ended_at.is_(None))
     live = select(releases.c.id).where(releases.c.app == app, releases.c.live_at.is_not(None))
     if any(connection.execute(query.limit(1)).first() for query in (taken, live)):
@@ -106,5 +128,13 @@ def no_app(name: AppName) -> NotFoundError:
     return NotFoundError(f"there is no app {name}", hint=f"create it: apps create {name}")
 
 
+def _put_lock(connection: Connection, name: AppName, lock: Lock | None) -> None:
+    found = {"locked_by": lock.user, "locked_because": lock.reason, "locked_at": lock.since} if lock else None
+    values = found or {"locked_by": None, "locked_because": None, "locked_at": None}
+    connection.execute(update(apps).where(apps.c.name == name).values(**values))
+
+
 def _app(row: Row[Any]) -> App:
-    return App(AppName(row.name), UserName(row.owner), row.branch, row.created_at, tuple(row.buildpacks))
+    lock = Lock(UserName(row.locked_by), row.locked_because, row.locked_at) if row.locked_by else None
+    owner = UserName(row.owner)
+    return App(AppName(row.name), owner, row.branch, row.created_at, tuple(row.buildpacks), lock)

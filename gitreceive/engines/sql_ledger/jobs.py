@@ -10,13 +10,13 @@ from typing import Any
 
 from sqlalchemy import Connection, Row, Select, case, delete, exists, func, insert, select, update
 
-from gitreceive.engines.sql_ledger.apps import no_app
+from gitreceive.engines.sql_ledger.apps import unlocked
 from gitreceive.engines.sql_ledger.causes import cause_columns, cause_from
 from gitreceive.engines.sql_ledger.database import now
 from gitreceive.engines.sql_ledger.documents import image_document, image_from, storable
 from gitreceive.engines.sql_ledger.part import Part
 from gitreceive.engines.sql_ledger.routing import claim_domains
-from gitreceive.engines.sql_ledger.schema import apps, jobs, releases
+from gitreceive.engines.sql_ledger.schema import jobs, releases
 from gitreceive.errors import ConflictError, LeaseLostError, NotFoundError, UsageError
 from gitreceive.model import AppName, Cause, ConfigChange, Image, Job, JobId, JobState, SettingsChange
 
@@ -26,8 +26,7 @@ class Jobs(Part):
 
     def enqueue(self, cause: Cause) -> Job:
         with self._database.writing() as connection:
-            if not connection.execute(select(apps.c.name).where(apps.c.name == cause.app)).first():
-                raise no_app(cause.app)
+            unlocked(connection, cause.app)
             if isinstance(cause, SettingsChange):
                 claim_domains(connection, cause.app, cause.domains)
             new = connection.execute(

@@ -101,6 +101,9 @@ apps = Table(
     Column("buildpacks", JSON, nullable=False, server_default="[]"),
     Column("config", JSON, nullable=False, server_default="{}"),  # waits for the first release
     Column("settings", JSON, nullable=False, server_default="{}"),
+    Column("locked_by", String(39)),  # none, like the two below: it is not locked
+    Column("locked_because", Text),
+    Column("locked_at", Instant),
 )
 
 domains = Table(

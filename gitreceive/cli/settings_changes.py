@@ -1,0 +1,80 @@
+"""What commands do that change an app's settings: refuse at once what cannot be done, keep it for the first release, or have it done."""
+
+import sys
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from gitreceive import config, wiring
+from gitreceive.cli.common import print_json
+from gitreceive.cli.rollback import who_may
+from gitreceive.cli.watching import watched, write
+from gitreceive.errors import NotFoundError
+from gitreceive.model import AppName, AppSettings, Job, JobState, ProcessType, Release, SettingsChange
+from gitreceive.rollback import require_image
+from gitreceive.voice import Voice
+
+if TYPE_CHECKING:
+    from gitreceive.ports import Platform
+
+
+@dataclass(frozen=True)
+class Wish:
+    """``title``: what it is, in a few words. ``patch``: a JSON merge patch of the settings."""
+
+    title: str
+    patch: Mapping[str, Any]
+
+
+Plan = Callable[[AppSettings, Release | None], Wish]  # of the settings as they are, and of what is live
+
+
+def change_settings(platform: "Platform", app: AppName, plan: Plan, *, as_json: bool) -> None:
+    """Exit 1 where it was not done. Raises what ``plan`` does, ConflictError where the app is locked, UsageError for what cannot be."""
+    ledger = platform.ledger
+    who = who_may(platform, app)
+    ledger.app(app).require_unlocked()
+    before, live = ledger.settings(app), ledger.current_release(app)
+    wish = plan(before, live)
+    after = before.patched(wish.patch)
+    job = None
+    if after != before and live is None:
+        ledger.keep_settings(app, before, after)
+    elif after != before and live is not None:
+        if after.runtime != before.runtime:
+            require_image(live, platform.registry)
+        wiring.require_server(config.load())
+        change = SettingsChange(app, who.name, wish.title, wish.patch)
+        job = watched(ledger.enqueue(change), platform, log=not as_json)
+    _tell(app, wish, job, changed=after != before, as_json=as_json)
+
+
+def known_process(release: Release | None, name: str, *, once: bool = False) -> str:
+    """A process type of the app; before its first release, any that could be. ``once``: also what runs once, such as ``release``.
+
+    Raises NotFoundError, which lists those that there are, and UsageError.
+    """
+    ProcessType.parse_name(name)
+    if release is None:
+        return name
+    there = [process.name for process in (release.image.processes if once else release.services)]
+    if name not in there:
+        raise NotFoundError(
+            f"{release.app} has no process type {name!r}",
+            hint=f"it has {', '.join(there)}" if there else "it has none: name one in the Procfile",
+        )
+    return name
+
+
+def _tell(app: AppName, wish: Wish, job: Job | None, *, changed: bool, as_json: bool) -> None:
+    result = job.state if job else "kept" if changed else "unchanged"
+    if as_json:
+        facts = {"app": app, "result": result, "title": wish.title, "release": job.release if job else None}
+        more = {"build": job.id if job else None, "reason": job.reason if job else ""}
+        print_json({**facts, **more})
+    elif job is None and changed:
+        Voice(write).step(f"Kept for the first release of {app}: {wish.title}")
+    elif job is None:
+        Voice(write).step(f"Nothing to do: {app} is set so already")
+    if job is not None and job.state is not JobState.LIVE:
+        sys.exit(1)

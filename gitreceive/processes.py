@@ -1,0 +1,130 @@
+"""What a cluster is told of each process type of a release, as values for the templates. Pure."""
+
+import hashlib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from gitreceive import maintenance_page
+from gitreceive.config import KubernetesSettings
+from gitreceive.errors import ConfigError
+from gitreceive.model import RETRY_SECONDS, WEB_PROCESS, Limits, ProcessType, Release
+
+INSTANCE_LABEL = "app.kubernetes.io/instance"
+COMPONENT_LABEL = "app.kubernetes.io/component"
+KIND_LABEL = "gitreceive/kind"  # what an object without a component is for: config, maintenance
+MAINTENANCE = "web.maintenance"  # no process type has a dot in its name
+RESTARTED_ANNOTATION = "gitreceive/restarted"
+SETTLE_SECONDS = 2
+
+# Endpoints must be gone from every node before the process is told to stop; kube-proxy needs about a second.
+_DRAIN_SECONDS = 5
+_PAGE_PORT = 8080
+_GRACE_SECONDS = 30
+
+
+def process_values(
+    context: Mapping[str, Any], release: Release, process: ProcessType, settings: KubernetesSettings
+) -> dict[str, Any]:
+    """``context`` with what is of this process type."""
+    restarted = release.settings.formation.restarted.get(process.name)
+    stamp = {RESTARTED_ANNOTATION: restarted} if restarted else {}
+    return {
+        **context,
+        **resources(release, process, settings),
+        "pod_annotations": context["pod_annotations"] | stamp,
+        "process": _process(context, release, process),
+        "autoscale": _autoscale(release, process),
+    }
+
+
+def resources(release: Release, process: ProcessType, settings: KubernetesSettings) -> dict[str, str]:
+    """Memory is asked for and is the limit: what is over it is killed, and nothing else on the node has to suffer. CPU is asked for alone:
+    a process is sure of that much, and a limit would only slow it down while others let theirs lie.
+    """
+    limits = release.settings.runtime.limits.get(process.name, Limits())
+    return {"cpu": limits.cpu or settings.cpu, "memory": limits.memory or settings.memory}
+
+
+def maintenance_values(values: Mapping[str, Any], release: Release) -> dict[str, Any]:
+    """``values`` of ``web``, for what shows the page, and for the Service that leads to it in place of the app. Raises ConfigError."""
+    maintenance = release.settings.maintenance
+    if maintenance.image is None:
+        raise ConfigError(
+            "no image is known that could serve the page of maintenance",
+            hint=f"ask for it again: gitreceive maintenance on {release.app}",
+        )
+    labels = values["app_labels"] | {KIND_LABEL: "maintenance"}
+    selector = {INSTANCE_LABEL: str(release.app), KIND_LABEL: "maintenance"}
+    program = Path(maintenance_page.__file__).read_text(encoding="utf-8")
+    page = hashlib.sha256(f"{program}\0{maintenance.shown}".encode()).hexdigest()
+    folder = "/maintenance"
+    return {
+        **values,
+        "maintenance": {
+            "name": MAINTENANCE,
+            "labels": labels,
+            "selector": selector,
+            "annotations": {"gitreceive/page": page[:16]},
+            "page": maintenance.shown,
+            "program": program,
+            "image": str(maintenance.image),
+            "port": _PAGE_PORT,
+            "command": [
+                *("/usr/bin/python3", "-u", f"{folder}/serve.py", f"{folder}/page.html"),
+                *(str(_PAGE_PORT), str(RETRY_SECONDS)),
+            ],
+            "lifecycle": lifecycle(values),
+        },
+        "process": values["process"] | {"selector": selector},
+        "port": _PAGE_PORT,
+    }
+
+
+def command_of(process: ProcessType) -> list[str] | None:
+    """``$$`` because the kubelet expands ``$(NAME)`` in commands, which Docker does not and nobody asked for."""
+    return [word.replace("$", "$$") for word in process.command] or None
+
+
+def lifecycle(context: Mapping[str, Any]) -> dict[str, Any]:
+    """For what serves requests: it goes on for a moment after it was told to leave."""
+    seconds = _DRAIN_SECONDS
+    pause = (
+        {"sleep": {"seconds": seconds}}
+        if context["cluster"].sleep_action
+        else {"exec": {"command": ["sleep", str(seconds)]}}
+    )
+    return {"preStop": pause}
+
+
+def _process(context: Mapping[str, Any], release: Release, process: ProcessType) -> dict[str, Any]:
+    serves = process.name == WEB_PROCESS
+    return {
+        "name": process.name,
+        "replicas": release.replicas(process.name),
+        "command": command_of(process),
+        "labels": context["labels"] | {COMPONENT_LABEL: process.name},
+        "selector": {INSTANCE_LABEL: str(release.app), COMPONENT_LABEL: process.name},
+        # Nothing can be asked of a worker: it is well when it has stayed up for a moment.
+        "settle_seconds": 0 if serves else SETTLE_SECONDS,
+        "grace_seconds": _GRACE_SECONDS + (_DRAIN_SECONDS if serves else 0),
+        "ports": [{"name": "http", "containerPort": context["port"], "protocol": "TCP"}] if serves else None,
+        "readiness": {
+            "tcpSocket": {"port": context["port"]},
+            "periodSeconds": 1,
+            "timeoutSeconds": 1,
+            # Quick to become ready, slow to lose it: where all are taken out at once, nobody answers.
+            "failureThreshold": 10,
+        }
+        if serves
+        else None,
+        "lifecycle": lifecycle(context) if serves else None,
+    }
+
+
+def _autoscale(release: Release, process: ProcessType) -> dict[str, int] | None:
+    formation = release.settings.formation
+    asked = formation.autoscale.get(process.name)
+    if asked is None or formation.stopped:
+        return None
+    return {"least": asked.least, "most": asked.most, "cpu": asked.cpu}
