@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from typing import Any, TypeVar
 
 from gitreceive.engines.docker_target.connection import Address, Connection, Notice
-from gitreceive.engines.docker_target.router import Router, Table
+from gitreceive.engines.docker_target.router import Router, Table, close_door
 from gitreceive.engines.docker_target.tls import door_context
 from gitreceive.engines.docker_target.visit import Carried, Patience
 from gitreceive.errors import UnavailableError
@@ -149,7 +149,7 @@ class _Route:
     async def close(self, grace: float) -> None:
         if self._server is not None:
             server, self._server = self._server, None
-            await _close_door(server)
+            await close_door(server)
         self.addresses = ()
         self.move()
         await self.drained(None, grace)
@@ -198,17 +198,3 @@ class _Route:
         connection = Connection(reader, writer, self)
         with self.carrying(connection):
             await connection.carry()
-
-
-async def _close_door(server: asyncio.Server) -> None:
-    """Accept no more, let what has just been accepted arrive, then close.
-
-    asyncio trips over a connection that it accepted in the turn before ``close`` (an assertion in ``Server._attach``), and
-    leaves its socket open.
-    """
-    loop = asyncio.get_running_loop()
-    for door in server.sockets:
-        loop.remove_reader(door.fileno())
-    for _ in range(2):
-        await asyncio.sleep(0)
-    server.close()
