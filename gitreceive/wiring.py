@@ -6,12 +6,14 @@ import os
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import closing, contextmanager
 from dataclasses import replace
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from gitreceive import config
 from gitreceive.buildpacks.package import Package
 from gitreceive.cancellation import Cancellation
+from gitreceive.certificates import SOON
 from gitreceive.errors import ConflictError, UnavailableError, UsageError
 from gitreceive.model import Build, Check, Digest, ImageRef, Stack, StackRecipe
 from gitreceive.ports import (
@@ -196,6 +198,7 @@ def checks(settings: config.Settings) -> Iterator[tuple[str, Callable[[], Iterab
     yield settings.target, lambda: target(settings, oci).check()
     yield "ledger", lambda: _check_ledger(settings)
     yield "stack", lambda: _check_own_stack(settings)
+    yield "certificates", lambda: _check_certificates(settings)
     yield "apps", lambda: _check_apps(settings, target(settings, oci))
 
 
@@ -281,6 +284,27 @@ def _check_own_stack(settings: config.Settings) -> Iterator[Check]:
         )
     else:
         yield from check_stack(settings, stack)
+
+
+def _check_certificates(settings: config.Settings) -> Iterator[Check]:
+    """Those that apps brought hold for a while yet."""
+    now = datetime.now(UTC)
+    with closing(ledger(settings)) as book:
+        found = [
+            (app.name, facts)
+            for app in book.apps()
+            for facts in book.settings(app.name).routing.certificates.values()
+        ]
+    late = [(app, facts) for app, facts in found if facts.expires - now < SOON]
+    for app, facts in late:
+        yield Check(
+            f"certificate of {app}",
+            ok=False,
+            seen=f"for {', '.join(facts.hosts[:3])}: {facts.days_left(now)} days left",
+            fix=f"renew it: gitreceive certs add {app}",
+        )
+    if found and not late:
+        yield Check("certificates", ok=True, seen=f"{len(found)}, none of which runs out soon")
 
 
 def _check_apps(settings: config.Settings, target: Target) -> Iterator[Check]:

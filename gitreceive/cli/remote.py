@@ -132,6 +132,14 @@ def _no_server(url: str) -> UsageError:
 
 # commands that take --app, and how many words they are
 _TAKES_APP: dict[tuple[str, ...], int] = {
+    ("certs", "add"): 2,
+    ("certs", "auto"): 2,
+    ("certs", "list"): 2,
+    ("certs", "remove"): 2,
+    ("domains", "add"): 2,
+    ("domains", "https"): 2,
+    ("domains", "list"): 2,
+    ("domains", "remove"): 2,
     ("lock",): 1,
     ("maintenance", "info"): 2,
     ("maintenance", "off"): 2,
@@ -164,9 +172,10 @@ _TAKES_APP: dict[tuple[str, ...], int] = {
 
 _APP_IS_A_WORD = {
     *("apps", "lock", "maintenance", "rebase", "rollback", "redeploy", "releases", "unlock"),
+    *("certs add", "certs list", "domains list"),
     *("ps list", "ps start", "ps stop"),
 }
-_WITH_A_VALUE = {"-m", "-n", "--reason", "--stack"}
+_WITH_A_VALUE = {"--cert", "--key", "-m", "-n", "--reason", "--stack"}
 RELEASE = re.compile(r"v[1-9][0-9]{0,8}", re.ASCII)  # v7, where an app may stand too
 
 
