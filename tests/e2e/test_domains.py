@@ -65,7 +65,7 @@ def test_one_door_leads_each_host_to_its_app(make_server: Callable[..., Server])
         assert ask_securely() == "Hello from Flask, version 1\n"
         assert ask("shop.test") == (301, f"https://shop.test:{secure}/")
         after = alice.ssh("ps", "--app", shop.app, "--json").ok().json()
-        assert [each["instance"] for each in after] == [each["instance"] for each in before]
+        assert [_instances(each) for each in after["processes"]] == [_instances(each) for each in before["processes"]]
         info = alice.ssh("apps", "info", shop.app, "--json").ok().json()
         assert (info["domains"], info["https_only"]) == (["shop.test", "www.shop.test"], True)
 

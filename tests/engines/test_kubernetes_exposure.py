@@ -36,7 +36,7 @@ def image() -> Iterator[ImageRef]:
 def _rule(*fields: str) -> dict[str, Any]:
     return {
         "type": "object",
-        "properties": dict.fromkeys(fields, {"x-kubernetes-preserve-unknown-fields": True}),
+        "properties": {name: {"x-kubernetes-preserve-unknown-fields": True} for name in fields},
     }
 
 
