@@ -136,6 +136,39 @@ class DockerSettings:
 
 
 @dataclass(frozen=True)
+class DrainSettings:
+    """Log drains."""
+
+    private: tuple[str, ...] = _setting(
+        (),
+        "Networks, such as `10.2.0.0/16`, or `any`, that log drains may reach although they are not of the public Internet. In the "
+        "environment: words with spaces between them.",
+    )
+    ca_bundle: str = _setting(
+        "", "A PEM file with certificate authorities of receivers, beside those of the system."
+    )
+    spool_bytes: int = _setting(
+        64 << 20, "The most that may wait on the server's disk for one receiver; past it, the oldest goes."
+    )
+
+
+@dataclass(frozen=True)
+class RetentionSettings:
+    """What is kept, and for how long; see `gc`."""
+
+    releases: int = _setting(
+        20, "The newest releases of each app that can be rolled back to: their images and config are kept."
+    )
+    log_days: int = _setting(90, "Days that the logs of builds are kept.")
+    unused_days: int = _setting(
+        30,
+        "Days that buildpacks from elsewhere and images with system packages are kept when nothing is built with them.",
+    )
+    automatic: bool = _setting(True, "The server collects what is no longer kept by itself.")
+    every_hours: int = _setting(24, "With `automatic`: the hours from one time to the next.")
+
+
+@dataclass(frozen=True)
 class Settings:
     """All settings, with defaults that work."""
 
@@ -157,12 +190,21 @@ class Settings:
     target: str = _setting("docker", "What runs releases.", choices=("kubernetes", "docker"))
     stack: str = _setting("bookworm", "The stack that apps are built on.")
     database: str = _setting("", "SQLAlchemy URL of the ledger; empty: SQLite in the data folder.")
+    ledger_key: str = _setting(
+        "",
+        "Keys that secrets in the ledger are sealed with, the newest first; empty: those in `ledger_key_file`.",
+    )
+    ledger_key_file: str = _setting(
+        "", "The file with these keys, made with the ledger; empty: `ledger.key` in the data folder."
+    )
     templates: str = _setting("", "A folder whose files replace templates of the same name, by target.")
     log_limit: int = _setting(16 << 20, "Bytes that a build's log may have; past it the middle is left out.")
     policy: PolicySettings = field(default_factory=PolicySettings)
     build: BuildSettings = field(default_factory=BuildSettings)
     kubernetes: KubernetesSettings = field(default_factory=KubernetesSettings)
     docker: DockerSettings = field(default_factory=DockerSettings)
+    drains: DrainSettings = field(default_factory=DrainSettings)
+    retention: RetentionSettings = field(default_factory=RetentionSettings)
 
     @property
     def repositories(self) -> Path:
@@ -191,6 +233,11 @@ def process_environment() -> dict[str, str]:
 def acting_user() -> str | None:
     """The user on whose behalf a command over SSH runs; None on the server's own host: an administrator."""
     return os.environ.get("GITRECEIVE_ACTING_USER")
+
+
+def terminal_takes_colour() -> bool:
+    """Unless ``NO_COLOR`` is set (no-color.org), or the terminal is a dumb one."""
+    return not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"
 
 
 def bundled(name: str) -> Path:

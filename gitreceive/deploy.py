@@ -1,4 +1,4 @@
-"""The stories of a job, top to bottom. A push: receive → detect → build → publish → release command → roll out → live. Where nothing
+"""The stories of a job, top to bottom. A push: receive → detect → build → publish → release command → roll out → live, and app.json's scripts around the roll-out. Where nothing
 is to be built, the story begins later: a rebase publishes, rolls out and is live; a rollback rolls out and is live. What is asked for
 decides which chapters it has.
 
@@ -11,6 +11,7 @@ from gitreceive.chapters import (
     Deployment,
     adjust,
     build_and_publish,
+    copy_image,
     go_live,
     intend,
     move_branch,
@@ -22,6 +23,7 @@ from gitreceive.chapters import (
 from gitreceive.errors import CanceledError
 from gitreceive.model import (
     ConfigChange,
+    Promotion,
     Push,
     Rebase,
     Redeploy,
@@ -30,7 +32,10 @@ from gitreceive.model import (
     SettingsChange,
     require_config_fits,
 )
+from gitreceive.promote import plan_promotion
 from gitreceive.rollback import live_release, plan_return, require_image
+from gitreceive.scripts import run_after, run_before
+from gitreceive.wishes import read_wishes
 
 
 def deploy(deployment: Deployment) -> Release:
@@ -46,6 +51,8 @@ def deploy(deployment: Deployment) -> Release:
             return deploy_rebase(deployment, rebase)
         case Rollback() | Redeploy() as again:
             return deploy_again(deployment, again)
+        case Promotion() as promotion:
+            return deploy_promotion(deployment, promotion)
         case ConfigChange() as change:
             return deploy_config(deployment, change)
         case SettingsChange() as change:
@@ -54,11 +61,16 @@ def deploy(deployment: Deployment) -> Release:
 
 def deploy_push(deployment: Deployment, push: Push) -> Release:
     source = receive(deployment, push)
-    image = deployment.job.image or build_and_publish(deployment, push, source)
-    release = intend(deployment, image, push.new, f"Deploy {push.new.short}")
+    wishes = read_wishes(deployment, push, source)
+    image = deployment.job.image or build_and_publish(deployment, push, source, wishes.asked.buildpacks)
+    description = f"Deploy {push.new.short}"
+    begun = (wishes.config, wishes.settings, wishes.asked.declared)
+    release = intend(deployment, image, push.new, description, *begun)
+    run_before(deployment, release)
     run_release_command(deployment, release)
     roll_out(deployment, release)
     move_branch(deployment, push)
+    run_after(deployment, release, first=wishes.first)
     return go_live(deployment, release)
 
 
@@ -83,13 +95,32 @@ def deploy_again(deployment: Deployment, cause: Rollback | Redeploy) -> Release:
         # else its roll-out may have begun: what is wrong with it must show there, to be put back
         require_image(plan.to, deployment.platform.registry)
     settings = plan.live.settings.running(plan.to.settings.runtime)
-    release = intend(deployment, plan.to.image, plan.to.commit, plan.description, plan.to.config, settings)
+    again = (plan.to.config, settings, plan.to.declared)
+    release = intend(deployment, plan.to.image, plan.to.commit, plan.description, *again)
     roll_out(deployment, release)
     return go_live(deployment, release)
 
 
+def deploy_promotion(deployment: Deployment, promotion: Promotion) -> Release:
+    """Another app's image with this app's config. The release command runs, with that config; the branch stays where it is."""
+    wanted = plan_promotion(promotion, deployment.platform.ledger)
+    if wanted.there:
+        raise CanceledError(f"nothing to do: {promotion.app} has {wanted.release.title} already")
+    deployment.log.step(f"Promoting {wanted.release.title} to {promotion.app}")
+    image = deployment.job.image or copy_image(deployment, wanted.release)
+    first = deployment.platform.ledger.current_release(promotion.app) is None
+    declared = wanted.release.declared
+    description = f"Promote {wanted.release.title}"
+    release = intend(deployment, image, wanted.release.commit, description, declared=declared)
+    run_before(deployment, release)
+    run_release_command(deployment, release)
+    roll_out(deployment, release)
+    run_after(deployment, release, first=first)
+    return go_live(deployment, release)
+
+
 def deploy_config(deployment: Deployment, change: ConfigChange) -> Release:
-    """The live release with another config. The release command runs: it has not seen that one."""
+    """The live release with another config. The release command and the scripts around a roll-out run: they have not seen that one."""
     live = live_release(change.app, deployment.platform.ledger)
     config = change.applied(live.config)
     require_config_fits(config)
@@ -100,8 +131,10 @@ def deploy_config(deployment: Deployment, change: ConfigChange) -> Release:
         require_image(live, deployment.platform.registry)
     description = change.title[:1].upper() + change.title[1:]
     release = intend(deployment, live.image, live.commit, description, config)
+    run_before(deployment, release)
     run_release_command(deployment, release)
     roll_out(deployment, release)
+    run_after(deployment, release, first=False)
     return go_live(deployment, release)
 
 

@@ -12,7 +12,7 @@ from gitreceive.cancellation import Cancellation
 from gitreceive.chapters import Deployment
 from gitreceive.deploy import deploy
 from gitreceive.errors import CanceledError, GitreceiveError, LeaseLostError
-from gitreceive.model import Job, JobId, JobState
+from gitreceive.model import Job, JobId, JobState, Push
 from gitreceive.ports import Platform
 from gitreceive.voice import Voice
 
@@ -122,7 +122,8 @@ def work(job: Job, platform: Platform, cancel: Cancellation) -> None:
         log.error(f"gitreceive itself failed: {error!r}", "the server's log has more; trying again is safe")
         _end(deployment, JobState.FAILED, f"gitreceive itself failed: {type(error).__name__}")
     platform.logbook.close(job.id)
-    platform.sources.release(job.app, job.id)
+    if isinstance(job.cause, Push):
+        platform.sources.release(job.cause.repository, job.id)
 
 
 def _end(deployment: Deployment, state: JobState, reason: str) -> None:

@@ -197,7 +197,7 @@ def _context(
             {"name": "GITRECEIVE_RELEASE", "value": release.label},
             {"name": "GITRECEIVE_COMMIT", "value": str(release.commit)},
         ],
-        "progress_deadline": kubernetes.deadline + SETTLE_SECONDS,
+        "progress_deadline": kubernetes.deadline + release.startup_seconds + SETTLE_SECONDS,
     }
 
 

@@ -9,6 +9,7 @@ from gitreceive import maintenance_page
 from gitreceive.config import KubernetesSettings
 from gitreceive.errors import ConfigError
 from gitreceive.model import RETRY_SECONDS, WEB_PROCESS, Limits, ProcessType, Release
+from gitreceive.probes import probes
 
 INSTANCE_LABEL = "app.kubernetes.io/instance"
 COMPONENT_LABEL = "app.kubernetes.io/component"
@@ -99,25 +100,18 @@ def lifecycle(context: Mapping[str, Any]) -> dict[str, Any]:
 
 def _process(context: Mapping[str, Any], release: Release, process: ProcessType) -> dict[str, Any]:
     serves = process.name == WEB_PROCESS
+    asked = probes(release, process.name, context["port"])
     return {
+        **asked,
         "name": process.name,
         "replicas": release.replicas(process.name),
         "command": command_of(process),
         "labels": context["labels"] | {COMPONENT_LABEL: process.name},
         "selector": {INSTANCE_LABEL: str(release.app), COMPONENT_LABEL: process.name},
         # Nothing can be asked of a worker: it is well when it has stayed up for a moment.
-        "settle_seconds": 0 if serves else SETTLE_SECONDS,
+        "settle_seconds": 0 if any(asked.values()) else SETTLE_SECONDS,
         "grace_seconds": _GRACE_SECONDS + (_DRAIN_SECONDS if serves else 0),
         "ports": [{"name": "http", "containerPort": context["port"], "protocol": "TCP"}] if serves else None,
-        "readiness": {
-            "tcpSocket": {"port": context["port"]},
-            "periodSeconds": 1,
-            "timeoutSeconds": 1,
-            # Quick to become ready, slow to lose it: where all are taken out at once, nobody answers.
-            "failureThreshold": 10,
-        }
-        if serves
-        else None,
         "lifecycle": lifecycle(context) if serves else None,
     }
 

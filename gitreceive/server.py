@@ -1,19 +1,31 @@
-"""The server: the doors, the job runner and the target's own life, in one process, until it is told to stop."""
+"""The server: the doors, the job runner, log drains and the target's own life, in one process, until it is told to stop."""
 
 import asyncio
 import ctypes
+import logging
 import os
 import signal
 import time
 from collections.abc import Callable
 from contextlib import suppress
+from datetime import UTC, datetime
+from functools import partial
 
 from gitreceive import __version__, config, wiring
+from gitreceive.chore import Chore
+from gitreceive.collector import once
 from gitreceive.errors import ConfigError
 from gitreceive.jobs import JobRunner
 from gitreceive.ports import Platform
 from gitreceive.receive.server import serve
+from gitreceive.removal import remove, remove_overdue_reviews
+from gitreceive.voice import Voice
 from gitreceive.web import health
+
+_REVIEWS_SECONDS = 30.0  # between two looks for review apps whose time is over
+_COLLECT_FIRST_SECONDS = 900.0  # a server that has just come up has better things to do
+
+_logger = logging.getLogger(__name__)
 
 
 def run(settings: config.Settings, announce: Callable[[str], None]) -> None:
@@ -28,10 +40,18 @@ def run(settings: config.Settings, announce: Callable[[str], None]) -> None:
         platform.target.start()
         runner = JobRunner(platform, settings.build.concurrency, _holder())
         runner.start()
+        drains = wiring.drain_service(settings, platform)
+        drains.start()
+        chores = _chores(settings, platform)
+        for chore in chores:
+            chore.start()
         try:
             asyncio.run(_serve(settings, platform, runner, announce))
         finally:
+            for chore in chores:
+                chore.stop()
             runner.stop()
+            drains.stop()
             platform.target.stop()
             platform.ledger.close()
 
@@ -47,6 +67,7 @@ async def _serve(
         ledger=platform.ledger,
         sources=platform.sources,
         logbook=platform.logbook,
+        retire=partial(remove, platform),
         enqueued=runner.wake,
     )
     http = asyncio.create_task(_serve_http(settings, platform))
@@ -73,6 +94,23 @@ async def _serve_http(settings: config.Settings, platform: Platform) -> None:
             f"{settings.http_listen} cannot be listened on",
             hint="stop what listens there, or set GITRECEIVE_HTTP_LISTEN",
         ) from None
+
+
+def _chores(settings: config.Settings, platform: Platform) -> tuple[Chore, ...]:
+    """What the server sees to by itself."""
+    log = Voice(lambda chunk: _logger.info("%s", chunk.decode(errors="replace").strip()))
+    chores = [
+        Chore(
+            "reviews",
+            lambda: remove_overdue_reviews(platform, datetime.now(UTC), log),
+            every=_REVIEWS_SECONDS,
+        ),
+    ]
+    if settings.retention.automatic:
+        collect = partial(once, platform, settings.retention, _holder())
+        every = settings.retention.every_hours * 3600.0
+        chores.append(Chore("collecting", collect, every=every, first=_COLLECT_FIRST_SECONDS))
+    return tuple(chores)
 
 
 def _holder() -> str:

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import closing, contextmanager
 from dataclasses import replace
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,7 +16,7 @@ from gitreceive.buildpacks.package import Package
 from gitreceive.cancellation import Cancellation
 from gitreceive.certificates import SOON
 from gitreceive.errors import ConflictError, UnavailableError, UsageError
-from gitreceive.model import Build, Check, Digest, ImageRef, Stack, StackRecipe
+from gitreceive.model import Build, Check, Digest, Drain, ImageRef, Stack, StackRecipe
 from gitreceive.ports import (
     Builder,
     BuildpackSource,
@@ -31,6 +32,7 @@ from gitreceive.ports import (
 from gitreceive.ports.targets import no_certificates
 
 if TYPE_CHECKING:
+    from gitreceive.drains import DrainService, Receiver
     from gitreceive.engines.oci_registry import OciRegistry
     from gitreceive.engines.stacks import DerivedStacks
 
@@ -146,6 +148,47 @@ def buildpack_source(settings: config.Settings) -> BuildpackSource:
         strange=OciRegistry(
             "docker.io", insecure=False, environment=environment, login=lambda _: None, way=guarded
         ),
+    )
+
+
+def drain_receiver(settings: config.Settings, drain: Drain) -> "Receiver":
+    """Where a drain leads. Nothing is asked of it yet. Raises ConfigError."""
+    from gitreceive.engines.buildpackages import PublicWay
+    from gitreceive.engines.log_drains import (
+        Dialer,
+        HttpsReceiver,
+        SyslogReceiver,
+        allowed_networks,
+        forbidden,
+    )
+
+    address, environment = drain.address, config.process_environment()
+    allowed, ca_bundle = allowed_networks(settings.drains.private), settings.drains.ca_bundle
+    dialer, tls = Dialer(allowed, environment, ca_bundle), address.scheme == "syslog+tls"
+    if address.scheme != "https":
+        return SyslogReceiver(lambda: dialer.connect(address.host, address.port, tls=tls), address.shown)
+    headers = {name: value.reveal() for name, value in drain.headers.items()}
+    login = (
+        (address.user.reveal(), address.password.reveal() if address.password else "")
+        if address.user
+        else None
+    )
+    way = PublicWay(environment, ca_bundle, lambda _: False, allowed, forbidden)
+    probe = partial(dialer.addresses, address.host, address.port)
+    return HttpsReceiver(address.url.reveal(), address.shown, headers, login, way, probe)
+
+
+def drain_service(settings: config.Settings, platform: Platform) -> "DrainService":
+    """The log drains of all apps. Nothing runs yet."""
+    from gitreceive.drains import DrainService
+
+    return DrainService(
+        settings.data_dir,
+        platform.target,
+        platform.ledger,
+        platform.logbook,
+        lambda drain: drain_receiver(settings, drain),
+        settings.drains.spool_bytes,
     )
 
 

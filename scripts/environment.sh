@@ -90,4 +90,18 @@ need_ground() {
   unset GITRECEIVE_DATA_DIR
 }
 
+# need_postgresql: the programs of a server that the tests start for themselves. Unpacked: installing would start one for all.
+need_postgresql() {
+  if [[ -n ${GITRECEIVE_TEST_POSTGRESQL-} ]]; then return; fi
+  local folder=/usr/lib/postgresql/15/bin
+  if [[ ! -x $folder/postgres ]]; then
+    folder=$(dirname "$(unpack_package postgresql-15 "${folder#/}/postgres")")
+    if ldd "$folder/postgres" | grep --quiet 'not found'; then
+      step 'Installing the libraries of PostgreSQL (about 10 s)'
+      run_apt install --yes --no-install-recommends libicu72 libldap-2.5-0 libpam0g libpq5 libxslt1.1
+    fi
+  fi
+  export GITRECEIVE_TEST_POSTGRESQL_PROGRAMS=$folder
+}
+
 gitreceive() { "$ROOT/.venv/bin/gitreceive" "$@"; }

@@ -1,12 +1,13 @@
 """A ledger in memory, held to the same contract as the real one."""
 
 import threading
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 from gitreceive.errors import ConflictError, LeaseLostError, NotFoundError, UsageError
 from gitreceive.model import (
+    MOST_DRAINS,
     App,
     AppName,
     AppSettings,
@@ -15,20 +16,26 @@ from gitreceive.model import (
     Check,
     CommitId,
     ConfigChange,
+    Declared,
     Domain,
+    Drain,
     Image,
+    ImageRef,
     Job,
     JobId,
     JobState,
     Lock,
     PublicKey,
     Release,
+    Review,
+    ReviewRules,
     Secret,
     SettingsChange,
     Stack,
     User,
     UserName,
 )
+from gitreceive.retention import named
 
 
 def _utc_now() -> datetime:
@@ -53,15 +60,18 @@ class FakeLedger:
         self._settings: dict[AppName, AppSettings] = {}
         self._domains: dict[Domain, AppName] = {}
         self._certificates: dict[tuple[AppName, str], Certificate] = {}
+        self._drains: list[Drain] = []
+        self._holds: dict[AppName, tuple[str, datetime]] = {}
         self._last_id = 0
+        self._last_drain = 0
 
     # apps
 
-    def create_app(self, name: AppName, owner: UserName, branch: str) -> App:
+    def create_app(self, name: AppName, owner: UserName, branch: str, review: Review | None = None) -> App:
         with self._lock:
             if name in self._apps:
                 raise ConflictError(f"there is an app {name} already")
-            self._apps[name] = App(name, owner, branch, self._clock())
+            self._apps[name] = App(name, owner, branch, self._clock(), review=review)
             return self._apps[name]
 
     def app(self, name: AppName) -> App:
@@ -98,6 +108,25 @@ class FakeLedger:
         app.require_unlocked()
         return app
 
+    def set_reviews(self, name: AppName, before: ReviewRules, after: ReviewRules) -> App:
+        with self._lock:
+            app = self._unlocked(name)
+            if app.reviews != before:
+                raise ConflictError(f"what is set for reviews of {name} was changed just now")
+            self._apps[name] = replace(app, reviews=after)
+            return self._apps[name]
+
+    def keep_review(self, name: AppName, until: datetime) -> App:
+        with self._lock:
+            app = self.app(name)
+            if app.review is None:
+                raise NotFoundError(f"{name} is no review app")
+            self._apps[name] = replace(app, review=replace(app.review, until=until))
+            return self._apps[name]
+
+    def reviews(self, of: AppName | None = None) -> tuple[App, ...]:
+        return tuple(app for app in self.apps() if app.review and of in {None, app.review.of})
+
     def config(self, app: AppName) -> dict[str, Secret]:
         with self._lock:
             self.app(app)
@@ -119,12 +148,37 @@ class FakeLedger:
             if unended := self._unended(name):
                 raise ConflictError(f"build {unended[0].id} of {name} has not ended")
             del self._apps[name]
+            self._drains = [drain for drain in self._drains if drain.app != name]
             self._live.pop(name, None)
             self._kept.pop(name, None)
             self._settings.pop(name, None)
             self._domains = {host: app for host, app in self._domains.items() if app != name}
             self._certificates = {key: kept for key, kept in self._certificates.items() if key[0] != name}
             self._jobs = {id_: job for id_, job in self._jobs.items() if job.app != name}
+
+    # drains
+
+    def add_drain(self, app: AppName, user: UserName, url: Secret, headers: Mapping[str, Secret]) -> Drain:
+        with self._lock:
+            self.app(app)
+            there = self.drains(app)
+            if url in {drain.url for drain in there} or len(there) >= MOST_DRAINS:
+                raise ConflictError(f"{app} has that log drain already, or as many as it may")
+            self._last_drain += 1
+            self._drains.append(Drain(self._last_drain, app, user, url, self._clock(), dict(headers)))
+            return self._drains[-1]
+
+    def drains(self, app: AppName | None = None) -> tuple[Drain, ...]:
+        with self._lock:
+            return tuple(drain for drain in self._drains if app in {None, drain.app})
+
+    def remove_drain(self, app: AppName, drain: int) -> Drain:
+        with self._lock:
+            found = next((one for one in self.drains(app) if one.id == drain), None)
+            if found is None:
+                raise NotFoundError(f"{app} has no log drain {drain}")
+            self._drains.remove(found)
+            return found
 
     # settings
 
@@ -242,7 +296,8 @@ class FakeLedger:
             under_way = [id_ for id_, until in self._leases.items() if until > time]
             busy = [self._jobs[id_].user for id_ in under_way]
             firsts = {job.app: job for job in reversed(self._unended())}
-            free = [job for job in firsts.values() if job.id not in under_way]
+            held = {app for app, (_, until) in self._holds.items() if until > time}
+            free = [job for job in firsts.values() if job.id not in under_way and job.app not in held]
             if not free:
                 return None
             job = min(free, key=lambda job: (job.fence == 0, busy.count(job.user), job.id))
@@ -291,6 +346,7 @@ class FakeLedger:
         description: str,
         config: Mapping[str, Secret] | None = None,
         settings: AppSettings | None = None,
+        declared: Declared | None = None,
     ) -> Release:
         with self._lock:
             held = self._held(job, fence)
@@ -306,6 +362,7 @@ class FakeLedger:
                     description=description,
                     created_at=self._clock(),
                     settings=settings or self.settings(held.app),
+                    declared=declared or (last.declared if last else Declared()),
                 )
                 self._set(replace(held, release=self._intended[job].number))
             return self._intended[job]
@@ -331,12 +388,53 @@ class FakeLedger:
             release = next(found, None)
         if release is None:
             raise NotFoundError(f"there is no release v{number} of {app}")
+        if not release.kept:
+            raise NotFoundError(f"{app} v{number} is no longer kept")
         return self._now(release)
 
     def releases(self, app: AppName, limit: int = 20) -> tuple[Release, ...]:
         with self._lock:
             found = tuple(reversed(self._live.get(app, [])))[:limit]
             return tuple(self._now(release) for release in found)
+
+    # retention
+
+    def hold(self, app: AppName, holder: str, seconds: float) -> bool:
+        with self._lock:
+            if app not in self._apps:
+                return False
+            by, until = self._holds.get(app, ("", self._clock()))
+            held = until > self._clock()
+            if (held and by != holder) or (not held and self._unended(app)):
+                return False
+            self._holds[app] = (holder, self._clock() + timedelta(seconds=seconds))
+            return True
+
+    def unended(self) -> tuple[Job, ...]:
+        with self._lock:
+            return tuple(self._unended())
+
+    def let_go(self, app: AppName, holder: str) -> None:
+        with self._lock:
+            if self._holds.get(app, ("",))[0] == holder:
+                del self._holds[app]
+
+    def collect(self, app: AppName, holder: str, numbers: Collection[int]) -> tuple[int, ...]:
+        with self._lock:
+            by, until = self._holds.get(app, ("", self._clock()))
+            if by != holder or until <= self._clock():
+                raise LeaseLostError(f"{app} is held no longer")
+            live = self._live.get(app, [])
+            stays = {release.number for release in live[-1:]} | named(app, self._unended())
+            going = {r.number for r in live if r.kept and r.number in numbers and r.number not in stays}
+            self._live[app] = [replace(r, kept=False, config={}) if r.number in going else r for r in live]
+            return tuple(sorted(going, reverse=True))
+
+    def forget_images(self, app: AppName, images: Collection[ImageRef]) -> None:
+        with self._lock:
+            for job in list(self._jobs.values()):
+                if job.app == app and job.state.ended and job.image and job.image.ref in images:
+                    self._set(replace(job, image=None))
 
     # stacks
 
@@ -358,6 +456,12 @@ class FakeLedger:
         with self._lock:
             names = sorted(self._stacks) if name is None else [name]
             return tuple(stack for each in names for stack in reversed(self._stacks.get(each, [])))
+
+    def reseal(self) -> int:
+        return 0
+
+    def rotate_key(self) -> int:
+        return 0
 
     def check(self) -> Iterable[Check]:
         return (Check("ledger", ok=True, seen="in memory"),)

@@ -1,10 +1,12 @@
 """Logs in memory, held to the same contract as the files."""
 
 import threading
+from collections.abc import Sequence
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 
-from gitreceive.engines.file_logbook.sanitise import Sanitiser
 from gitreceive.model import JobId
+from gitreceive.sanitise import Sanitiser
 
 
 @dataclass
@@ -12,6 +14,7 @@ class _Log:
     sanitiser: Sanitiser = field(default_factory=Sanitiser)
     content: bytes = b""
     rest: bytes | None = None  # what came behind the limit
+    times: list[tuple[int, datetime]] = field(default_factory=list)
 
 
 class FakeLogBook:
@@ -25,6 +28,7 @@ class FakeLogBook:
     def append(self, job: JobId, chunk: bytes) -> None:
         with self._lock:
             log = self._logs.setdefault(job, _Log())
+            log.times.append((len(log.content), datetime.now(UTC)))
             self._put(log, log.sanitiser.feed(chunk))
 
     def close(self, job: JobId) -> None:
@@ -49,6 +53,14 @@ class FakeLogBook:
     def size(self, job: JobId) -> int:
         with self._lock:
             return len(self._logs[job].content) if job in self._logs else 0
+
+    def times(self, job: JobId) -> Sequence[tuple[int, datetime]]:
+        with self._lock:
+            return list(self._logs[job].times) if job in self._logs else []
+
+    def all(self) -> dict[JobId, int]:
+        with self._lock:
+            return {job: len(log.content) for job, log in self._logs.items()}
 
     def delete(self, job: JobId) -> None:
         with self._lock:

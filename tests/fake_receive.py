@@ -56,7 +56,7 @@ class FakeRunner:
         assert isinstance(push, Push)
         try:
             self.run(job, voice)
-            self.sources.move(push.app, push.ref, push.old, push.new)
+            self.sources.move(push.repository, push.ref, push.old, push.new)
         except (BuildFailed, StaleError) as error:
             voice.error(str(error))
             self.logbook.close(job.id)

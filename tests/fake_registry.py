@@ -21,6 +21,8 @@ class FakeRegistry:
     images: dict[ImageRef, Build] = field(default_factory=dict)
     held: dict[str, set[Digest]] = field(default_factory=dict)
     failure: Exception | None = None
+    deletes_nothing: bool = False
+    during_remove: Callable[[ImageRef], object] = lambda _image: None
 
     def publish(self, build: Build, repository: str, log: Log, cancel: Cancellation) -> ImageRef:
         cancel.raise_if_requested()
@@ -73,6 +75,28 @@ class FakeRegistry:
             raise RegistryError(f"{image} does not say which of its layers are its run image's")
         self._found(run_image)
         return self.publish(replace(build, run_image=run_image), repository, log, cancel)
+
+    def copy(self, reference: str, repository: str, log: Log, cancel: Cancellation) -> ImageRef:
+        cancel.raise_if_requested()
+        found = self._found(ImageRef.parse(reference))
+        ref = ImageRef(f"{self.address}/{repository}", ImageRef.parse(reference).digest)
+        self.held.setdefault(repository, set()).update(layer.blob.digest for layer in found.layers)
+        self.images[ref] = found
+        log.detail(f"digest {ref.digest}")
+        return ref
+
+    def contents(self, image: ImageRef) -> tuple[Blob, ...]:
+        build = self.images.get(image)
+        if build is None:
+            return ()
+        below = self.contents(build.run_image) if build.run_image else ()
+        return (Blob(image.digest, 100, "config"), *(layer.blob for layer in build.layers), *below)
+
+    def remove(self, image: ImageRef) -> bool:
+        if self.deletes_nothing:
+            raise RegistryError("the registry deletes nothing", hint="allow it")
+        self.during_remove(image)
+        return self.images.pop(image, None) is not None
 
     def check(self) -> Iterator[Check]:
         yield Check("registry answers", ok=True, seen=self.address)

@@ -63,6 +63,18 @@ class FakeSourceStore:
         with self._lock:
             self._at(app).refs.pop(f"refs/gitreceive/builds/{job}", None)
 
+    def kept(self, app: AppName) -> frozenset[JobId]:
+        with self._lock:
+            refs = self._repositories[app].refs if app in self._repositories else {}
+            return frozenset(
+                JobId(int(ref.rpartition("/")[2]))
+                for ref in refs
+                if ref.startswith("refs/gitreceive/builds/")
+            )
+
+    def tidy(self, app: AppName) -> int:
+        return 0
+
     def head(self, app: AppName, ref: str) -> CommitId:
         with self._lock:
             return self._at(app).refs.get(ref, ZERO_COMMIT)
@@ -78,6 +90,11 @@ class FakeSourceStore:
             self.check_move(app, ref, old, new)
             self._tree(Source(app, new))
             self._at(app).refs[ref] = new
+
+    def remove(self, app: AppName, ref: str) -> None:
+        with self._lock:
+            if app in self._repositories:
+                self._at(app).refs.pop(ref, None)
 
     def entries(self, source: Source, folder: str = "") -> tuple[SourceEntry, ...]:
         prefix = f"{folder.strip('/')}/" if folder.strip("/") else ""
@@ -123,7 +140,7 @@ class FakeSourceStore:
 
     def _tree(self, source: Source) -> dict[str, FakeFile]:
         with self._lock:
-            trees = self._at(source.app).trees
+            trees = self._at(source.repository).trees
             if source.commit not in trees:
                 raise SourceError(f"{source.commit.short} is not there")
             return trees[source.commit]

@@ -49,6 +49,7 @@ class FakeBuilder:
     stand_on: Callable[[Stack], Stack] = lambda stack: stack  # what a build makes of the request's
     requests: list[BuildRequest] = field(default_factory=list)
     open_builds: int = 0
+    caches: set[AppName] = field(default_factory=set)
 
     @contextmanager
     def build(self, request: BuildRequest, log: Log, cancel: Cancellation) -> Iterator[Build]:
@@ -71,7 +72,11 @@ class FakeBuilder:
         finally:
             self.open_builds -= 1
 
-    def forget(self, app: AppName) -> None: ...
+    def forget(self, app: AppName) -> None:
+        self.caches.discard(app)
+
+    def cached(self) -> frozenset[AppName]:
+        return frozenset(self.caches)
 
     def sweep(self) -> None: ...
 
@@ -99,6 +104,7 @@ class FakeTarget:
     failure: GitreceiveError | None = None
     during: Callable[[Release, Cancellation], None] = lambda _release, _cancel: None
     exit_code: int = 0
+    exit_codes: dict[str, int] = field(default_factory=dict)  # by process, in place of exit_code
     live: dict[AppName, Release] = field(default_factory=dict)
     calls: list[str] = field(default_factory=list)
 
@@ -120,7 +126,7 @@ class FakeTarget:
     def run_once(self, release: Release, process: ProcessType, log: Log, cancel: Cancellation) -> int:
         self.calls.append(f"run {process.name} of {release.label}")
         cancel.raise_if_requested()
-        return self.exit_code
+        return self.exit_codes.get(process.name, self.exit_code)
 
     def url(self, app: AppName) -> str | None:
         return f"http://{app}.test" if app in self.live else None
@@ -141,6 +147,9 @@ class FakeTarget:
 
     def destroy(self, app: AppName) -> None:
         self.live.pop(app, None)
+
+    def forget_images(self, images: Iterable[ImageRef]) -> None:
+        self.calls += [f"forget {image.repository}" for image in images]
 
     def plan(self, release: Release) -> str:
         return f"release: {release.number}\n"

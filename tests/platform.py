@@ -65,6 +65,10 @@ class World:
     def commit(self, text: str, *parents: CommitId) -> CommitId:
         return self.sources.commit(SHOP, {"app.py": FakeFile(text.encode())}, *parents)
 
+    def commit_files(self, files: dict[str, str], *parents: CommitId) -> CommitId:
+        made = {name: FakeFile(text.encode()) for name, text in files.items()}
+        return self.sources.commit(SHOP, made, *parents)
+
     def enqueue(self, new: CommitId, old: CommitId | None = None, user: str = "ada") -> Job:
         old = self.head if old is None else old
         job = self.ledger.enqueue(Push(SHOP, UserName(user), MAIN, old, new, PushOptions()))

@@ -1,4 +1,4 @@
-"""Who says by which buildpacks a source is built: the first of the push, the app's own list, project.toml, .buildpacks. Pure."""
+"""Who says by which buildpacks a source is built: the first of the push, the app's own list, project.toml, .buildpacks, app.json. Pure."""
 
 from collections.abc import Callable, Iterator, Sequence
 
@@ -11,25 +11,32 @@ from gitreceive.model import BuildpackRef, Choice, Project, PushOptions, RefKind
 
 APP_LIST = "the app's list"  # that `buildpacks set` made
 PROJECT = "project.toml"
+APP_JSON = "app.json"
 
 
 Read = Callable[[str, int], bytes | None]  # a file of the source, at most so many bytes of it
 
 
-def read_choice(read: Read, options: PushOptions, of_app: Sequence[str]) -> tuple[Choice, Project]:
+def read_choice(
+    read: Read, options: PushOptions, of_app: Sequence[str], described: Sequence[BuildpackRef] = ()
+) -> tuple[Choice, Project]:
     """From the source's own files, and what was said outside of it. Raises SourceError, and as ``choose``."""
     project = parse_project(read(project_file.FILE, project_file.LARGEST) or b"")
     listed = parse_listed(read(listed_file.FILE, listed_file.LARGEST) or b"")
-    return choose(options, of_app, project, listed), project
+    return choose(options, of_app, project, listed, described), project
 
 
 def choose(
-    options: PushOptions, of_app: Sequence[str], project: Project, listed: Sequence[BuildpackRef]
+    options: PushOptions,
+    of_app: Sequence[str],
+    project: Project,
+    listed: Sequence[BuildpackRef],
+    described: Sequence[BuildpackRef] = (),
 ) -> Choice:
-    """``of_app`` are the references that the ledger has for the app. Raises DetectError for a group that names one twice, or
+    """``of_app`` are the references that the ledger has for the app, ``described`` those of app.json. Raises DetectError for a group that names one twice, or
     one that is not pinned.
     """
-    wishes = [wish for wish in _wishes(options, of_app, project, listed) if wish[1]]
+    wishes = [wish for wish in _wishes(options, of_app, project, listed, described) if wish[1]]
     if not wishes:
         choice = Choice(before=project.before, after=project.after)
         _check(PROJECT, (*choice.before, *choice.after))
@@ -50,13 +57,18 @@ def told_choice(choice: Choice) -> Iterator[str]:
 
 
 def _wishes(
-    options: PushOptions, of_app: Sequence[str], project: Project, listed: Sequence[BuildpackRef]
+    options: PushOptions,
+    of_app: Sequence[str],
+    project: Project,
+    listed: Sequence[BuildpackRef],
+    described: Sequence[BuildpackRef],
 ) -> Iterator[tuple[str, tuple[Wanted, ...]]]:
     pushed = options.buildpack
     yield f"-o buildpack={pushed}", (BuildpackRef.parse(pushed),) if pushed else ()
     yield APP_LIST, tuple(map(BuildpackRef.parse, of_app))
     yield PROJECT, project.group
     yield ".buildpacks", tuple(listed)
+    yield APP_JSON, tuple(described)
 
 
 def _check(by: str, group: Sequence[Wanted]) -> None:

@@ -14,6 +14,7 @@ from gitreceive.cli.common import Group
 from gitreceive.errors import ForbiddenError, GitreceiveError
 
 _COMMANDS = {
+    "app-json": ("gitreceive.cli.app_json", "The file app.json: validate."),
     "apps": ("gitreceive.cli.apps", "Apps: create, list, info, destroy."),
     "buildpack": ("gitreceive.cli.buildpack", "For authors of buildpacks: new, lint, test, pack."),
     "buildpacks": (
@@ -25,16 +26,22 @@ _COMMANDS = {
     "config": ("gitreceive.cli.configs", "The app's environment: list, get, set, unset, import, export."),
     "doctor": ("gitreceive.cli.doctor", "Look at everything the server stands on, and say how to mend it."),
     "domains": ("gitreceive.cli.domains", "The hosts of an app: add, remove, list, https."),
+    "gc": ("gitreceive.cli.gc", "Remove what is no longer kept: old releases, logs, caches."),
+    "healthchecks": ("gitreceive.cli.healthchecks", "Whether processes are well: list, set, unset."),
     "keys": ("gitreceive.cli.keys", "SSH keys: add, list, remove."),
+    "ledger": ("gitreceive.cli.ledger", "The server's own records: reseal, rotate-key."),
     "lock": ("gitreceive.cli.lock", "Let nobody change the app, and say why."),
-    "logs": ("gitreceive.cli.logs", "What the app's processes print."),
+    "log-drains": ("gitreceive.cli.log_drains", "Where the app's logs are sent: add, list, remove, test."),
+    "logs": ("gitreceive.cli.logs", "What the app prints: processes, builds, release commands."),
     "maintenance": ("gitreceive.cli.maintenance", "A page in place of the app: on, off, info."),
     "open": ("gitreceive.cli.open", "Where the app answers."),
     "plan": ("gitreceive.cli.plan", "What a push of a folder would build and apply, without doing it."),
+    "promote": ("gitreceive.cli.promote", "Give an app's live image to other apps, with their own config."),
     "ps": ("gitreceive.cli.ps", "Processes: list, scale, limits, restart, stop, start, autoscale."),
     "rebase": ("gitreceive.cli.rebase", "Put apps on a newer run image, with nothing built."),
     "redeploy": ("gitreceive.cli.redeploy", "Start the app's live release anew, as the next one."),
     "releases": ("gitreceive.cli.releases", "The app's releases: list, info, diff."),
+    "reviews": ("gitreceive.cli.reviews", "Review apps, one a branch: list, set."),
     "rollback": ("gitreceive.cli.rollback", "Make an earlier release the next one, with nothing built."),
     "server": ("gitreceive.cli.server", "Run the server."),
     "stack": ("gitreceive.cli.stack", "Stacks, the base images: create, update, list, info."),
@@ -47,6 +54,7 @@ _ELSEWHERE = {
     "delete": "apps destroy",
     "destroy": "apps destroy",
     "info": "apps info",
+    "drains": "log-drains",
     "list": "apps list",
     "ls": "apps list",
     "log": "logs",
@@ -67,7 +75,7 @@ class _Tree(Group):
         if name in remote.LOCAL_ONLY and config.acting_user() is not None:
             raise ForbiddenError(
                 f"{name!r} does not run over SSH",
-                hint="plan and buildpack run where the source is, server and stack on the server's own host",
+                hint="plan and buildpack run where the source is, ledger, server and stack on the server's own host",
             )
         command: click.Command = importlib.import_module(_COMMANDS[name][0]).command
         return command

@@ -20,8 +20,11 @@ from gitreceive.cli.common import (
     print_table,
 )
 from gitreceive.cli.lock import lock_facts
-from gitreceive.errors import ConflictError, UsageError
-from gitreceive.model import App, AppName, Job, UserName
+from gitreceive.cli.watching import write
+from gitreceive.errors import UsageError
+from gitreceive.model import App, AppName, UserName
+from gitreceive.removal import remove
+from gitreceive.voice import Voice
 
 if TYPE_CHECKING:
     from gitreceive.ports import Ledger, Target
@@ -84,6 +87,7 @@ def list_(as_json: bool) -> None:
                     "branch": app.branch,
                     "release": release.number if release else None,
                     "commit": release.commit if release else None,
+                    "review_of": app.review.of if app.review else None,
                 }
                 for app, release in apps
             ]
@@ -141,7 +145,7 @@ def _facts(ledger: "Ledger", target: "Target", app: App) -> dict[str, object]:
         "name": app.name,
         "owner": app.owner,
         "branch": app.branch,
-        "git_url": push_url(config.load(), app.name),
+        "git_url": push_url(config.load(), app.review.of if app.review else app.name),
         "url": target.url(app.name) if release else None,
         "domains": list(routing.domains),
         "https_only": routing.https,
@@ -153,6 +157,9 @@ def _facts(ledger: "Ledger", target: "Target", app: App) -> dict[str, object]:
         "locked": lock_facts(app),
         "maintenance": settings.maintenance.on,
         "stopped": settings.formation.stopped,
+        "review_of": f"{app.review.of}, branch {app.branch}" if app.review else None,
+        "stays_until": app.review.until.isoformat() if app.review else None,
+        "reviews": [review.name for review in ledger.reviews(app.name)],
         "last_build": f"{newest[0].id} ({newest[0].state})" if newest else None,
     }
 
@@ -162,7 +169,7 @@ def _facts(ledger: "Ledger", target: "Target", app: App) -> dict[str, object]:
 @click.option("--confirm", metavar="NAME", help="The app's name once more, for scripts.")
 @as_json
 def destroy(name: str, confirm: str | None, as_json: bool) -> None:
-    """Remove an app: what runs, its repository, its builds and releases. There is no way back.
+    """Remove an app: what runs, its repository, its builds and releases, and its review apps. There is no way back.
 
     \b
     Example:
@@ -171,30 +178,12 @@ def destroy(name: str, confirm: str | None, as_json: bool) -> None:
     with open_platform() as platform:
         app = platform.ledger.app(AppName.parse(name))
         check_push(actor(platform.ledger), app)
-        app.require_unlocked()
         _confirm(app.name, confirm)
-        jobs = platform.ledger.jobs(app.name, sys.maxsize)
-        _require_quiet(jobs)
-        click.echo(f"-----> Removing what runs of {app.name}", err=True)
-        platform.target.destroy(app.name)
-        platform.builder.forget(app.name)
-        platform.sources.delete(app.name)
-        for job in jobs:
-            platform.logbook.delete(job.id)
-        platform.ledger.delete_app(app.name)
+        remove(platform, app, Voice(write))
     if as_json:
         print_json({"name": app.name, "owner": app.owner, "destroyed": True})
     else:
         click.echo(f"-----> {app.name} is gone", err=True)
-
-
-def _require_quiet(jobs: tuple[Job, ...]) -> None:
-    under_way = next((job for job in jobs if not job.state.ended), None)
-    if under_way is not None:
-        raise ConflictError(
-            f"build {under_way.id} of {under_way.app} is {under_way.state}",
-            hint=f"wait for it, or stop it: gitreceive builds cancel {under_way.id}",
-        )
 
 
 def _confirm(name: str, given: str | None) -> None:

@@ -1,4 +1,3 @@
-import json
 import sys
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
@@ -8,9 +7,11 @@ import click
 from gitreceive import config as settings
 from gitreceive import wiring
 from gitreceive.access import check_push
+from gitreceive.cli import config_formats, config_words, remote
 from gitreceive.cli.common import (
     Group,
     actor,
+    app_option,
     as_json,
     open_ledger,
     open_platform,
@@ -36,7 +37,6 @@ from gitreceive.voice import Voice
 if TYPE_CHECKING:
     from gitreceive.ports import Platform
 
-_app = click.argument("app", metavar="APP")
 _MOST_READ = 8 * LARGEST_CONFIG  # bytes of JSON: each of a value may be written as \u00XX, and a few more
 
 
@@ -50,16 +50,17 @@ def command() -> None:
 
 
 @command.command("list")
-@_app
+@click.argument("words", metavar="[APP]", nargs=-1)
+@app_option
 @as_json
-def list_(app: str, as_json: bool) -> None:
-    """The names that are set for APP, and how long each value is. See get and export for values.
+def list_(words: tuple[str, ...], app: str | None, as_json: bool) -> None:
+    """The names that are set for the app, and how long each value is. See get and export for values.
 
     \b
     Example:
       gitreceive config list shop
     """
-    name, config = _read(app)
+    name, config = _read(_alone("list", words, app))
     sizes = {key: len(value.reveal().encode()) for key, value in sorted(config.items())}
     if as_json:
         print_json([{"name": key, "bytes": size} for key, size in sizes.items()])
@@ -68,17 +69,20 @@ def list_(app: str, as_json: bool) -> None:
 
 
 @command.command("get")
-@_app
-@click.argument("name", metavar="NAME")
+@click.argument("words", metavar="[APP] NAME", nargs=-1, required=True)
+@app_option
 @as_json
-def get(app: str, name: str, as_json: bool) -> None:
+def get(words: tuple[str, ...], app: str | None, as_json: bool) -> None:
     """The value of NAME and a line's end.
 
     \b
     Example:
       gitreceive config get shop DATABASE_URL
     """
-    app_name, config = _read(app)
+    of, rest = _named("get", words, app)
+    if len(rest) != 1:
+        raise UsageError("one variable can be asked for at a time", hint="all of them: config export")
+    name, (app_name, config) = rest[0], _read(of)
     if name not in config:
         raise _not_set(app_name, name)
     if as_json:
@@ -88,85 +92,130 @@ def get(app: str, name: str, as_json: bool) -> None:
 
 
 @command.command("set")
-@_app
-@click.argument("words", metavar="NAME=VALUE...", nargs=-1, required=True)
+@click.argument("words", metavar="[APP] NAME=VALUE...", nargs=-1, required=True)
 @click.option(
     "--stdin", "from_stdin", is_flag=True, help="NAME alone; its value is standard input, to the byte."
 )
+@app_option
 @as_json
-def set_(app: str, words: tuple[str, ...], from_stdin: bool, as_json: bool) -> None:
-    """Set variables of APP, all in one release.
+def set_(words: tuple[str, ...], from_stdin: bool, app: str | None, as_json: bool) -> None:
+    """Set variables of the app, all in one release.
 
     What is typed can be seen in the list of processes while it is sent, and stays in the shell's history; --stdin keeps a value out of both,
     and takes one of many lines.
 
     \b
     Examples:
-      gitreceive config set shop LOG_LEVEL=debug WORKERS=4
+      gitreceive config set LOG_LEVEL=debug WORKERS=4
       ssh -p 2222 git@HOST config set shop TLS_KEY --stdin < key.pem
     """
-    _change(app, _from_stdin(words) if from_stdin else _typed(words), (), as_json=as_json)
+    name, rest = _named("set", words, app, stdin=from_stdin)
+    _change(name, _from_stdin(rest) if from_stdin else _typed(rest), (), as_json=as_json)
 
 
 @command.command("unset")
-@_app
-@click.argument("names", metavar="NAME...", nargs=-1, required=True)
+@click.argument("words", metavar="[APP] NAME...", nargs=-1, required=True)
+@app_option
 @as_json
-def unset(app: str, names: tuple[str, ...], as_json: bool) -> None:
-    """Remove variables of APP, all in one release.
+def unset(words: tuple[str, ...], app: str | None, as_json: bool) -> None:
+    """Remove variables of the app, all in one release.
+
+    Of several words the first is the app where it could be the name of one: in lower case, say. With --app, all are variables.
 
     \b
     Example:
       gitreceive config unset shop LOG_LEVEL WORKERS
     """
-    _change(app, {}, tuple(dict.fromkeys(names)), as_json=as_json)
+    name, names = _named("unset", words, app)
+    _change(name, {}, tuple(dict.fromkeys(names)), as_json=as_json)
 
 
 @command.command("import")
-@_app
+@click.argument("words", metavar="[APP]", nargs=-1)
+@click.option(
+    "--format",
+    "form",
+    type=click.Choice(config_formats.READ),
+    help="What it is.  [default: JSON where it begins with a brace]",
+)
+@app_option
 @as_json
-def import_(app: str, as_json: bool) -> None:
-    """Set what standard input says, all in one release: one JSON object of texts, as export writes it. Others stay as they are.
+def import_(words: tuple[str, ...], form: str | None, app: str | None, as_json: bool) -> None:
+    """Set what standard input says, all in one release: one JSON object of texts, or a dotenv file. Others stay as they are.
+
+    In a dotenv file, quoted values may have many lines, and $ means nothing.
 
     \b
-    Example:
+    Examples:
       gitreceive config import shop < config.json
+      gitreceive config import < .env
     """
-    _change(app, _parsed(_standard_input(_MOST_READ)), (), as_json=as_json)
+    name = _alone("import", words, app)
+    _change(name, config_formats.parse(_standard_input(_MOST_READ), form), (), as_json=as_json)
 
 
 @command.command("export")
-@_app
-@click.option("--json", is_flag=True, expose_value=False, help="As without: it is JSON anyway.")
-def export(app: str) -> None:
-    """All names and values of APP, as one JSON object.
+@click.argument("words", metavar="[APP]", nargs=-1)
+@click.option(
+    "--format",
+    "form",
+    type=click.Choice(config_formats.WRITTEN),
+    default=config_formats.WRITTEN[0],
+    show_default=True,
+    help="shell: lines that a POSIX shell can read in.",
+)
+@app_option
+@as_json
+def export(words: tuple[str, ...], form: str, app: str | None, as_json: bool) -> None:
+    """All names and values of the app. What is written as JSON or dotenv, import reads, to the byte.
 
     \b
-    Example:
+    Examples:
       gitreceive config export shop > config.json
+      gitreceive config export --format dotenv > .env
     """
-    _, config = _read(app)
-    print_json({name: value.reveal() for name, value in sorted(config.items())})
+    _, config = _read(_alone("export", words, app))
+    click.echo(config_formats.write(config, "json" if as_json else form), nl=False)
 
 
-def _read(app: str) -> tuple[AppName, Mapping[str, Secret]]:
+def _named(
+    verb: str, words: tuple[str, ...], app: str | None, *, stdin: bool = False
+) -> tuple[AppName, tuple[str, ...]]:
+    """The app, and the words that do not name it. Raises UsageError, NotFoundError."""
+    if app is not None:
+        return AppName.parse(app), words
+    first, rest = config_words.split(verb, words, stdin=stdin)
+    return remote.app_name(first), rest
+
+
+def _alone(verb: str, words: tuple[str, ...], app: str | None) -> AppName:
+    """The app, where nothing else can be named."""
+    name, rest = _named(verb, words, app)
+    if rest:
+        raise UsageError(
+            f"{rest[0][:60]!r} is too much: the app is named already",
+            hint=f"see: gitreceive config {verb} --help",
+        )
+    return name
+
+
+def _read(app: AppName) -> tuple[AppName, Mapping[str, Secret]]:
     with open_ledger() as ledger:
-        found = ledger.app(AppName.parse(app))
+        found = ledger.app(app)
         check_push(actor(ledger), found)
         return found.name, ledger.config(found.name)
 
 
-def _change(app: str, values: Mapping[str, Secret], names: tuple[str, ...], *, as_json: bool) -> None:
+def _change(app: AppName, values: Mapping[str, Secret], names: tuple[str, ...], *, as_json: bool) -> None:
     """Refuse at once what cannot be done; exit 1 where the release did not go live."""
     for name in values:
         parse_config_name(name)
     with open_platform() as platform:
-        app_name = AppName.parse(app)
-        change = ConfigChange(app_name, who_may(platform, app_name).name, values, names)
-        before = platform.ledger.config(app_name)
+        change = ConfigChange(app, who_may(platform, app).name, values, names)
+        before = platform.ledger.config(app)
         for name in names:
             if name not in before:
-                raise _not_set(app_name, name)
+                raise _not_set(app, name)
         after = change.applied(before)
         require_config_fits(after)
         job = None if after == before else _carried_out(platform, change, before, after, log=not as_json)
@@ -174,7 +223,7 @@ def _change(app: str, values: Mapping[str, Secret], names: tuple[str, ...], *, a
     if as_json:
         print_json(_facts(change, job, result))
     elif job is None:
-        Voice(write).step(_WITHOUT_A_JOB[result].format(app=app_name, title=change.title))
+        Voice(write).step(_WITHOUT_A_JOB[result].format(app=app, title=change.title))
     if result not in {JobState.LIVE, *_WITHOUT_A_JOB}:
         sys.exit(1)
 
@@ -242,31 +291,6 @@ def _standard_input(most: int) -> bytes:
     if len(content) > most:
         raise UsageError(f"standard input has more than {most} bytes", hint="a config is smaller than that")
     return content
-
-
-def _parsed(content: bytes) -> dict[str, Secret]:
-    """Raises UsageError, which names variables and no values."""
-    try:
-        pairs = json.loads(content.decode(), object_pairs_hook=_Pairs)
-    except (ValueError, RecursionError):  # not UTF-8, not JSON
-        raise UsageError("standard input is not JSON", hint=_FORMAT) from None
-    if not isinstance(pairs, _Pairs):
-        raise UsageError("standard input is not a JSON object", hint=_FORMAT)
-    values: dict[str, Secret] = {}
-    for name, value in pairs:
-        if not isinstance(value, str):
-            raise UsageError(f"the value of {name[:60]!r} is not a text", hint='write it in quotes: "1"')
-        if name in values:
-            raise UsageError(f"{name[:60]!r} is there twice", hint="give one value")
-        values[name] = Secret(value)
-    return values
-
-
-_FORMAT = 'write {"NAME": "VALUE", …}, as config export does'
-
-
-class _Pairs(list[tuple[str, object]]):
-    """An object of JSON with all its members, also where two have one name."""
 
 
 def _not_set(app: AppName, name: str) -> NotFoundError:

@@ -3,7 +3,7 @@
 import tempfile
 from collections.abc import Sequence
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
@@ -13,6 +13,7 @@ import click
 
 from gitreceive import config
 from gitreceive.access import LOCAL_ADMINISTRATOR
+from gitreceive.appjson.description import AppJson
 from gitreceive.cli import remote, working_copy
 from gitreceive.cli.common import as_json, print_json
 from gitreceive.config import Settings
@@ -22,6 +23,7 @@ from gitreceive.model import (
     WEB_PROCESS,
     ZERO_COMMIT,
     AppName,
+    AppSettings,
     Choice,
     Digest,
     Image,
@@ -55,6 +57,7 @@ class Plan:
     commands: dict[str, str]  # for people: what each process type runs
     port: int | None = None
     why: tuple[str, ...] = ()
+    asked: AppJson = field(default_factory=AppJson)
 
 
 @click.command("plan")
@@ -97,17 +100,24 @@ def command(folder: Path, app: str | None, buildpack: str | None, target: str | 
 
 def _plan(folder: Path, settings: Settings, buildpack: str | None, log: Voice) -> Plan:
     """Raises DetectError and SourceError, and BuildError for a Procfile that is not understood."""
+    from gitreceive.appjson.reading import LARGEST, parse_app_json
+    from gitreceive.appjson.values import FILE
     from gitreceive.buildpacks.choice import read_choice, told_choice
     from gitreceive.buildpacks.dockerfile import takes
 
-    choice, project = read_choice(partial(working_copy.read, folder), PushOptions(buildpack=buildpack), ())
+    read = partial(working_copy.read, folder)
+    asked = parse_app_json(read(FILE, LARGEST) or b"")
+    for notice in asked.notices:
+        log.warn(notice)
+    choice, project = read_choice(read, PushOptions(buildpack=buildpack), (), asked.buildpacks)
     if not choice.group and takes(_entries(folder)):
-        return _of_dockerfile(folder)
+        return replace(_of_dockerfile(folder), asked=asked)
     for line in (*project.warnings, *told_choice(choice)):
         log.detail(line)
     with tempfile.TemporaryDirectory(prefix="plan-") as name:
         source = working_copy.selected(folder, project, Path(name) / "source")
-        return _of_buildpacks(source, _Chosen(folder, choice, project, Path(name)), settings, log)
+        plan = _of_buildpacks(source, _Chosen(folder, choice, project, Path(name)), settings, log)
+        return replace(plan, asked=asked)
 
 
 def _of_dockerfile(folder: Path) -> Plan:
@@ -188,6 +198,7 @@ def _undetected(
 
 def _applied(plan: Plan, name: AppName, settings: Settings) -> str:
     from gitreceive import wiring
+    from gitreceive.appjson.beginning import first_settings
 
     release = Release(
         app=name,
@@ -200,11 +211,15 @@ def _applied(plan: Plan, name: AppName, settings: Settings) -> str:
         user=LOCAL_ADMINISTRATOR.name,
         description="plan",
         created_at=datetime.now(UTC),
+        settings=first_settings(plan.asked, AppSettings()),
+        declared=plan.asked.declared,
     )
     return wiring.target(settings).plan(release)
 
 
 def _tell(plan: Plan, name: AppName, settings: Settings, log: Voice) -> None:
+    from gitreceive.appjson.told import told
+
     if plan.buildpacks == ("dockerfile",):
         log.step("A Dockerfile is at the root: Docker would build it")
     else:
@@ -215,11 +230,18 @@ def _tell(plan: Plan, name: AppName, settings: Settings, log: Voice) -> None:
     for process, text in plan.commands.items():
         once = " (runs once, before each roll-out)" if process == RELEASE_PROCESS else ""
         log.detail(f"{process}: {text}{once}")
+    described = tuple(told(plan.asked))
+    if described:
+        log.step("app.json asks for")
+    for line in described:
+        log.detail(line)
     log.step(f"What would be applied for {name}, on {settings.target}")
 
 
 def _facts(plan: Plan, name: AppName, settings: Settings, applied: str) -> dict[str, object]:
     import yaml
+
+    from gitreceive.appjson.told import facts
 
     return {
         "app": name,
@@ -227,6 +249,7 @@ def _facts(plan: Plan, name: AppName, settings: Settings, applied: str) -> dict[
         "verdicts": list(plan.verdicts),
         "why": list(plan.why),
         "processes": plan.commands,
+        "app_json": facts(plan.asked),
         "port": plan.port,
         "target": settings.target,
         "manifests": list(yaml.safe_load_all(applied)),

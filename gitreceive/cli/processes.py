@@ -16,8 +16,8 @@ def facts(
 ) -> list[dict[str, Any]]:
     """By process type, with all its instances. Nothing runs of one that was scaled to 0, and it is there all the same."""
     found = list(processes)
-    names = dict.fromkeys([*(p.name for p in live.services), *(s.process for s in found)] if live else [])
-    names = dict.fromkeys(sorted(names, key=lambda name: (name != "web", name)))
+    there = {process.name for process in live.services} if live else set()
+    names = sorted(there | {status.process for status in found}, key=lambda name: (name != "web", name))
     return [_facts(name, settings, [s for s in found if s.process == name]) for name in names]
 
 

@@ -4,12 +4,12 @@ from datetime import UTC, datetime
 import click
 
 from gitreceive import config
-from gitreceive.cli import remote
+from gitreceive.cli.addressing import addressed
 from gitreceive.cli.common import Group, app_option, as_json, open_platform, open_target, own_app, print_json
 from gitreceive.cli.processes import facts, write_table
 from gitreceive.cli.settings_changes import Wish, change_settings, known_process
 from gitreceive.errors import ConflictError, UsageError
-from gitreceive.model import MOST_REPLICAS, AppName, AppSettings, Formation, ProcessStatus, Release
+from gitreceive.model import MOST_REPLICAS, AppSettings, Formation, ProcessStatus, Release
 
 
 class _Ps(Group):
@@ -43,11 +43,11 @@ def list_(words: tuple[str, ...], app: str | None, as_json: bool) -> None:
       gitreceive ps --app shop
       gitreceive ps list shop --json
     """
-    name, _ = _addressed(words, app, 0)
+    name, _ = addressed(words, app, 0)
     with open_target() as (ledger, target):
         found = own_app(ledger, name)
         live = ledger.current_release(found.name)
-        processes = target.processes(found.name) if live else ()
+        processes = target.processes(found.name)
         lines = facts(live, ledger.settings(found.name), processes)
     if as_json:
         print_json({"app": name, "release": live.number if live else None, "processes": lines})
@@ -68,7 +68,7 @@ def scale(words: tuple[str, ...], app: str | None, as_json: bool) -> None:
       gitreceive ps scale shop web=3
     """
     first = words[:1] if "=" not in words[0] else ()
-    name, _ = _addressed(first, app, 0)
+    name, _ = addressed(first, app, 0)
     counts = _counts(words[len(first) :])
 
     def plan(settings: AppSettings, live: Release | None) -> Wish:
@@ -106,7 +106,7 @@ def limits(
       gitreceive ps limits web --memory 512Mi --cpu 0.5
       gitreceive ps limits shop worker --unset
     """
-    name, (process,) = _addressed(words, app, 1)
+    name, (process,) = addressed(words, app, 1)
     given = {key: value for key, value in (("memory", memory), ("cpu", cpu)) if value is not None}
     if bool(given) == unset:
         raise UsageError("nothing is said", hint="give --memory, --cpu or both; or --unset alone")
@@ -133,7 +133,7 @@ def restart(words: tuple[str, ...], app: str | None, as_json: bool) -> None:
       gitreceive ps restart shop
       gitreceive ps restart --app shop worker
     """
-    name, processes = _addressed(words, app, 0, most=1)
+    name, processes = addressed(words, app, 0, most=1)
 
     def plan(settings: AppSettings, live: Release | None) -> Wish:
         if live is None:
@@ -207,7 +207,7 @@ def autoscale(
       gitreceive ps autoscale web --min 2 --max 10 --cpu 70
       gitreceive ps autoscale shop web --off
     """
-    name, (process,) = _addressed(words, app, 1)
+    name, (process,) = addressed(words, app, 1)
     if off == (None not in {least, most, cpu}) or (off and {least, most, cpu} != {None}):
         raise UsageError(
             "how many is not said", hint="give --min, --max and --cpu, all three; or --off alone"
@@ -231,24 +231,6 @@ def autoscale(
                 hint=f"say how many: gitreceive ps scale {process}=N",
             )
         change_settings(platform, name, plan, as_json=as_json)
-
-
-def _addressed(
-    words: Sequence[str], app: str | None, least: int, *, most: int | None = None
-) -> tuple[AppName, tuple[str, ...]]:
-    """The app, by --app, else by a first word, else by the git remote; and ``least`` to ``most`` process types behind it.
-
-    Raises UsageError, NotFoundError.
-    """
-    most = least if most is None else most
-    if app is None and len(words) > least:
-        app, words = words[0], words[1:]
-    if not least <= len(words) <= most:
-        raise UsageError(
-            f"{len(words)} process types are named here, and not {least}",
-            hint="name the app by --app, and behind it what of it is meant",
-        )
-    return remote.app_name(app), tuple(words)
 
 
 def _counts(words: Sequence[str]) -> dict[str, int]:
@@ -278,7 +260,7 @@ def _running(processes: Sequence[ProcessStatus], process: str) -> int:
 
 
 def _set_stopped(words: tuple[str, ...], app: str | None, *, stopped: bool, as_json: bool) -> None:
-    name, _ = _addressed(words, app, 0)
+    name, _ = addressed(words, app, 0)
     wish = Wish("stop" if stopped else "start", {"formation": {"stopped": stopped}})
     with open_platform() as platform:
         change_settings(platform, name, lambda _settings, _live: wish, as_json=as_json)

@@ -77,7 +77,7 @@ def list_(words: tuple[str, ...], app: str | None, number: int, as_json: bool) -
         [
             (
                 release.label,
-                release.description,
+                release.description if release.kept else f"{release.description} (no longer kept)",
                 release.user,
                 age(release.created_at),
                 release.commit.short,
@@ -237,6 +237,7 @@ def _summary(release: Release, *, live: bool | None = None) -> dict[str, object]
         "created_at": release.created_at,
         "commit": release.commit,
         "image": str(release.image.ref),
+        "kept": release.kept,
         **({} if live is None else {"live": live}),
     }
 

@@ -10,11 +10,12 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 from gitreceive import config
+from gitreceive.cli import config_words
 from gitreceive.errors import NotFoundError, UnavailableError, UsageError
 from gitreceive.model import AppName
 
-LOCAL_ONLY = frozenset({"server", "stack", "plan", "buildpack"})  # refused over SSH
-_ASKED_HERE = LOCAL_ONLY | {"doctor", "version"}
+LOCAL_ONLY = frozenset({"ledger", "server", "stack", "plan", "buildpack"})  # refused over SSH
+_ASKED_HERE = LOCAL_ONLY | {"app-json", "doctor", "version"}
 _REMOTES = ("deploy", "gitreceive")
 # neither may look like an option to ssh, or hold what ssh or a shell reads as more than a name
 _USER = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,63}", re.ASCII)
@@ -46,7 +47,7 @@ def ask_if_remote(arguments: list[str]) -> None:
         return
     remote = find()
     if remote is not None:
-        _become([*remote.ssh, shlex.join(_with_app(arguments, remote.app))])
+        _become([*remote.ssh, shlex.join(_with_colour(_with_app(arguments, remote.app)))])
 
 
 def has_ledger(settings: config.Settings) -> bool:
@@ -140,6 +141,9 @@ _TAKES_APP: dict[tuple[str, ...], int] = {
     ("domains", "https"): 2,
     ("domains", "list"): 2,
     ("domains", "remove"): 2,
+    ("healthchecks", "list"): 2,
+    ("healthchecks", "set"): 2,
+    ("healthchecks", "unset"): 2,
     ("lock",): 1,
     ("maintenance", "info"): 2,
     ("maintenance", "off"): 2,
@@ -153,39 +157,69 @@ _TAKES_APP: dict[tuple[str, ...], int] = {
     ("ps", "start"): 2,
     ("ps", "stop"): 2,
     ("unlock",): 1,
+    ("log-drains", "add"): 2,
+    ("log-drains", "list"): 2,
+    ("log-drains", "remove"): 2,
+    ("log-drains", "test"): 2,
     ("logs",): 1,
     ("open",): 1,
     ("rebase",): 1,
     ("rollback",): 1,
     ("redeploy",): 1,
+    ("promote",): 1,
     ("releases",): 1,
     ("releases", "list"): 2,
     ("releases", "info"): 2,
     ("releases", "diff"): 2,
+    ("reviews", "list"): 2,
+    ("reviews", "set"): 2,
     ("apps", "info"): 2,
     ("builds", "list"): 2,
     ("builds", "log"): 2,
     ("builds", "attach"): 2,
     ("builds", "cancel"): 2,
+    ("config", "list"): 2,
+    ("config", "get"): 2,
+    ("config", "set"): 2,
+    ("config", "unset"): 2,
+    ("config", "import"): 2,
+    ("config", "export"): 2,
 }
 
 
 _APP_IS_A_WORD = {
-    *("apps", "lock", "maintenance", "rebase", "rollback", "redeploy", "releases", "unlock"),
+    *("apps", "lock", "logs", "maintenance", "promote", "rebase", "redeploy", "releases", "reviews"),
     *("certs add", "certs list", "domains list"),
-    *("ps list", "ps start", "ps stop"),
+    *("rollback", "unlock", "healthchecks list", "ps list", "ps start", "ps stop"),
 }
-_WITH_A_VALUE = {"--cert", "--key", "-m", "-n", "--reason", "--stack"}
+_WITH_A_VALUE = {
+    *("-m", "-n", "--reason", "--stack", "--to", "--lifetime", "--inherit", "--cert", "--key"),
+    *("--build", "--color", "--colour", "--ps", "--since", "--source", "--until"),
+}
 RELEASE = re.compile(r"v[1-9][0-9]{0,8}", re.ASCII)  # v7, where an app may stand too
 
 
 def _with_app(arguments: list[str], app: AppName) -> list[str]:
     """``--app`` behind a command that can take it, where no app is named."""
     at = _TAKES_APP.get(tuple(arguments[:2])) or _TAKES_APP.get(tuple(arguments[:1]))
-    positional = bool({arguments[0], " ".join(arguments[:2])} & _APP_IS_A_WORD)
-    if at is None or _names_app(arguments[at:], positional=positional):
+    if at is None:
+        return arguments
+    if arguments[0] == "config":
+        named = config_words.name_app(arguments[1], arguments[at:])
+    else:
+        positional = bool({arguments[0], " ".join(arguments[:2])} & _APP_IS_A_WORD)
+        named = _names_app(arguments[at:], positional=positional)
+    if named:
         return arguments
     return [*arguments[:at], "--app", app, *arguments[at:]]
+
+
+def _with_colour(arguments: list[str]) -> list[str]:
+    """The server sees no terminal: what is there is told from here, to a command that can take it."""
+    if arguments[0] != "logs" or any(word.startswith(("--color", "--colour")) for word in arguments):
+        return arguments
+    coloured = sys.stdout.isatty() and config.terminal_takes_colour()
+    return [arguments[0], "--color", "always", *arguments[1:]] if coloured else arguments
 
 
 def _names_app(words: list[str], *, positional: bool) -> bool:

@@ -44,6 +44,9 @@ class BuilderWithPackages:
     def forget(self, app: AppName) -> None:
         self._builder.forget(app)
 
+    def cached(self) -> frozenset[AppName]:
+        return self._builder.cached()
+
     def sweep(self) -> None:
         self._builder.sweep()
 

@@ -24,6 +24,9 @@ class BuilderBySource:
         self._taker.forget(app)
         self._others.forget(app)
 
+    def cached(self) -> frozenset[AppName]:
+        return self._taker.cached() | self._others.cached()
+
     def sweep(self) -> None:
         self._taker.sweep()
         self._others.sweep()

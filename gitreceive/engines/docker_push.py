@@ -75,6 +75,15 @@ class DockerPush:
     ) -> ImageRef:
         return self._registry.rebase(image, run_image, repository, log, cancel)
 
+    def copy(self, reference: str, repository: str, log: Log, cancel: Cancellation) -> ImageRef:
+        return self._registry.copy(reference, repository, log, cancel)
+
+    def contents(self, image: ImageRef) -> tuple[Blob, ...]:
+        return self._registry.contents(image)
+
+    def remove(self, image: ImageRef) -> bool:
+        return self._registry.remove(image)
+
     def check(self) -> Iterable[Check]:
         return self._registry.check()
 

@@ -1,5 +1,6 @@
 """Sources in bare git repositories, one an app. C git writes and streams, dulwich walks trees (no process per look)."""
 
+import contextlib
 import re
 import shutil
 import stat
@@ -20,6 +21,7 @@ from gitreceive.git.process import git_at, run_git, streaming
 from gitreceive.model import ZERO_COMMIT, AppName, Check, CommitId, JobId, Source, SourceEntry, TreeEntry
 
 _QUICK = 60.0  # seconds for a call that only looks at, or moves, a ref
+_LONG = 1800.0  # for one that packs a repository anew
 _SUBMODULE = 0o160000
 _OLDEST_GIT = (2, 29)
 
@@ -66,6 +68,23 @@ class GitStore:
     def release(self, app: AppName, job: JobId) -> None:
         git_at(self._path(app), "update-ref", "-d", _kept_ref(job))
 
+    def kept(self, app: AppName) -> frozenset[JobId]:
+        if not self._path(app).is_dir():
+            return frozenset()
+        said = git_at(
+            self._path(app), "for-each-ref", "--format=%(refname:lstrip=3)", "refs/gitreceive/builds/"
+        )
+        return frozenset(JobId(int(name)) for name in said.decode("ascii").split() if name.isdigit())
+
+    def tidy(self, app: AppName) -> int:
+        """Git's own collection, with its own two weeks of grace: what a push has just brought is never taken."""
+        path = self._path(app)
+        if not path.is_dir():
+            return 0
+        before = _bytes(path / "objects")
+        run_git(["-c", "gc.auto=0", "gc", "--quiet"], repository=path, timeout=_LONG)
+        return max(0, before - _bytes(path / "objects"))
+
     def head(self, app: AppName, ref: str) -> CommitId:
         _check_ref(ref)
         with self._open(app) as repo:
@@ -85,22 +104,27 @@ class GitStore:
         if done.returncode and self.head(app, ref) != new:
             raise _stale(app, ref, self.head(app, ref))
 
+    def remove(self, app: AppName, ref: str) -> None:
+        _check_ref(ref)
+        if self._path(app).is_dir():
+            git_at(self._path(app), "update-ref", "-d", "--end-of-options", ref)
+
     def entries(self, source: Source, folder: str = "") -> tuple[SourceEntry, ...]:
-        with self._open(source.app) as repo:
+        with self._open(source.repository) as repo:
             tree = _folder(repo, source, folder)
             found = [] if tree is None else [(e.path, e.mode, e.sha) for e in tree.items()]
         blobs = [sha.decode("ascii") for _, mode, sha in found if _kind(mode) in {"file", "executable"}]
-        sizes = _sizes(self._path(source.app), blobs)
+        sizes = _sizes(self._path(source.repository), blobs)
         listed = (SourceEntry(_text(n), _kind(m), sizes.get(s.decode("ascii"), 0)) for n, m, s in found)
         return tuple(sorted(listed, key=lambda entry: entry.name))
 
     def tree(self, source: Source) -> Iterator[TreeEntry]:
         """By git, which is quicker at it than dulwich. ``export-subst`` puts the commit into files, so it is in every entry then."""
-        path = self._path(source.app)
+        path = self._path(source.repository)
         listed = git_at(path, "ls-tree", "-r", "-z", "--full-tree", source.commit)
         lines = [line.split(b"\t", 1) for line in listed.split(b"\0") if line]
         attributes = [facts for facts, name in lines if name.rpartition(b"/")[2] == b".gitattributes"]
-        suffix = f"@{source.commit}" if self._substitutes(source.app, attributes) else ""
+        suffix = f"@{source.commit}" if self._substitutes(source.repository, attributes) else ""
         for facts, name in lines:
             mode, _, identity = facts.split(b" ")
             yield TreeEntry(name, int(mode, 8), identity.decode("ascii") + suffix)
@@ -115,18 +139,18 @@ class GitStore:
     def read(self, source: Source, path: str, limit: int = 1 << 20) -> bytes | None:
         """A symlink is no file. No more than ``limit`` bytes are ever held, whatever the blob's size."""
         folder, _, name = path.strip("/").rpartition("/")
-        with self._open(source.app) as repo:
+        with self._open(source.repository) as repo:
             tree = _folder(repo, source, folder)
             mode, sha = _entry(tree, name)
         if _kind(mode) not in {"file", "executable"}:
             return None
-        with streaming(["cat-file", "blob", sha], self._path(source.app)) as stream:
+        with streaming(["cat-file", "blob", sha], self._path(source.repository)) as stream:
             return stream.read(limit)
 
     def archive(self, source: Source) -> AbstractContextManager[BinaryIO]:
         """Leaving the context raises SourceError if git failed, so a short tar is never taken for a whole one."""
         command = ["-c", "tar.umask=0022", "archive", "--format=tar", source.commit]
-        return streaming(command, self._path(source.app), whole=True)
+        return streaming(command, self._path(source.repository), whole=True)
 
     def check(self) -> Iterator[Check]:
         """The git that receives, which must know proc-receive hooks: 2.29 (October 2020)."""
@@ -165,6 +189,15 @@ class GitStore:
 
 
 # --- refs --------------------------------------------------------------------------------------------------------------
+
+
+def _bytes(folder: Path) -> int:
+    """What the files below it have, together; those that go meanwhile are not counted."""
+    total = 0
+    for file in folder.rglob("*"):
+        with contextlib.suppress(FileNotFoundError):
+            total += file.lstat().st_size
+    return total
 
 
 def _kept_ref(job: JobId) -> str:

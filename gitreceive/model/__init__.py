@@ -15,7 +15,9 @@ from gitreceive.model.builds import (
     Stack,
     StackRecipe,
     TreeEntry,
+    script_process,
 )
+from gitreceive.model.checks import check_command, describe
 from gitreceive.model.choices import MOST_BUILDPACKS, Choice, InlineBuildpack, Project, Wanted
 from gitreceive.model.configs import (
     LARGEST_CONFIG,
@@ -23,8 +25,11 @@ from gitreceive.model.configs import (
     parse_config_name,
     require_config_fits,
 )
+from gitreceive.model.declared import CheckKind, CronTask, Declared, HealthCheck, Scripts
+from gitreceive.model.drains import MOST_DRAINS, Drain, DrainAddress, parse_header
 from gitreceive.model.formation import MOST_REPLICAS, Autoscale, Formation
 from gitreceive.model.locks import LONGEST_REASON, Lock
+from gitreceive.model.logs import FROM_CONTAINERS, LogLine, LogQuery, LogSource
 from gitreceive.model.maintenance import LARGEST_PAGE, RETRY_SECONDS, Maintenance
 from gitreceive.model.names import (
     ZERO_COMMIT,
@@ -37,6 +42,8 @@ from gitreceive.model.names import (
 from gitreceive.model.people import (
     App,
     PublicKey,
+    Review,
+    ReviewRules,
     User,
 )
 from gitreceive.model.pushes import (
@@ -45,6 +52,7 @@ from gitreceive.model.pushes import (
     Job,
     JobId,
     JobState,
+    Promotion,
     Push,
     PushOptions,
     Rebase,
@@ -54,12 +62,14 @@ from gitreceive.model.pushes import (
 )
 from gitreceive.model.references import BuildpackRef, RefKind
 from gitreceive.model.releases import (
+    ONE_AT_A_TIME,
+    POSTDEPLOY_PROCESS,
+    PREDEPLOY_PROCESS,
+    PREDESTROY_PROCESS,
     RELEASE_PROCESS,
     WEB_PROCESS,
     Changes,
     Check,
-    LogLine,
-    LogQuery,
     ProcessStatus,
     Release,
 )
@@ -74,14 +84,20 @@ from gitreceive.model.runtime import Limits, Runtime, out_of_memory
 from gitreceive.model.settings import AppSettings
 
 __all__ = [
+    "FROM_CONTAINERS",
     "LARGEST_CONFIG",
     "LARGEST_PAGE",
     "LONGEST_REASON",
     "LONGEST_VALUE",
     "MOST_BUILDPACKS",
     "MOST_DOMAINS",
+    "MOST_DRAINS",
     "MOST_REPLICAS",
+    "ONE_AT_A_TIME",
     "PACKAGES_LABEL",
+    "POSTDEPLOY_PROCESS",
+    "PREDEPLOY_PROCESS",
+    "PREDESTROY_PROCESS",
     "RELEASE_PROCESS",
     "RETRY_SECONDS",
     "STACK_IMAGE_LABEL",
@@ -99,12 +115,18 @@ __all__ = [
     "CertificateFacts",
     "Changes",
     "Check",
+    "CheckKind",
     "Choice",
     "CommitId",
     "ConfigChange",
+    "CronTask",
+    "Declared",
     "Digest",
     "Domain",
+    "Drain",
+    "DrainAddress",
     "Formation",
+    "HealthCheck",
     "Image",
     "ImageFacts",
     "ImageRef",
@@ -117,10 +139,12 @@ __all__ = [
     "Lock",
     "LogLine",
     "LogQuery",
+    "LogSource",
     "Maintenance",
     "ProcessStatus",
     "ProcessType",
     "Project",
+    "Promotion",
     "PublicKey",
     "Push",
     "PushOptions",
@@ -128,9 +152,12 @@ __all__ = [
     "Redeploy",
     "RefKind",
     "Release",
+    "Review",
+    "ReviewRules",
     "Rollback",
     "Routing",
     "Runtime",
+    "Scripts",
     "Secret",
     "SettingsChange",
     "Source",
@@ -141,7 +168,11 @@ __all__ = [
     "User",
     "UserName",
     "Wanted",
+    "check_command",
+    "describe",
     "out_of_memory",
     "parse_config_name",
+    "parse_header",
     "require_config_fits",
+    "script_process",
 ]

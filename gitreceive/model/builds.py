@@ -20,6 +20,11 @@ class Source:
 
     app: AppName
     commit: CommitId
+    lies_in: AppName | None = None  # the app in whose repository it lies, where that is another
+
+    @property
+    def repository(self) -> AppName:
+        return self.lies_in or self.app
 
 
 @dataclass(frozen=True)
@@ -155,6 +160,12 @@ class Image:
     port: int | None
     buildpacks: tuple[str, ...]
     size: int = 0  # compressed bytes of all layers
+
+
+def script_process(image: Image, name: str, line: str) -> ProcessType:
+    """A line for the shell, to be run in the image with all that its processes have: the buildpacks' environment, profile scripts."""
+    by_docker = image.buildpacks == ("dockerfile",)
+    return ProcessType(name, ("/bin/sh", "-c", line) if by_docker else ("/cnb/lifecycle/launcher", line))
 
 
 # of a run image that was made of a stack's with system packages, and so of the images of apps on it

@@ -1,6 +1,6 @@
 """Who there is, and what is theirs."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 
 from gitreceive.model.locks import Lock
@@ -26,12 +26,35 @@ class PublicKey:
 
 
 @dataclass(frozen=True)
+class Review:
+    """What makes an app a review app: it shows another app's branch, and goes with it, or at ``until``."""
+
+    of: AppName
+    branch: str  # without refs/heads/
+    until: datetime
+
+
+@dataclass(frozen=True)
+class ReviewRules:
+    """What is set for the review apps of an app. ``wanted``: every branch that is pushed gets one, without being asked for.
+
+    ``inherit`` names the variables of the app's config that they are given; no other value leaves the app.
+    """
+
+    wanted: bool = False
+    seconds: int = 5 * 86400  # that one stays after the last push to its branch
+    inherit: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
 class App:
     name: AppName
     owner: UserName
     branch: str  # the branch whose push deploys, without refs/heads/
     created_at: datetime
     buildpacks: tuple[str, ...] = ()  # references that build it, in order; none: nobody has set any
+    review: Review | None = None
+    reviews: ReviewRules = field(default_factory=ReviewRules)
     lock: Lock | None = None
 
     def require_unlocked(self) -> None:

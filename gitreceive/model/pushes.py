@@ -8,7 +8,7 @@ from typing import Any, ClassVar, NewType, Self
 
 from gitreceive.errors import UsageError
 from gitreceive.model.builds import Image
-from gitreceive.model.names import AppName, CommitId, Secret, UserName
+from gitreceive.model.names import AppName, CommitId, Digest, Secret, UserName
 from gitreceive.model.references import BuildpackRef
 from gitreceive.model.routing import Domain
 
@@ -21,6 +21,7 @@ class PushOptions:
 
     nocache: bool = False
     buildpack: str | None = None
+    review: bool = False  # of a branch that does not deploy: make a review app of it
 
     @classmethod
     def parse(cls, options: tuple[str, ...]) -> Self:
@@ -28,16 +29,18 @@ class PushOptions:
         seen: dict[str, str] = {}
         for option in options:
             name, _, value = option.partition("=")
-            if name not in {"nocache", "buildpack"} or name in seen or (name == "nocache" and "=" in option):
+            flag = name in {"nocache", "review"}
+            if not (flag or name == "buildpack") or name in seen or (flag and "=" in option):
                 raise UsageError(f"push option {option[:60]!r} is not understood", hint=_KNOWN_OPTIONS)
             if name == "buildpack":
                 _check_buildpack(option, value)
             seen[name] = value
-        return cls(nocache="nocache" in seen, buildpack=seen.get("buildpack"))
+        return cls("nocache" in seen, seen.get("buildpack"), "review" in seen)
 
 
 _KNOWN_OPTIONS = (
-    "known options: -o nocache (build without caches), -o buildpack=REFERENCE (use this buildpack)"
+    "known options: -o nocache (build without caches), -o buildpack=REFERENCE (use this buildpack), "
+    "-o review (of another branch: a review app)"
 )
 
 
@@ -62,6 +65,11 @@ class Push:
     old: CommitId
     new: CommitId
     options: PushOptions
+    came_to: AppName | None = None  # the app in whose repository it lies, where that is another
+
+    @property
+    def repository(self) -> AppName:
+        return self.came_to or self.app
 
 
 @dataclass(frozen=True)
@@ -96,6 +104,22 @@ class Redeploy:
 
     app: AppName
     user: UserName
+
+
+@dataclass(frozen=True)
+class Promotion:
+    """A request to make the image of another app's release the next release of this one, with this one's config and nothing built.
+
+    ``digest`` is the image that was seen when it was asked for: the other app's numbers may be those of a new app by then.
+    """
+
+    kind: ClassVar[str] = "promote"
+
+    app: AppName
+    user: UserName
+    origin: AppName
+    number: int
+    digest: Digest
 
 
 @dataclass(frozen=True)
@@ -154,7 +178,7 @@ def _some(names: list[str]) -> str:
     return ", ".join(names[:_MOST_NAMES]) + more
 
 
-Cause = Push | Rebase | Rollback | Redeploy | ConfigChange | SettingsChange
+Cause = Push | Rebase | Rollback | Redeploy | Promotion | ConfigChange | SettingsChange
 
 
 class JobState(StrEnum):
@@ -213,5 +237,7 @@ class Job:
                 return f"rollback to v{number}"
             case Redeploy():
                 return "redeploy"
+            case Promotion(origin=origin, number=number):
+                return f"promote {origin} v{number}"
             case ConfigChange(title=title) | SettingsChange(title=title):
                 return title

@@ -6,6 +6,7 @@ from datetime import datetime
 from typing import Self
 
 from gitreceive.model.builds import Image, ProcessType
+from gitreceive.model.declared import CheckKind, Declared, HealthCheck
 from gitreceive.model.names import AppName, CommitId, Secret, UserName
 from gitreceive.model.settings import AppSettings
 
@@ -26,13 +27,31 @@ class Release:
     description: str
     created_at: datetime
     settings: AppSettings = field(default_factory=AppSettings)
+    kept: bool = True  # False: its image and its config are no longer kept, only that it was
+    declared: Declared = field(default_factory=Declared)
 
     @property
     def label(self) -> str:
         return f"v{self.number}"
 
+    @property
+    def title(self) -> str:
+        """For those who look at several apps."""
+        return f"{self.app} {self.label}"
+
     def replicas(self, process: str) -> int:
         return self.settings.formation.replicas(process)
+
+    def checks(self, process: str) -> Mapping[CheckKind, HealthCheck]:
+        """By when they are asked: what people set, else what the source declares."""
+        declared = self.declared.health.get(process, ())
+        return {check.kind: check for check in (*declared, *self.settings.runtime.health.get(process, ()))}
+
+    @property
+    def startup_seconds(self) -> int:
+        """How long the slowest of its processes may take to start, beyond what every process may."""
+        checks = (self.checks(process.name).get(CheckKind.STARTUP) for process in self.services)
+        return max((c.initial_delay + c.attempts * c.wait for c in checks if c), default=0)
 
     @property
     def answers(self) -> bool:
@@ -64,6 +83,9 @@ class Changes:
 
 
 RELEASE_PROCESS = "release"
+PREDEPLOY_PROCESS, POSTDEPLOY_PROCESS, PREDESTROY_PROCESS = "predeploy", "postdeploy", "predestroy"
+# of these, one that a killed server left is ended before the next begins: two migrations at once must not be
+ONE_AT_A_TIME = frozenset({RELEASE_PROCESS, PREDEPLOY_PROCESS, POSTDEPLOY_PROCESS, PREDESTROY_PROCESS})
 WEB_PROCESS = "web"
 
 
@@ -80,22 +102,6 @@ class ProcessStatus:
     age_seconds: float
     reason: str = ""
     last_exit: str = ""  # of the process before it in the same place, in words
-
-
-@dataclass(frozen=True)
-class LogQuery:
-    process: str | None = None
-    lines: int | None = 100  # the last so many; None: all
-    since_seconds: float | None = None
-    follow: bool = False
-
-
-@dataclass(frozen=True)
-class LogLine:
-    time: datetime
-    instance: str
-    process: str
-    text: str
 
 
 @dataclass(frozen=True)

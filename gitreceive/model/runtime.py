@@ -7,6 +7,8 @@ from typing import Any, Self
 
 from gitreceive.errors import UsageError
 from gitreceive.model.builds import ProcessType
+from gitreceive.model.checks import checks_document, parse_checks
+from gitreceive.model.declared import HealthCheck
 from gitreceive.model.documents import table, text
 
 _MEMORY = re.compile(r"([1-9][0-9]{0,14})(Ki|Mi|Gi|Ti|k|M|G|T)?", re.ASCII)
@@ -66,21 +68,27 @@ class Runtime:
     """By process type."""
 
     limits: Mapping[str, Limits] = field(default_factory=dict)
+    health: Mapping[str, tuple[HealthCheck, ...]] = field(default_factory=dict)  # at most one of each kind
 
     @classmethod
     def parse(cls, document: object) -> Self:
         """What ``document`` wrote. Raises UsageError."""
-        found = table(document, "runtime", frozenset({"limits"}))
+        found = table(document, "runtime", frozenset({"limits", "health"}))
         limits = table(found.get("limits", {}), "runtime.limits")
+        health = table(found.get("health", {}), "runtime.health")
         return cls(
             {
                 ProcessType.parse_name(name): Limits.parse(asked, f"the limits of {name}")
                 for name, asked in limits.items()
-            }
+            },
+            {ProcessType.parse_name(name): parse_checks(asked, name) for name, asked in health.items()},
         )
 
     def document(self) -> dict[str, Any]:
-        return {"limits": {name: limits.document() for name, limits in self.limits.items()}}
+        return {
+            "limits": {name: limits.document() for name, limits in self.limits.items()},
+            "health": {name: checks_document(checks) for name, checks in self.health.items() if checks},
+        }
 
 
 def out_of_memory(process: str) -> str:

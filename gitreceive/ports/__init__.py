@@ -13,14 +13,18 @@ from gitreceive.ports.building import (
     FetchedBuildpack,
     Registry,
     RunImages,
+    Shelf,
 )
 from gitreceive.ports.ledger import (
     AppLedger,
     CertificateLedger,
+    DrainLedger,
     JobLedger,
     KeyLedger,
     Ledger,
     ReleaseLedger,
+    RetentionLedger,
+    SealedLedger,
     SettingsLedger,
     StackLedger,
 )
@@ -35,6 +39,7 @@ __all__ = [
     "BuildpackSource",
     "CertificateLedger",
     "CertificateSource",
+    "DrainLedger",
     "FetchedBuildpack",
     "JobLedger",
     "KeyLedger",
@@ -44,8 +49,11 @@ __all__ = [
     "Platform",
     "Registry",
     "ReleaseLedger",
+    "RetentionLedger",
     "RunImages",
+    "SealedLedger",
     "SettingsLedger",
+    "Shelf",
     "SourceStore",
     "StackLedger",
     "Target",
@@ -64,3 +72,4 @@ class Platform:
     logbook: LogBook
     stack: str  # the name of the stack that apps are built on
     run_images: RunImages
+    shelves: tuple[Shelf, ...] = ()  # what is kept for all apps, and can be had again

@@ -90,6 +90,9 @@ class Builder(Protocol):
     def forget(self, app: AppName) -> None:
         """Remove the app's caches."""
 
+    def cached(self) -> frozenset[AppName]:
+        """The apps of which there are caches. Raises UnavailableError."""
+
     def sweep(self) -> None:
         """Remove what the builds of a killed server left. Called once, before the first build."""
 
@@ -127,10 +130,35 @@ class Registry(Protocol):
         CanceledError.
         """
 
+    def copy(self, reference: str, repository: str, log: Log, cancel: Cancellation) -> ImageRef:
+        """Bring an image, HOST[:PORT]/NAME@DIGEST or :TAG, from any registry into ours, unchanged: one platform's digest stays. Within
+        ours nothing is sent. May be called twice. Raises RegistryError, CanceledError, UsageError.
+        """
+
+    def contents(self, image: ImageRef) -> tuple[Blob, ...]:
+        """All blobs that the image consists of, its config among them; none where the registry no longer has it. Raises RegistryError."""
+
+    def remove(self, image: ImageRef) -> bool:
+        """The registry no longer has the image, under no tag; False where it had none. Its blobs stay until the registry sweeps up those that no
+        image names. Raises RegistryError, also where the registry removes nothing.
+        """
+
     def check(self) -> Iterable[Check]: ...
 
     def close(self) -> None:
         """Let go of the connections."""
+
+
+class Shelf(Protocol):
+    """Things that are made or fetched once for all apps, and again when they are missed."""
+
+    title: str  # what they are, for people
+
+    def unused(self, seconds: float) -> Mapping[str, int]:
+        """Those that nothing was built with for so long: name to bytes. Raises UnavailableError."""
+
+    def drop(self, name: str, seconds: float) -> bool:
+        """Remove it unless it was used meanwhile; False then. Raises UnavailableError, RegistryError."""
 
 
 class RunImages(Protocol):

@@ -1,6 +1,7 @@
 """All durable state, a Protocol for each part of it."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
+from datetime import datetime
 from typing import Protocol
 
 from gitreceive.model import (
@@ -11,12 +12,17 @@ from gitreceive.model import (
     Certificate,
     Check,
     CommitId,
+    Declared,
+    Drain,
     Image,
+    ImageRef,
     Job,
     JobId,
     JobState,
     PublicKey,
     Release,
+    Review,
+    ReviewRules,
     Secret,
     Stack,
     User,
@@ -25,7 +31,7 @@ from gitreceive.model import (
 
 
 class AppLedger(Protocol):
-    def create_app(self, name: AppName, owner: UserName, branch: str) -> App:
+    def create_app(self, name: AppName, owner: UserName, branch: str, review: Review | None = None) -> App:
         """Raises ConflictError where the name is taken."""
 
     def app(self, name: AppName) -> App:
@@ -45,6 +51,15 @@ class AppLedger(Protocol):
     def unlock_app(self, name: AppName) -> App:
         """No error where it is not locked. Raises NotFoundError."""
 
+    def set_reviews(self, name: AppName, before: ReviewRules, after: ReviewRules) -> App:
+        """Compare and swap, as ``set_buildpacks``."""
+
+    def keep_review(self, name: AppName, until: datetime) -> App:
+        """The review app stays until then. Raises NotFoundError, also for an app that is none."""
+
+    def reviews(self, of: AppName | None = None) -> tuple[App, ...]:
+        """The review apps of an app, or all, by name."""
+
     def config(self, app: AppName) -> Mapping[str, Secret]:
         """What its next release takes over: the live one's, else what was kept for the first. Raises NotFoundError."""
 
@@ -55,6 +70,19 @@ class AppLedger(Protocol):
 
     def delete_app(self, name: AppName) -> None:
         """With its jobs and releases. Raises NotFoundError; ConflictError while a job of it has not ended."""
+
+
+class DrainLedger(Protocol):
+    """Where apps' logs are sent."""
+
+    def add_drain(self, app: AppName, user: UserName, url: Secret, headers: Mapping[str, Secret]) -> Drain:
+        """Raises NotFoundError; ConflictError where the app has one with that URL, or MOST_DRAINS already."""
+
+    def drains(self, app: AppName | None = None) -> tuple[Drain, ...]:
+        """Of the app or of all, in the order in which they were added."""
+
+    def remove_drain(self, app: AppName, drain: int) -> Drain:
+        """Raises NotFoundError."""
 
 
 class KeyLedger(Protocol):
@@ -123,9 +151,11 @@ class ReleaseLedger(Protocol):
         description: str,
         config: Mapping[str, Secret] | None = None,
         settings: AppSettings | None = None,
+        declared: Declared | None = None,
     ) -> Release:
         """The app's next release, for this job: one more than the last live one. The same again when called twice. Where none is given,
-        its config is what ``config`` says, and its settings what ``settings`` does; its user is the job's. Raises LeaseLostError.
+        its config is what ``config`` says, and its settings what ``settings`` does, and what its source
+        declares as for the live one; its user is the job's. Raises LeaseLostError.
         """
 
     def go_live(self, job: JobId, fence: int, seconds: Mapping[str, float]) -> Release:
@@ -135,10 +165,10 @@ class ReleaseLedger(Protocol):
         """The last live one."""
 
     def release(self, app: AppName, number: int) -> Release:
-        """One that is live or was. Raises NotFoundError."""
+        """One that is live or was, and is kept. Raises NotFoundError."""
 
     def releases(self, app: AppName, limit: int = 20) -> tuple[Release, ...]:
-        """Live ones, newest first."""
+        """Live ones, newest first; also those that are no longer kept."""
 
 
 class SettingsLedger(Protocol):
@@ -165,6 +195,16 @@ class CertificateLedger(Protocol):
         """Those that its settings do not name; while a job of the app has not ended, none."""
 
 
+class SealedLedger(Protocol):
+    """What nobody may read in the ledger's files is sealed with keys that are kept apart from it."""
+
+    def reseal(self) -> int:
+        """Seal all anew with the newest key; how many values that were. Raises ConfigError where one cannot be opened: nothing is changed then."""
+
+    def rotate_key(self) -> int:
+        """The same with a new key; the old ones are forgotten. Servers that run go on. Raises ConfigError where the keys are not in a file."""
+
+
 class StackLedger(Protocol):
     def put_stack(self, stack: Stack) -> Stack:
         """Record it as the next version of its name, whatever its own ``version`` says; as it is recorded."""
@@ -179,8 +219,41 @@ class StackLedger(Protocol):
         """All versions, of all stacks or of one: by name, newest first."""
 
 
+class RetentionLedger(Protocol):
+    """An app can be held, so that what is not kept of it can go while nobody works on it: its jobs wait meanwhile."""
+
+    def hold(self, app: AppName, holder: str, seconds: float) -> bool:
+        """From now on, and for so long, no job of the app is claimed. Again by the same holder: longer. False where somebody else holds it,
+        where a job of it has not ended (unless this holder holds it already), and where the app is gone.
+        """
+
+    def unended(self) -> tuple[Job, ...]:
+        """The jobs of all apps that have not ended, oldest first."""
+
+    def let_go(self, app: AppName, holder: str) -> None:
+        """No error where it is not held, or not by this one."""
+
+    def collect(self, app: AppName, holder: str, numbers: Collection[int]) -> tuple[int, ...]:
+        """These releases are no longer kept: their config is forgotten, and ``release`` does not find them. Those of them that were, without the
+        live one and those that an unfinished job names, the app's own or a promotion. Raises LeaseLostError where it is not held.
+        """
+
+    def forget_images(self, app: AppName, images: Collection[ImageRef]) -> None:
+        """The app's ended jobs no longer say that they made these."""
+
+
 class Ledger(
-    AppLedger, CertificateLedger, KeyLedger, JobLedger, ReleaseLedger, SettingsLedger, StackLedger, Protocol
+    AppLedger,
+    CertificateLedger,
+    DrainLedger,
+    KeyLedger,
+    JobLedger,
+    ReleaseLedger,
+    RetentionLedger,
+    SealedLedger,
+    SettingsLedger,
+    StackLedger,
+    Protocol,
 ):
     """All durable state."""
 

@@ -1,5 +1,7 @@
 """Where what is said goes: the log of a job, and the book that keeps it."""
 
+from collections.abc import Mapping, Sequence
+from datetime import datetime
 from typing import Protocol
 
 from gitreceive.model import JobId
@@ -40,6 +42,12 @@ class LogBook(Protocol):
 
     def size(self, job: JobId) -> int:
         """Bytes readable now."""
+
+    def times(self, job: JobId) -> Sequence[tuple[int, datetime]]:
+        """When it was written: from that byte on, at that time or soon after, until the next; in the order of bytes."""
+
+    def all(self) -> Mapping[JobId, int]:
+        """The jobs that have a log, and its bytes."""
 
     def delete(self, job: JobId) -> None:
         """Remove the log; no error where there is none."""

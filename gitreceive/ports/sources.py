@@ -31,6 +31,17 @@ class SourceStore(Protocol):
     def move(self, app: AppName, ref: str, old: CommitId, new: CommitId) -> None:
         """Compare and swap. May be called twice. Raises StaleError like ``check_move``."""
 
+    def kept(self, app: AppName) -> frozenset[JobId]:
+        """The jobs for which commits are held; none where there is no repository."""
+
+    def tidy(self, app: AppName) -> int:
+        """Pack the repository, and drop objects that nothing has named for two weeks; the bytes that it takes less. Safe beside pushes. Raises
+        SourceError, UnavailableError.
+        """
+
+    def remove(self, app: AppName, ref: str) -> None:
+        """The ref is gone; no error where there is no such ref, or no repository."""
+
     def entries(self, source: Source, folder: str = "") -> tuple[SourceEntry, ...]:
         """What lies in a folder of the source, sorted by name; empty where there is no such folder."""
 

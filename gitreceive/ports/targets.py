@@ -9,6 +9,7 @@ from gitreceive.model import (
     AppName,
     Certificate,
     Check,
+    ImageRef,
     LogLine,
     LogQuery,
     ProcessStatus,
@@ -54,6 +55,9 @@ class Target(Protocol):
 
     def destroy(self, app: AppName) -> None:
         """Remove all of the app from the target; no error where there is nothing."""
+
+    def forget_images(self, images: Iterable[ImageRef]) -> None:
+        """No release that is kept has these: what the target keeps of them, unless something uses it, can go. No error where there is nothing."""
 
     def plan(self, release: Release) -> str:
         """What would be applied, as YAML, without asking the target."""

@@ -49,7 +49,9 @@ def _pre_receive() -> int:
     while line := sys.stdin.buffer.readline(LONGEST_LINE + 1):
         updates.append(_update(line))
     quarantine = os.environ.get("GIT_QUARANTINE_PATH")  # a push that only deletes has none
-    answer = _ask("pre-receive", updates, [(b"q", quarantine)] if quarantine else [])
+    count = int(os.environ.get("GIT_PUSH_OPTION_COUNT") or 0)
+    more = [(b"p", os.environ[f"GIT_PUSH_OPTION_{number}"]) for number in range(count)]
+    answer = _ask("pre-receive", updates, more + ([(b"q", quarantine)] if quarantine else []))
     return 0 if answer == PASS else 1
 
 

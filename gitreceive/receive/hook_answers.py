@@ -2,14 +2,15 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 from gitreceive.config import PolicySettings
 from gitreceive.errors import GitreceiveError, PolicyError, UsageError
 from gitreceive.git.history import close_history
-from gitreceive.model import Job, JobState, Push
-from gitreceive.ports import JobLedger, LogBook, SourceStore
+from gitreceive.model import App, Job, JobState, Push
+from gitreceive.ports import Ledger, Log, LogBook, SourceStore
 from gitreceive.receive.follow import follow
 from gitreceive.receive.hook_socket import HookConnection, ServerStoppingError
 from gitreceive.receive.policy import inspect
@@ -19,12 +20,15 @@ from gitreceive.receive.updates import (
     Decision,
     Deploy,
     Refuse,
+    Retire,
     Store,
     Update,
     decide,
+    may_review,
     one_line,
     parse_update,
 )
+from gitreceive.reviews import find_review, review_app
 from gitreceive.voice import Voice
 
 _Reply = Mapping[str, Any]
@@ -36,9 +40,10 @@ class HookAnswers:
 
     policy: PolicySettings
     sessions: Sessions
-    jobs: JobLedger
+    ledger: Ledger
     sources: SourceStore
     logbook: LogBook
+    retire: Callable[[App, Log], None]
     enqueued: Callable[[], None] = lambda: None
 
     def __call__(self, hook: HookConnection) -> _Reply:
@@ -62,8 +67,12 @@ class HookAnswers:
     def _pre_receive(self, request: _Reply, _hook: HookConnection, _voice: Voice) -> _Reply:
         session = self._session(request)
         session.received.set()
+        options, reviewed = _options(request), self._reviewed(session.app)
         for update in _updates(request):
-            if update.ref == session.app.deploy_ref and not update.deletes:
+            deploys = update.ref == session.app.deploy_ref or may_review(
+                session.app, update, options, reviewed
+            )
+            if deploys and not update.deletes:
                 quarantine = _quarantine(session, request.get("quarantine"))
                 found = inspect(session.repository, update.new, self.policy, quarantine)
                 session.inspected[update.new] = found
@@ -79,6 +88,7 @@ class HookAnswers:
             _updates(request),
             _options(request),
             session.inspected,
+            self._reviewed(session.app),
             remote=remote,
             atomic=atomic,
         )
@@ -102,19 +112,38 @@ class HookAnswers:
             case Refuse(update=update, reason=reason, hint=hint):
                 voice.error(f"{update.ref.removeprefix('refs/heads/')}: {reason}", hint)
                 return "ng", one_line(reason)
+            case Retire(update=update):
+                return self._retire(session, update, voice)
             case Deploy():
                 return self._deploy(session, decision, hook, voice)
+
+    def _retire(self, session: Session, update: Update, voice: Voice) -> tuple[str, str]:
+        """The review app, and the ref with it, are removed by the server: git has nothing left to do."""
+        app = find_review(session.app.name, update.ref.removeprefix("refs/heads/"), self.ledger)
+        try:
+            if app is not None:
+                self.retire(app, voice)
+                voice.step(f"Review app {app.name} is gone")
+        except GitreceiveError as error:
+            voice.error(error.message, error.hint)
+            return "ng", one_line(error.message)
+        return "ok", ""
+
+    def _reviewed(self, app: App) -> frozenset[str]:
+        """The branches that have a review app."""
+        return frozenset(review.branch for review in self.ledger.reviews(app.name))
 
     def _deploy(
         self, session: Session, deploy: Deploy, hook: HookConnection, voice: Voice
     ) -> tuple[str, str]:
         """Make a job and show it to its end. The job is the server's: whatever happens to this push, it goes on."""
-        job = self._enqueue(session, deploy)
+        app = self._app_of(session, deploy, voice)
+        job = self._enqueue(session, deploy, app)
         voice.step(f"Build {job.id} of {job.app}: {job.title} by {job.user}")
         attach = f"{session.address.ssh} builds attach {job.id}"
         voice.detail(f"Ctrl-C leaves it running; to watch it again: {attach}")
         try:
-            ended = follow(job, self.jobs, self.logbook, voice, hook)
+            ended = follow(job, self.ledger, self.logbook, voice, hook)
         except ServerStoppingError:
             voice.warn(f"the server restarts; build {job.id} goes on when it is back")
             voice.warn(f"to watch it: {attach}")
@@ -126,16 +155,30 @@ class HookAnswers:
             return "ok", ""
         return "ng", one_line(ended.reason or f"build {job.id} {ended.state}")
 
-    def _enqueue(self, session: Session, deploy: Deploy) -> Job:
+    def _app_of(self, session: Session, deploy: Deploy, voice: Voice) -> App:
+        """The app that the push is for: the one that was pushed to, or the branch's review app."""
+        if not deploy.review:
+            return session.app
+        parent = self.ledger.app(session.app.name)
+        app = review_app(
+            parent, deploy.update.ref.removeprefix("refs/heads/"), self.ledger, datetime.now(UTC)
+        )
+        if app.review:
+            voice.step(f"Review app {app.name} of {parent.name}, for {app.branch}")
+            voice.detail(f"it goes with the branch, or at {app.review.until:%Y-%m-%d %H:%M} UTC")
+        return app
+
+    def _enqueue(self, session: Session, deploy: Deploy, app: App) -> Job:
         """The job, its commit held. Raises GitreceiveError, and then there is no job that goes on."""
         update = deploy.update
-        push = Push(session.app.name, session.user, update.ref, update.old, update.new, deploy.options)
+        came_to = session.app.name if deploy.review else None
+        push = Push(app.name, session.user, update.ref, update.old, update.new, deploy.options, came_to)
         close_history(session.repository, update.new)  # before anybody can move a ref to it
-        job = self.jobs.enqueue(push)
+        job = self.ledger.enqueue(push)
         try:
-            self.sources.keep(push.app, job.id, push.new)
+            self.sources.keep(push.repository, job.id, push.new)
         except GitreceiveError:
-            self.jobs.request_cancel(job.id, "the server: the commit could not be kept")
+            self.ledger.request_cancel(job.id, "the server: the commit could not be kept")
             raise
         self.enqueued()
         return job
@@ -145,7 +188,7 @@ class HookAnswers:
 
 
 def _deploys_first(decisions: Sequence[Decision]) -> list[Decision]:
-    """What is refused or stored is said before a build scrolls it away; in a push there is at most one deploy."""
+    """What is refused or stored is said before a build scrolls it away."""
     return sorted(decisions, key=lambda decision: isinstance(decision, Deploy))
 
 

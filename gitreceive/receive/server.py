@@ -3,20 +3,16 @@
 import asyncio
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Protocol
 
 from gitreceive.config import Settings
-from gitreceive.ports import AppLedger, JobLedger, KeyLedger, LogBook, SourceStore
+from gitreceive.model import App
+from gitreceive.ports import Ledger, Log, LogBook, SourceStore
 from gitreceive.receive.git_process import check_git, install_hooks
 from gitreceive.receive.hook_answers import HookAnswers
 from gitreceive.receive.hook_socket import HookSocket
 from gitreceive.receive.session_runner import SessionRunner
 from gitreceive.receive.sessions import Sessions, sweep_quarantines
 from gitreceive.receive.ssh_door import SshDoor
-
-
-class ReceiveLedger(AppLedger, KeyLedger, JobLedger, Protocol):
-    """What receiving needs of the ledger."""
 
 
 @dataclass(frozen=True)
@@ -40,20 +36,22 @@ class Receiver:
 async def serve(
     settings: Settings,
     *,
-    ledger: ReceiveLedger,
+    ledger: Ledger,
     sources: SourceStore,
     logbook: LogBook,
+    retire: Callable[[App, Log], None],
     enqueued: Callable[[], None] = lambda: None,
     cli: tuple[str, ...] | None = None,
 ) -> Receiver:
     """Write the hooks, listen for them and for SSH. Raises ConfigError where a place or an address cannot be had.
 
-    ``enqueued`` is called after each new job; ``cli`` replaces the program that runs the commands of SSH users.
+    ``retire`` removes a review app whose branch is deleted; ``enqueued`` is called after each new job; ``cli`` replaces the program that runs the commands of SSH users.
     """
     sessions = Sessions()
     check_git()
     install_hooks(settings)
-    hooks = HookSocket(settings, HookAnswers(settings.policy, sessions, ledger, sources, logbook, enqueued))
+    answers = HookAnswers(settings.policy, sessions, ledger, sources, logbook, retire, enqueued)
+    hooks = HookSocket(settings, answers)
     hooks.start()  # refuses where another server has pushes under way here
     await asyncio.to_thread(sweep_quarantines, settings.repositories)
     more = {"cli": cli} if cli else {}

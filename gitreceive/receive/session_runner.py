@@ -114,7 +114,12 @@ class SessionRunner:
             return self.apps.app(name)  # another push was first
 
     def _with_repository(self, app: App) -> App:
-        """Its HEAD is the branch that deploys, so that a clone checks out what runs."""
+        """Its HEAD is the branch that deploys, so that a clone checks out what runs. Raises ConflictError for a review app, which has none."""
+        if app.review:
+            raise ConflictError(
+                f"{app.name} is a review app of {app.review.of}",
+                hint=f"push its branch, {app.branch}, to {app.review.of}",
+            )
         self.sources.create(app.name)
         repository = repository_path(self.settings, app.name)
         if (repository / "HEAD").read_text("ascii").strip() != f"ref: {app.deploy_ref}":

@@ -368,6 +368,7 @@ DETECTED = {
     "fastapi-uv": "python",
     "flask": "python",
     "go": "go",
+    "heroku": "python",
     "jar": "java",
     "maven": "java",
     "multi": ("python", "nodejs"),

@@ -12,7 +12,14 @@ def test_an_app_is_made_with_its_repository_and_its_url_is_the_data(cli: Cli, le
     assert "git remote add deploy ssh://git@127.0.0.1:2222/shop" in said.err
     assert (cli.folder / "repos" / "shop.git" / "HEAD").is_file()
     assert cli("apps", "list", "--json", acting="alice").ok().json() == [
-        {"name": "shop", "owner": "alice", "branch": "main", "release": None, "commit": None}
+        {
+            "name": "shop",
+            "owner": "alice",
+            "branch": "main",
+            "release": None,
+            "commit": None,
+            "review_of": None,
+        }
     ]
 
 
@@ -67,6 +74,8 @@ def test_the_list_has_ones_own_apps_and_the_administrators_has_all(cli: Cli, led
         ("buildpacks", "clear", "shop"),
         ("ps", "--app", "shop"),
         ("logs", "--app", "shop"),
+        ("logs", "shop", "--follow"),
+        ("logs", "--build", "1"),
         ("open", "--app", "shop"),
     ],
 )

@@ -61,6 +61,26 @@ def test_what_is_exported_is_imported_as_it_was(cli: Cli, place: Place) -> None:
     assert place.ledger.config(AppName("blog")) == {"A": Secret(STRANGE), "B": Secret(""), "C": Secret("3")}
 
 
+@pytest.mark.parametrize("form", ["json", "dotenv"])
+def test_each_format_that_is_written_is_read(cli: Cli, place: Place, form: str) -> None:
+    place.ledger.create_app(AppName("blog"), place.ledger.app(SHOP).owner, "main")
+    cli("config", "import", "--app", "shop", stdin=json.dumps({"A": STRANGE, "b": "", "C": "#1 $A"})).ok()
+    exported = cli("config", "export", "--format", form, "--app", "shop").ok().out
+    cli("config", "import", "-a", "blog", stdin=exported).ok()
+    assert place.ledger.config(AppName("blog")) == place.ledger.config(SHOP)
+    assert cli("config", "export", "shop", "--json").ok().out == cli("config", "export", "shop").ok().out
+
+
+def test_the_app_is_named_by_a_word_or_by_an_option(cli: Cli, place: Place) -> None:
+    cli("config", "set", "--app", "shop", "A=1", "b=2", "shop=3").ok()
+    assert cli("config", "get", "shop", "A").ok().out == "1\n"
+    assert cli("config", "get", "-a", "shop", "b").ok().out == "2\n"
+    cli("config", "set", "KEY", "--stdin", "--app", "shop", stdin="k").ok()
+    cli("config", "unset", "--app", "shop", "b", "shop").ok()
+    cli("config", "unset", "shop", "A").ok()
+    assert [one["name"] for one in cli("config", "list", "-a", "shop", "--json").ok().json()] == ["KEY"]
+
+
 def test_a_list_has_names_and_lengths_and_no_value(cli: Cli, place: Place) -> None:
     assert "Nothing is set" in cli("config", "list", "shop").ok().err
     cli("config", "set", "shop", "B=hüsh", "A=").ok()
@@ -98,6 +118,9 @@ def test_a_config_with_which_the_app_does_not_come_up_is_put_back(
         (("set", "shop", "GITRECEIVE_X=hush"), "", 2, ("GITRECEIVE_X is given",)),
         (("set", "shop", "=hush"), "", 2, ("'' is not the name",)),
         (("set", "shop", "A", "B", "--stdin"), "hush", 2, ("the name of one variable",)),
+        (("set", "A", "--stdin"), "hush", 3, ("no app is named",)),
+        (("set", "A=hush"), "", 3, ("no app is named",)),
+        (("unset", "A", "B"), "", 3, ("no app is named",)),
         (("set", "shop", "A=hush", "--stdin"), "hush", 2, ("the name of one variable",)),
         (("set", "shop", "A", "--stdin"), "hush\0", 2, ("A holds a NUL byte",)),
         (("set", "shop", "A", "--stdin"), "x" * LONGEST_VALUE, 2, ("A is too long",)),
@@ -105,7 +128,15 @@ def test_a_config_with_which_the_app_does_not_come_up_is_put_back(
         (("unset", "shop", "A"), "", 3, ("'A' is not set for shop",)),
         (("get", "shop", "A"), "", 3, ("'A' is not set for shop", "config list shop")),
         (("get", "nobody", "A"), "", 3, ("nobody",)),
-        (("import", "shop"), "A=hush", 2, ("is not JSON",)),
+        (("import", "shop", "--format", "json"), "A=hush", 2, ("is not JSON",)),
+        (("import", "shop"), "A=1\n\nhush\n", 2, ("line 3 of standard input has no '='",)),
+        (("import", "shop"), "A=1\nB='hush\n", 2, ("line 2 of standard input cannot be read",)),
+        (("import", "shop"), "A=hush\nA=2", 2, ("'A' is there twice",)),
+        (("import", "shop"), "A=-----BEGIN\nhush+/==", 2, ("line 2", "no name of a variable")),
+        (("export", "shop", "A"), "", 2, ("'A' is too much",)),
+        (("list", "--app", "shop", "A"), "", 2, ("'A' is too much",)),
+        (("get", "shop", "A", "B"), "", 2, ("one variable",)),
+        (("set", "--app", "shop", "hush"), "", 2, ("word 1", "no '='")),
         (("import", "shop"), "[" * 100_000, 2, ("is not JSON",)),
         (("import", "shop"), '["hush"]', 2, ("is not a JSON object",)),
         (("import", "shop"), '{"A": 1e3}', 2, ("the value of 'A' is not a text", "in quotes")),

@@ -22,6 +22,7 @@ _GROUPS = {
     "express": ("nodejs",),
     "flask": ("python", "procfile"),
     "go": ("go",),
+    "heroku": ("python", "procfile"),
     "jar": ("java",),
     "maven": ("java",),
     "multi": ("nodejs", "python"),
@@ -36,7 +37,10 @@ _GROUPS = {
     "workspaces": ("nodejs",),
     "yarn": ("nodejs",),
 }
-_PROCESSES = {"procfile-worker": ["web", "worker", "release"]}
+_PROCESSES = {
+    "heroku": ["web", "worker", "release"],
+    "procfile-worker": ["web", "worker", "release"],
+}
 
 
 def _identities(plan: dict[str, Any]) -> tuple[str, ...]:
@@ -168,3 +172,24 @@ def test_buildpacks_may_be_in_a_folder_named_relatively(
 )
 def test_a_dockerfiles_port_is_the_one_that_its_last_stage_exposes(dockerfile: str, port: int | None) -> None:
     assert exposed_port(dockerfile) == port
+
+
+def test_what_app_json_asks_for_is_planned(cli: Cli) -> None:
+    said = cli("plan", str(SAMPLES / "heroku"), "--target", "kubernetes", "--app", "shop", "--json").ok()
+    plan = said.json()
+    assert plan["app_json"]["env"][0] == {"name": "SECRET_KEY", "from": "a new secret", "required": True}
+    replicas = {
+        one["metadata"]["name"]: one["spec"].get("replicas", 1)
+        for one in plan["manifests"]
+        if one["kind"] == "Deployment"
+    }
+    assert replicas == {"web": 1, "worker": 2}
+    talk = cli("plan", str(SAMPLES / "heroku"), "--app", "shop").ok().err
+    for text in ("app.json: stack changes nothing", "SECRET_KEY: a new secret", "worker: 2", "GET /healthz"):
+        assert text in talk
+
+
+def test_an_app_json_that_is_wrong_is_told_with_its_place(cli: Cli, tmp_path: Path) -> None:
+    (tmp_path / "index.html").write_text("")
+    (tmp_path / "app.json").write_text('{\n "cron": {}}')
+    cli("plan", str(tmp_path), "--app", "shop").failed(10, "app.json, line 2, column 10: cron: is an object")

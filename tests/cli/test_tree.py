@@ -36,7 +36,9 @@ def test_all_commands_are_there() -> None:
         *(f"keys {verb}" for verb in ("add", "list", "remove")),
         *(f"buildpack {verb}" for verb in ("new", "lint", "test")),
         *(f"builds {verb}" for verb in ("list", "log", "attach", "cancel")),
-        *("ps", "logs", "open", "plan", "doctor", "version", "server", "stack create", "stack list"),
+        *(f"ps {verb}" for verb in ("list", "scale", "limits", "restart", "stop", "start", "autoscale")),
+        *("lock", "unlock", "maintenance on", "maintenance off", "maintenance info"),
+        *("logs", "open", "plan", "doctor", "version", "server", "stack create", "stack list"),
     }
 
 

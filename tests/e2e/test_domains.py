@@ -65,7 +65,9 @@ def test_one_door_leads_each_host_to_its_app(make_server: Callable[..., Server])
         assert ask_securely() == "Hello from Flask, version 1\n"
         assert ask("shop.test") == (301, f"https://shop.test:{secure}/")
         after = alice.ssh("ps", "--app", shop.app, "--json").ok().json()
-        assert [_instances(each) for each in after["processes"]] == [_instances(each) for each in before["processes"]]
+        assert [_instances(each) for each in after["processes"]] == [
+            _instances(each) for each in before["processes"]
+        ]
         info = alice.ssh("apps", "info", shop.app, "--json").ok().json()
         assert (info["domains"], info["https_only"]) == (["shop.test", "www.shop.test"], True)
 
@@ -122,3 +124,7 @@ class _Named(http.client.HTTPSConnection):
     def connect(self) -> None:
         plain = socket.create_connection(("127.0.0.1", self.port), timeout=10)
         self.sock = self._inner.wrap_socket(plain, server_hostname="shop.test")
+
+
+def _instances(process: dict[str, Any]) -> list[str]:
+    return [instance["instance"] for instance in process["instances"]]

@@ -35,8 +35,8 @@ def test_what_runs_is_told_alike_on_the_host_and_over_ssh(new_app: Callable[[str
     assert set(builds[0]["seconds"]) == {"build", "publish", "release", "roll out"}
 
     ps = alice.ssh("ps", "--app", shop.app).ok()
-    ps.says("PROCESS", "web", "v1", "up", "yes")
-    assert {p["process"] for p in server.cli("ps", "--app", shop.app, "--json").ok().json()} == {
+    ps.says("web: 1 of 1 ready", "worker: 1 of 1 ready", "PROCESS", "web", "v1", "up")
+    assert {p["process"] for p in server.cli("ps", "--app", shop.app, "--json").ok().json()["processes"]} == {
         "web",
         "worker",
     }

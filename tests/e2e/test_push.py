@@ -101,7 +101,7 @@ def test_a_crashing_release_is_put_back_and_its_last_words_are_shown(new_app: Ca
     assert time.monotonic() - began < 60
     assert shop.remote_head() == live
     assert shop.get() == answer
-    running = shop.owner.ssh("ps", "--app", shop.app, "--json").ok().json()
+    running = shop.processes()
     assert [p["release"] for p in running if p["ready"]] == [1]
 
     shop.git("rm", "--quiet", "Procfile", "crash.py").ok()
@@ -113,7 +113,7 @@ def test_a_first_release_that_crashes_leaves_nothing_running(new_app: Callable[[
     shop = new_app("crashing")
     shop.push().failed().says("Removing what was begun", "! [remote rejected]", "web crashed")
     assert shop.remote_head() == ""
-    left = shop.owner.ssh("ps", "--app", shop.app, "--json").ok().json()
+    left = shop.processes()
     assert {p["state"] for p in left} <= {"stopping"}
 
 

@@ -37,7 +37,7 @@ def test_a_pushed_sample_goes_live_and_answers(sample: Path, new_app: Callable[[
     assert clone.remote_head() == clone.head
     url = clone.web()
     assert expected["contains"] in fetch(url + expected["path"], status=expected.get("status", 200))
-    running = clone.owner.ssh("ps", "--app", clone.app, "--json").ok().json()
+    running = clone.processes()
     assert {p["process"] for p in running} == set(expected["processes"]) - {"release"}
     assert all(p["ready"] and p["release"] == 1 for p in running)
 

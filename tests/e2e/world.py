@@ -96,6 +96,7 @@ class Server:
             "GITRECEIVE_HTTP_LISTEN": f"127.0.0.1:{self.http_port}",
             "GITRECEIVE_BUILD_CA_BUNDLE": os.environ.get("GITRECEIVE_TEST_CA_BUNDLE", ""),
             "GITRECEIVE_BUILD_ENV": os.environ.get("GITRECEIVE_TEST_BUILD_ENV", ""),
+            "GITRECEIVE_DRAINS_PRIVATE": "127.0.0.0/8",  # receivers of the tests
             "GITRECEIVE_KUBERNETES_NAMESPACE_PREFIX": f"t{self.ssh_port}-",
             "GITRECEIVE_KUBERNETES_NODE_ADDRESS": "127.0.0.1",
             "GITRECEIVE_KUBERNETES_CPU": "10m",  # many small apps on one small node
@@ -252,6 +253,11 @@ class Clone:
             self.owner.ssh("builds", "list", "--app", self.app, "--json").ok().json()
         )
         return found
+
+    def processes(self) -> list[dict[str, Any]]:
+        """All instances that `ps` shows."""
+        found = self.owner.ssh("ps", self.app, "--json").ok().json()
+        return [instance for process in found["processes"] for instance in process["instances"]]
 
     def web(self) -> str:
         return self.owner.ssh("open", "--app", self.app).ok().out.strip()

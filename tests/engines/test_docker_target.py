@@ -261,7 +261,7 @@ def test_a_server_that_takes_connections_and_then_dies_is_not_well(ground: Groun
 
 def test_running_out_of_memory_is_said_so(make: Callable[..., Ground]) -> None:
     ground = make(memory="32m")
-    with pytest.raises(RolloutError, match=r"web ran out of memory \(limit 32m\)"):
+    with pytest.raises(RolloutError, match=r"web ran out of memory \(OOMKilled, limit 32Mi\)"):
         ground.roll_out(ground.release(1, web="x = b'x' * (200 << 20)"))
 
 

@@ -7,8 +7,8 @@ from pathlib import Path
 import httpx
 import pytest
 
+from gitreceive.addresses import is_public
 from gitreceive.engines.buildpackages import PublicWay
-from gitreceive.engines.buildpackages.way import is_public
 from gitreceive.errors import ConfigError, ForbiddenError
 from tests.engines.web_server import Page, Web, make_certificate, serving
 

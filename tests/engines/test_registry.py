@@ -237,6 +237,21 @@ def test_an_image_is_copied_unchanged_from_another_registry(
     assert set(oci.layers(copied)) == {layer(tmp_path, "system").diff_id}
 
 
+def test_an_image_is_taken_over_by_another_repository_without_being_sent(
+    oci: OciRegistry, repository: str, tmp_path: Path
+) -> None:
+    base = publish(oci, build(layer(tmp_path, "system")), f"{repository}-base")
+    image = publish(oci, build(layer(tmp_path, "app"), run_image=base), f"{repository}-staging")
+    notes = Notes()
+
+    copied = oci.copy(str(image), repository, notes, Cancellation())
+
+    assert (copied.digest, copied.repository) == (image.digest, image.repository.removesuffix("-staging"))
+    assert oci.layers(copied) == oci.layers(image)
+    assert "sending layer" not in notes.text
+    assert oci.copy(str(image), repository, Notes(), Cancellation()) == copied
+
+
 def test_of_an_index_this_machine_s_platform_is_taken_and_media_types_stay(
     scripted: ScriptedRegistry, tmp_path: Path
 ) -> None:

@@ -169,6 +169,22 @@ def test_a_kept_commit_is_on_a_ref_of_its_own_until_it_is_released(world: World)
     assert world.store.head(SHOP, "refs/gitreceive/builds/7") == ZERO_COMMIT
 
 
+def test_a_ref_is_removed_also_where_there_is_none(world: World) -> None:
+    commit = world.commit(SHOP, FILES)
+    world.store.move(SHOP, "refs/heads/fix/a", ZERO_COMMIT, commit)
+    for _ in range(2):
+        world.store.remove(SHOP, "refs/heads/fix/a")
+        assert world.store.head(SHOP, "refs/heads/fix/a") == ZERO_COMMIT
+    world.store.remove(AppName("nobody"), "refs/heads/fix/a")
+
+
+def test_a_source_is_read_where_it_lies(world: World) -> None:
+    commit = world.commit(SHOP, FILES)
+    source = Source(AppName("shop-fix"), commit, SHOP)
+    assert world.store.read(source, "app.py") == FILES["app.py"].content
+    assert world.store.entries(source) == world.store.entries(Source(SHOP, commit))
+
+
 def test_a_ref_moves_from_where_the_push_saw_it(world: World) -> None:
     first, other = world.commit(SHOP, FILES), world.commit(SHOP, {})
     world.store.check_move(SHOP, MAIN, ZERO_COMMIT, first)

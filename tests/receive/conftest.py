@@ -13,7 +13,8 @@ import pytest
 
 from gitreceive.config import Settings
 from gitreceive.engines.git_store import GitStore
-from gitreceive.model import AppName, CommitId, UserName
+from gitreceive.model import App, AppName, CommitId, UserName
+from gitreceive.ports import Log
 from gitreceive.receive.server import Receiver, serve
 from tests.fake_ledger import FakeLedger
 from tests.fake_logbook import FakeLogBook
@@ -60,6 +61,7 @@ class Place:
             ledger=self.ledger,
             sources=self.sources,
             logbook=self.logbook,
+            retire=self._retire,
             cli=(sys.executable, "-c", _CLI),
         )
         self.receiver = asyncio.run_coroutine_threadsafe(serving, self._loop).result(20)
@@ -77,6 +79,11 @@ class Place:
             self._loop.call_soon_threadsafe(self._loop.stop)
             self._thread.join()
         self._loop.close()
+
+    def _retire(self, app: App, _log: Log) -> None:
+        assert app.review
+        self.sources.remove(app.review.of, app.deploy_ref)
+        self.ledger.delete_app(app.name)
 
     @property
     def port(self) -> int:

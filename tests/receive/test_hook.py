@@ -186,7 +186,8 @@ def test_a_request_that_is_too_long_or_malformed_or_of_no_push_under_way_is_refu
     from tests.fake_ledger import FakeLedger
     from tests.fake_logbook import FakeLogBook
 
-    answers = HookAnswers(settings.policy, Sessions(), FakeLedger(), GitStore(settings), FakeLogBook())
+    stores = (FakeLedger(), GitStore(settings), FakeLogBook())
+    answers = HookAnswers(settings.policy, Sessions(), *stores, lambda _app, _log: None)
     hooks = HookSocket(settings, answers)
     hooks.start()
     end, session = frame(b"e", b""), frame(b"s", b"guess")

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from gitreceive.model import ZERO_COMMIT, Job, JobId, JobState, Push, PushOptions
+from gitreceive.model import ZERO_COMMIT, Job, JobId, JobState, Push, PushOptions, ReviewRules
 from gitreceive.voice import Voice
 from tests.fake_receive import BuildFailed
 from tests.receive.conftest import SHOP, Clone, Place
@@ -81,6 +81,52 @@ def test_another_branch_is_refused_with_the_command_that_deploys_it(place: Place
     assert f"git push {place.url()} feature:main" in pushed.err
     assert not place.ledger.jobs()
     assert clone.push("feature:main").code == 0
+
+
+def test_a_branch_is_deployed_to_an_app_of_its_own_where_the_push_asks_for_a_review(
+    place: Place, clone: Clone
+) -> None:
+    clone.push()
+    clone.git("switch", "--quiet", "--create", "fix/a")
+    clone.commit(app_py="print('fixed')\n")
+    pushed = clone.push("-oreview", "fix/a")
+    assert pushed.code == 0, pushed.err
+    (review,) = place.ledger.reviews(SHOP)
+    assert f"Review app {review.name} of shop, for fix/a" in pushed.err
+    assert place.head("refs/heads/fix/a") == clone.head
+    job = place.ledger.jobs(review.name)[0]
+    assert job.state is JobState.LIVE
+    assert place.ledger.jobs(SHOP)[0].id != job.id
+    clone.commit(app_py="print('fixed again')\n")
+    assert clone.push("fix/a").code == 0, "a branch that has one needs not ask again"
+    assert [app.name for app in place.ledger.reviews()] == [review.name]
+    there = clone.push("fix/a", app=review.name)
+    assert there.code != 0
+    assert "is a review app of shop" in there.err
+    assert "push its branch, fix/a, to shop" in there.err
+    gone = clone.push(":fix/a")
+    assert gone.code == 0, gone.err
+    assert place.ledger.reviews() == ()
+    assert place.head("refs/heads/fix/a").is_zero
+
+
+def test_each_branch_gets_a_review_app_where_the_apps_rules_want_it(place: Place, clone: Clone) -> None:
+    place.ledger.set_reviews(SHOP, ReviewRules(), ReviewRules(wanted=True))
+    clone.git("branch", "one")
+    clone.git("branch", "two")
+    pushed = clone.push("main", "one", "two")
+    assert pushed.code == 0, pushed.err
+    assert [app.name for app in place.ledger.reviews()] == ["shop-one", "shop-two"]
+
+
+def test_what_a_review_may_hold_is_bounded_too(unstarted: Place, tmp_path: Path) -> None:
+    unstarted.policy(max_files=2)
+    unstarted.start()
+    clone = Clone(unstarted, tmp_path / "clone")
+    clone.commit(a="1", b="2", c="3")
+    pushed = clone.push("-oreview", "main:fix")
+    assert pushed.code != 0
+    assert "more than 2 files" in pushed.err
 
 
 def test_refs_of_one_push_are_answered_each_on_its_own(place: Place, clone: Clone) -> None:

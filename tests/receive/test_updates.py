@@ -1,11 +1,23 @@
+from dataclasses import replace
 from datetime import UTC, datetime
 
 import pytest
 
 from gitreceive.errors import UsageError
-from gitreceive.model import ZERO_COMMIT, App, AppName, CommitId, PushOptions, UserName
+from gitreceive.model import ZERO_COMMIT, App, AppName, CommitId, PushOptions, ReviewRules, UserName
 from gitreceive.receive.policy import Findings
-from gitreceive.receive.updates import Decision, Deploy, Refuse, Store, Update, decide, one_line, parse_update
+from gitreceive.receive.updates import (
+    MOST_REVIEWS,
+    Decision,
+    Deploy,
+    Refuse,
+    Retire,
+    Store,
+    Update,
+    decide,
+    one_line,
+    parse_update,
+)
 
 APP = App(AppName("shop"), UserName("alice"), "main", datetime.now(UTC))
 NEW = CommitId("a" * 40)
@@ -13,15 +25,56 @@ SEEN = {NEW: Findings(files=1)}
 
 
 def _decide(
-    *refs: str, new: CommitId = NEW, atomic: bool = False, options: tuple[str, ...] = ()
+    *refs: str,
+    new: CommitId = NEW,
+    atomic: bool = False,
+    options: tuple[str, ...] = (),
+    app: App = APP,
+    reviewed: tuple[str, ...] = (),
 ) -> list[Decision]:
     updates = [Update(ref, ZERO_COMMIT, new) for ref in refs]
-    return list(decide(APP, updates, options, SEEN, remote="ssh://git@host/shop", atomic=atomic))
+    return list(decide(app, updates, options, SEEN, reviewed, remote="ssh://git@host/shop", atomic=atomic))
 
 
 def test_the_deploy_branch_deploys_with_its_options() -> None:
     (decision,) = _decide("refs/heads/main", options=("nocache",))
     assert decision == Deploy(Update("refs/heads/main", ZERO_COMMIT, NEW), PushOptions(nocache=True))
+
+
+def test_another_branch_makes_a_review_app_where_somebody_asks_for_one() -> None:
+    made = Deploy(Update("refs/heads/fix", ZERO_COMMIT, NEW), PushOptions(review=True), review=True)
+    assert _decide("refs/heads/fix", options=("review",)) == [made]
+    wanted = replace(APP, reviews=ReviewRules(wanted=True))
+    for decision in (*_decide("refs/heads/fix", app=wanted), *_decide("refs/heads/fix", reviewed=("fix",))):
+        assert isinstance(decision, Deploy)
+        assert decision.review
+    (deploy,) = _decide("refs/heads/main", app=wanted)
+    assert deploy == Deploy(Update("refs/heads/main", ZERO_COMMIT, NEW), PushOptions())
+
+
+def test_deleting_a_branch_with_a_review_app_retires_it() -> None:
+    assert _decide("refs/heads/fix", new=ZERO_COMMIT, reviewed=("fix",)) == [
+        Retire(Update("refs/heads/fix", ZERO_COMMIT, ZERO_COMMIT))
+    ]
+    (decision,) = _decide("refs/heads/fix", new=ZERO_COMMIT, reviewed=("other",))
+    assert isinstance(decision, Refuse)
+
+
+def test_a_review_of_what_deploys_or_of_what_nobody_inspected_or_of_too_many_is_refused() -> None:
+    reasons = {
+        "main is what runs; review apps are for other branches": _decide(
+            "refs/heads/main", options=("review",)
+        ),
+        "the server has not inspected this commit": _decide(
+            "refs/heads/fix", options=("review",), new=CommitId("b" * 40)
+        ),
+        f"{MOST_REVIEWS + 1} review apps in one push; at most {MOST_REVIEWS} are made": _decide(
+            *(f"refs/heads/fix{number}" for number in range(MOST_REVIEWS + 1)), options=("review",)
+        ),
+    }
+    for reason, decisions in reasons.items():
+        assert {d.reason for d in decisions if isinstance(d, Refuse)} == {reason}
+        assert all(isinstance(d, Refuse) for d in decisions)
 
 
 def test_a_commit_that_nobody_inspected_is_refused() -> None:

@@ -9,14 +9,12 @@ from pathlib import Path
 
 import httpx
 
+from gitreceive.addresses import Address, is_public
 from gitreceive.errors import ConfigError, ForbiddenError
 
 _CA_VARIABLES = ("SSL_CERT_FILE", "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE")
 # no connection is kept: one that was made for a name must not serve another at the same address
 _LIMITS = httpx.Limits(max_keepalive_connections=0)
-_NAT64 = ipaddress.ip_network("64:ff9b::/96")
-
-Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 
 
 class PublicWay(httpx.BaseTransport):
@@ -33,8 +31,12 @@ class PublicWay(httpx.BaseTransport):
         ca_bundle: str,
         free: Callable[[str], bool],
         public: Callable[[Address], bool] | None = None,
+        forbidden: Callable[[str, str], ForbiddenError] | None = None,
     ) -> None:
-        """``environment`` names proxies and certificate authorities; ``public`` is ``is_public``, or stricter or looser."""
+        """``environment`` names proxies and certificate authorities; ``public`` is ``is_public``, or stricter or looser; ``forbidden``
+        makes the refusal of a host, and why.
+        """
+        self._forbidden = forbidden or _forbidden
         self._public = public or is_public
         self._environment = environment
         self._ca_bundle = ca_bundle
@@ -46,7 +48,7 @@ class PublicWay(httpx.BaseTransport):
     def handle_request(self, request: httpx.Request) -> httpx.Response:
         free = self._free(str(request.url))
         if not free and request.url.scheme != "https":
-            raise _forbidden(request.url, "would be asked over plain HTTP")
+            raise self._forbidden(request.url.host, "would be asked over plain HTTP")
         proxy = self._proxy(request.url)
         if free:
             return self._way(proxy).handle_request(request)
@@ -80,7 +82,7 @@ class PublicWay(httpx.BaseTransport):
     def _refuse_written(self, url: httpx.URL) -> None:
         address = _written(url.host)
         if url.host == "localhost" or (address is not None and not self._public(address)):
-            raise _forbidden(url, "is a private address")
+            raise self._forbidden(url.host, "is a private address")
 
     def _addresses(self, request: httpx.Request) -> Iterator[Address]:
         host, port = request.url.host, request.url.port or 443
@@ -90,7 +92,7 @@ class PublicWay(httpx.BaseTransport):
             raise httpx.ConnectError(f"{host}: {error}", request=request) from error
         addresses = dict.fromkeys(ipaddress.ip_address(str(one[4][0]).partition("%")[0]) for one in found)
         if not all(self._public(address) for address in addresses):
-            raise _forbidden(request.url, "has a private address")
+            raise self._forbidden(request.url.host, "has a private address")
         yield from addresses
 
     def _way(self, proxy: str) -> httpx.HTTPTransport:
@@ -110,7 +112,7 @@ class PublicWay(httpx.BaseTransport):
                 context.load_verify_locations(self._ca_bundle)
             except (OSError, ssl.SSLError) as error:
                 raise ConfigError(
-                    f"build.ca_bundle {self._ca_bundle} cannot be read: {error}", hint="name a PEM file"
+                    f"the CA bundle {self._ca_bundle} cannot be read: {error}", hint="name a PEM file"
                 ) from error
         return context
 
@@ -122,19 +124,6 @@ class PublicWay(httpx.BaseTransport):
         if not proxy or near or _exempt(url, known.get("no_proxy", "")):
             return ""
         return proxy if "://" in proxy else f"http://{proxy}"
-
-
-def is_public(address: Address) -> bool:
-    """Whether it is an ordinary address of the Internet, also where it stands for another."""
-    if isinstance(address, ipaddress.IPv6Address):
-        inner = address.ipv4_mapped or address.sixtofour
-        if address in _NAT64:
-            inner = ipaddress.IPv4Address(int(address) & 0xFFFFFFFF)
-        if inner is not None:
-            return is_public(inner)
-        if address.teredo is not None:
-            return False
-    return address.is_global and not address.is_multicast and not address.is_reserved
 
 
 def _exempt(url: httpx.URL, listed: str) -> bool:
@@ -151,8 +140,8 @@ def _written(host: str) -> Address | None:
         return None
 
 
-def _forbidden(url: httpx.URL, why: str) -> ForbiddenError:
+def _forbidden(host: str, why: str) -> ForbiddenError:
     return ForbiddenError(
-        f"buildpacks are not fetched from {url.host}: it {why}",
+        f"buildpacks are not fetched from {host}: it {why}",
         hint="an administrator can list the address in build.buildpack_sources",
     )

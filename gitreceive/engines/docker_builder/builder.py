@@ -86,6 +86,9 @@ class DockerBuilder:
             self._last_builds.forget(app)
         self._containers.forget(app)
 
+    def cached(self) -> frozenset[AppName]:
+        return self._containers.cached()
+
     def sweep(self) -> None:
         """Remove what a killed server left: its build containers and its spool. Call it once, before the first build."""
         shutil.rmtree(self._spool, ignore_errors=True)

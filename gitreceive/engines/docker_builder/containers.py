@@ -82,6 +82,15 @@ class BuildContainers:
             except NotFound:
                 return
 
+    def cached(self) -> frozenset[AppName]:
+        """The apps that have a cache volume. Raises UnavailableError."""
+        begin, end = "gitreceive-cache-", f"-{self._owner}"
+        with docker_speaks():
+            volumes = self._connect().volumes(filters={"name": begin})["Volumes"] or []
+        names = [str(volume["Name"]) for volume in volumes]
+        ours = [name for name in names if name.startswith(begin) and name.endswith(end)]
+        return frozenset(AppName(name[len(begin) : -len(end)]) for name in ours)
+
     def sweep(self) -> None:
         """Remove what a killed server left. Raises UnavailableError."""
         self.wait_for_removals()

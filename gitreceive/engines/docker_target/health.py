@@ -8,11 +8,12 @@ from typing import Any
 
 from gitreceive.buildpacks.system_packages import hint_of_crash
 from gitreceive.cancellation import Cancellation
+from gitreceive.engines.docker_target.asking import ask
 from gitreceive.engines.docker_target.connection import Address
 from gitreceive.engines.docker_target.containers import Container
 from gitreceive.engines.docker_target.engine import Engine
 from gitreceive.errors import RolloutError
-from gitreceive.model import WEB_PROCESS, out_of_memory
+from gitreceive.model import WEB_PROCESS, CheckKind, HealthCheck, Release, out_of_memory
 from gitreceive.ports import Log
 
 LAST_LINES = 50
@@ -34,16 +35,19 @@ def wait_until_well(
     engine: Engine,
     containers: Iterable[Container],
     *,
+    release: Release,
     deadline: float,
     log: Log,
     cancel: Cancellation,
 ) -> None:
-    """Return when every ``web`` answers HTTP, whatever it says, and every other process has run for two seconds.
+    """Return when every process passes its health checks. One without: a ``web`` answers HTTP, whatever it says, and every other process
+    has run for two seconds.
 
     A web that has taken connections for ten seconds without an answer is taken to be slow, not broken. Raises RolloutError
-    as soon as one has ended, or after ``deadline`` seconds; its last lines are in the log then. Raises CanceledError.
+    as soon as one has ended or failed a check, or after ``deadline`` seconds; its last lines are in the log then. Raises CanceledError.
     """
-    waiting = {container.id: _Patient(container) for container in containers}
+    waiting = {container.id: _Patient(container, engine, release) for container in containers}
+    deadline += release.startup_seconds
     began = time.monotonic()
     while waiting:
         for patient in tuple(waiting.values()):
@@ -54,10 +58,13 @@ def wait_until_well(
             if patient.is_well():
                 log.detail(f"{patient.container.instance} is up after {time.monotonic() - began:.1f} s")
                 del waiting[patient.container.id]
+            if patient.failed:
+                _tell_last_lines(engine, patient.container, log)
+                raise _unwell(patient)
         if waiting and time.monotonic() - began > deadline:
             patient = next(iter(waiting.values()))
             _tell_last_lines(engine, patient.container, log)
-            raise _too_late(patient, deadline)
+            raise _unwell(patient) if patient.said else _too_late(patient, deadline)
         cancel.wait(_POLL_SECONDS)
 
 
@@ -79,12 +86,27 @@ def _memory(seen: Mapping[str, Any]) -> str:
 class _Patient:
     """A container that is looked at until it is well."""
 
-    def __init__(self, container: Container) -> None:
+    def __init__(self, container: Container, engine: Engine, release: Release) -> None:
         self.container = container
         self.accepted = 0.0  # when it first took a connection
+        self.said = ""  # what it answered last to the check that it does not pass
+        self.failed = False
+        self._engine = engine
+        self._image = release.image
+        checks = release.checks(container.place.process)
+        self._checks = [checks[kind] for kind in CheckKind if kind in checks]  # those of the start come first
+        self._misses = 0
+        self._next = time.monotonic() + (self._checks[0].initial_delay if self._checks else 0)
         self._seen = 0.0
 
+    @property
+    def check(self) -> HealthCheck:
+        """The one that it has to pass next."""
+        return self._checks[0]
+
     def is_well(self) -> bool:
+        if self._checks:
+            return self._passes_all()
         now = time.monotonic()
         self._seen = self._seen or now
         if self.container.place.process != WEB_PROCESS:
@@ -95,6 +117,24 @@ class _Patient:
         if accepts and not self.accepted:
             self.accepted = now
         return answers or (accepts and now - self.accepted >= _HELD_SECONDS)
+
+    def _passes_all(self) -> bool:
+        while self._checks and time.monotonic() >= self._next and self.container.address:
+            self.said = ask(self.check, self.container.address, self._image, self._run)
+            if self.said:
+                self._misses += 1
+                # what is not ready yet may become so; the two others mean that it never will
+                given_up = self.check.kind is not CheckKind.READINESS and self._misses >= self.check.attempts
+                self.failed = self.failed or given_up
+                self._next = time.monotonic() + self.check.wait
+                return False
+            self._checks.pop(0)
+            self._misses = 0
+            self._next = time.monotonic() + (self._checks[0].initial_delay if self._checks else 0)
+        return not self._checks
+
+    def _run(self, command: tuple[str, ...], seconds: float) -> tuple[int, str]:
+        return self._engine.run_in(self.container.id, command, seconds)
 
 
 def _knock(address: Address) -> tuple[bool, bool]:
@@ -134,6 +174,14 @@ def _crashed(container: Container, seen: Mapping[str, Any], lines: bytes) -> Rol
     reason = f" ({words[:120]})" if code in _NOT_STARTED and words else ""
     return RolloutError(
         f"{container.place.process} {ended}{reason}", hint=_HINTS.get(code) or hint_of_crash(lines)
+    )
+
+
+def _unwell(patient: _Patient) -> RolloutError:
+    process, check = patient.container.place.process, patient.check
+    return RolloutError(
+        f"{process} failed its {check.kind} check: {patient.said}",
+        hint="gitreceive healthchecks list shows what is asked",
     )
 
 

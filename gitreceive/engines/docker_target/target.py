@@ -11,12 +11,13 @@ import yaml
 from gitreceive.cancellation import Cancellation
 from gitreceive.config import Settings
 from gitreceive.engines.docker_target import containers as made
-from gitreceive.engines.docker_target import diagnosis, logs
+from gitreceive.engines.docker_target import diagnosis
 from gitreceive.engines.docker_target.containers import Container, Place, Stage
 from gitreceive.engines.docker_target.engine import Credentials, Engine
 from gitreceive.engines.docker_target.health import wait_until_well
 from gitreceive.engines.docker_target.hosts import Hosts
 from gitreceive.engines.docker_target.hosts import url as url_by_host
+from gitreceive.engines.docker_target.logs import ContainerRuns
 from gitreceive.engines.docker_target.pages import Pages
 from gitreceive.engines.docker_target.routes import Routes
 from gitreceive.engines.docker_target.switchboard import Switchboard
@@ -25,6 +26,7 @@ from gitreceive.model import (
     WEB_PROCESS,
     AppName,
     Check,
+    ImageRef,
     LogLine,
     LogQuery,
     Maintenance,
@@ -34,6 +36,7 @@ from gitreceive.model import (
 )
 from gitreceive.ports import CertificateSource, Log
 from gitreceive.ports.targets import no_certificates
+from gitreceive.tailing import Follower, read
 
 _GRACE_SECONDS = 10  # for what is destroyed: nobody waits for its answers
 
@@ -130,9 +133,8 @@ class DockerTarget:
         return tuple(diagnosis.status(c, self._engine.inspect(c.id), time.time()) for c in found)
 
     def logs(self, app: AppName, query: LogQuery) -> Iterator[LogLine]:
-        if query.follow:
-            return logs.follow(self._engine, lambda: self._switchboard.containers(app), query)
-        return logs.read(self._engine, self._switchboard.containers(app), query)
+        runs = ContainerRuns(self._engine, lambda: self._switchboard.containers(app))
+        return Follower(runs, query) if query.follow else iter(read(runs, query))
 
     def destroy(self, app: AppName) -> None:
         with self._lock(app):
@@ -145,6 +147,10 @@ class DockerTarget:
             self._routes.drop(app)
             self._pages.put(app, Maintenance())
             self._switchboard.forget(app)
+
+    def forget_images(self, images: Iterable[ImageRef]) -> None:
+        for image in images:
+            self._engine.remove_image(str(image))
 
     def plan(self, release: Release) -> str:
         documents = []
@@ -164,6 +170,7 @@ class DockerTarget:
         wait_until_well(
             self._engine,
             [c for c in wanted if not c.place.reserved],
+            release=release,
             deadline=self._settings.docker.deadline,
             log=log,
             cancel=cancel,

@@ -39,6 +39,10 @@ class DockerfileBuilder:
     def forget(self, app: AppName) -> None:
         self._engine.remove_all(app)
 
+    def cached(self) -> frozenset[AppName]:
+        """Docker's own cache is nobody's in particular."""
+        return frozenset()
+
     def sweep(self) -> None:
         self._engine.sweep()
 

@@ -1,9 +1,13 @@
 """Logs of jobs as files: ``<folder>/<job>.log``, written by the server, read by offset by whoever may."""
 
+import contextlib
 import os
 import threading
+from collections.abc import Sequence
+from datetime import datetime
 from pathlib import Path
 
+from gitreceive.engines.file_logbook.times import Times
 from gitreceive.engines.file_logbook.writer import Writer
 from gitreceive.errors import UnavailableError
 from gitreceive.model import JobId
@@ -17,6 +21,7 @@ class FileLogBook:
         self._folder = folder
         self._limit = limit
         self._writers: dict[JobId, Writer] = {}
+        self._clocks: dict[JobId, Times] = {}
         self._lock = threading.Lock()
         try:
             folder.mkdir(parents=True, exist_ok=True, mode=0o700)
@@ -26,7 +31,9 @@ class FileLogBook:
     def append(self, job: JobId, chunk: bytes) -> None:
         """Raises UnavailableError where it cannot be written: the disk is full, say."""
         try:
+            size = self.size(job)
             self._writer(job).append(chunk)
+            self._clock(job).tick(size)
         except OSError as error:
             raise _unavailable(self._path(job), error) from error
 
@@ -59,11 +66,31 @@ class FileLogBook:
         except OSError as error:
             raise _unavailable(self._path(job), error) from error
 
+    def times(self, job: JobId) -> Sequence[tuple[int, datetime]]:
+        """Raises UnavailableError where they cannot be read."""
+        try:
+            return Times.read(self._path(job))
+        except OSError as error:
+            raise _unavailable(self._path(job), error) from error
+
+    def all(self) -> dict[JobId, int]:
+        """Raises UnavailableError where the folder cannot be looked at."""
+        found: dict[JobId, int] = {}
+        try:
+            for file in self._folder.glob("*.log"):
+                with contextlib.suppress(FileNotFoundError):  # another removes it
+                    if file.stem.isascii() and file.stem.isdigit():
+                        found[JobId(int(file.stem))] = file.stat().st_size
+        except OSError as error:
+            raise _unavailable(self._folder, error) from error
+        return found
+
     def delete(self, job: JobId) -> None:
         """Raises UnavailableError where it cannot be removed."""
         self._forget(job)
         try:
             Writer.remove(self._path(job))
+            Times.remove(self._path(job))
         except OSError as error:
             raise _unavailable(self._path(job), error) from error
 
@@ -76,9 +103,14 @@ class FileLogBook:
                 self._writers[job] = Writer(self._path(job), self._limit)
             return self._writers[job]
 
+    def _clock(self, job: JobId) -> Times:
+        with self._lock:
+            return self._clocks.setdefault(job, Times(self._path(job)))
+
     def _forget(self, job: JobId) -> None:
         with self._lock:
             writer = self._writers.pop(job, None)
+            self._clocks.pop(job, None)
         if writer:
             writer.release()
 

@@ -9,8 +9,8 @@ import os
 import threading
 from pathlib import Path
 
-from gitreceive.engines.file_logbook.sanitise import Sanitiser
 from gitreceive.engines.file_logbook.tail import Tail, open_private, write_at
+from gitreceive.sanitise import Sanitiser
 
 _MARK = " !     "
 _MARKS = 256  # bytes set aside for the two lines that tell of the limit

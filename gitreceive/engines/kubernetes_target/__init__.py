@@ -21,6 +21,7 @@ from gitreceive.model import (
     WEB_PROCESS,
     AppName,
     Check,
+    ImageRef,
     LogLine,
     LogQuery,
     ProcessStatus,
@@ -67,7 +68,7 @@ class KubernetesTarget:
             )
             now, later = rollout.divided(objects, release)
             applied = rollout.apply_release(self._api, now, watch)
-            deadline = self._settings.kubernetes.deadline
+            deadline = self._settings.kubernetes.deadline + release.startup_seconds
             rollout.await_healthy(self._api, watch, applied, log, cancel=cancel, deadline=deadline)
             for item in later:
                 self._api.apply(item)
@@ -134,8 +135,8 @@ class KubernetesTarget:
     def logs(self, app: AppName, query: LogQuery) -> Iterator[LogLine]:
         namespace = self._namespace(app)
         if query.follow:
-            return logs.follow(self._api, namespace, query)
-        return iter(logs.read(self._api, namespace, query))
+            return logs.PodFollower(self._api, namespace, query)
+        return logs.history(self._api, namespace, query)
 
     def destroy(self, app: AppName) -> None:
         """Raises ConflictError where the namespace is somebody else's, RolloutError where it is not gone in a minute."""
@@ -155,6 +156,9 @@ class KubernetesTarget:
             # a node that is slow or away: its containers go when it sees to it
             self._delete_pods(namespace, grace=0)
             self._await_gone(namespace)
+
+    def forget_images(self, images: Iterable[ImageRef]) -> None:
+        """Nodes see to theirs themselves (kubelet, image garbage collection)."""
 
     def plan(self, release: Release) -> str:
         """For a current Kubernetes, without credentials; the content of config is hidden. Raises ConfigError."""

@@ -103,9 +103,7 @@ class Api:
     @contextmanager
     def stream(self, path: str, query: Mapping[str, str], *, silence: float = 60.0) -> Iterator["LineStream"]:
         """The lines of an answer as they come. ``silence``: seconds without a byte after which it ends."""
-        with _translated():
-            raw = self._request("GET", path, query, None, stream=True, timeout=(_TIMEOUT[0], silence))
-        lines = LineStream(raw)
+        lines = self.open(path, query, silence=silence)
         try:
             yield lines
         finally:
@@ -121,9 +119,16 @@ class Api:
         """A container's output so far; empty where there is none (any more)."""
         try:
             with self.stream(self.log_path(namespace, pod), query) as lines:
-                return b"\n".join(lines)
+                return b"".join(lines.chunks())
         except RolloutError:
             return b""  # the container has not started, or is gone
+
+    def open(self, path: str, query: Mapping[str, str], *, silence: float) -> "LineStream":
+        """As ``stream``, for who closes it: ``interrupt`` from another thread, ``close`` in the end."""
+        with _translated():
+            return LineStream(
+                self._request("GET", path, query, None, stream=True, timeout=(_TIMEOUT[0], silence))
+            )
 
     def api_version(self, kind: str) -> str:
         """The version of a kind that this cluster serves, newest first."""
@@ -274,20 +279,25 @@ class LineStream:
         self._closed = threading.Event()
 
     def __iter__(self) -> Iterator[bytes]:
-        """Raises UnavailableError where the connection breaks, but not once it is closed."""
+        """Raises as ``chunks`` does."""
         rest = b""
+        for chunk in self.chunks():
+            *lines, rest = (rest + chunk).split(b"\n")
+            yield from lines
+        if rest:
+            yield rest
+
+    def chunks(self) -> Iterator[bytes]:
+        """The answer as it comes. Raises UnavailableError where the connection breaks, but not once it is closed."""
         try:
             for chunk in self._raw.stream(amt=None, decode_content=False):
                 if self._closed.is_set():
                     return  # once shut down, what comes is not decrypted any more
-                *lines, rest = (rest + chunk).split(b"\n")
-                yield from lines
+                yield chunk
         except Exception as error:
             if self._closed.is_set():
                 return
             raise UnavailableError(f"the cluster's answer broke off: {type(error).__name__}") from error
-        if rest:
-            yield rest
 
     def interrupt(self) -> None:
         """Wake the reader; it closes then."""

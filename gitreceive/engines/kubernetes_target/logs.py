@@ -1,23 +1,145 @@
-"""What an app's containers print."""
+"""What an app's pods print."""
 
-import heapq
-import queue
-import re
 import threading
-from collections.abc import Iterable, Iterator
-from contextlib import suppress
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from types import TracebackType
+from typing import Self
 
 from gitreceive.engines.kubernetes_target.api import Api, LineStream
 from gitreceive.engines.kubernetes_target.watching import NamespaceWatch
-from gitreceive.errors import GitreceiveError, RolloutError, UnavailableError
+from gitreceive.errors import RolloutError, UnavailableError
 from gitreceive.manifests import COMPONENT_LABEL, ONCE_LABEL, OWNED, Manifest
-from gitreceive.model import LogLine, LogQuery
+from gitreceive.model import RELEASE_PROCESS, LogLine, LogQuery, LogSource
+from gitreceive.tailing import Follower, Run, read
+from gitreceive.tailing.lines import SECOND, Seen, stamped
 
 _PAUSE_SECONDS = 0.5
 _ATTEMPTS = 20
-_BUFFERED_LINES = 10_000
+_SILENCE_SECONDS = 3600.0  # of an app that prints nothing, after which its log is asked for again
+_MOST_LOOKS = 5
+
+
+def history(api: Api, namespace: str, query: LogQuery) -> Iterator[LogLine]:
+    """What is there now, by time."""
+    return iter(read(PodRuns(api, namespace), query))
+
+
+class PodFollower(Follower):
+    """``history``, and then each line as it comes, over restarts, new pods and releases."""
+
+    def __init__(self, api: Api, namespace: str, query: LogQuery) -> None:
+        self._watched = WatchedRuns(api, namespace).__enter__()
+        try:
+            super().__init__(self._watched, query)
+        except BaseException:
+            self._watched.__exit__(None, None, None)
+            raise
+
+    def close(self) -> None:
+        super().close()
+        self._watched.__exit__(None, None, None)
+
+
+class PodRuns:
+    """``Runs``: each run of a container in a pod of ours, named by the container's id."""
+
+    def __init__(self, api: Api, namespace: str) -> None:
+        self._api = api
+        self._namespace = namespace
+
+    def there(self) -> Sequence[Run]:
+        return _runs(self._api.list("Pod", self._namespace, OWNED)["items"])
+
+    def wait(self, seconds: float) -> None:
+        """Nothing tells of changes here."""
+        threading.Event().wait(seconds)
+
+    def open(self, run: Run, *, since: int | None, tail: int | None, follow: bool) -> "PodLog":
+        """The cluster tells logs apart only as a pod's current and its previous one. Which one is meant may change while it is being
+        asked, so it is looked at again behind that.
+        """
+        previous = self._is_previous(run)
+        for _ in range(_MOST_LOOKS):
+            query = {"timestamps": "true", "container": run.process}
+            query |= {"previous": "true"} if previous else {}
+            query |= {"tailLines": str(tail)} if tail is not None else {}
+            query |= {"follow": "true"} if follow else {}
+            if since is not None:  # whole seconds is all that the API takes
+                query["sinceTime"] = datetime.fromtimestamp(since // SECOND, UTC).strftime(
+                    "%Y-%m-%dT%H:%M:%SZ"
+                )
+            path = self._api.log_path(self._namespace, run.instance)
+            log = PodLog(self._api.open(path, query, silence=_SILENCE_SECONDS))
+            try:
+                now = self._is_previous(run)
+            except BaseException:
+                log.end()
+                raise
+            if now == previous:
+                return log
+            log.end()
+            previous = now
+        raise UnavailableError(f"{run.instance} restarts too quickly to read its log")
+
+    def _is_previous(self, run: Run) -> bool:
+        """Raises RolloutError where the pod, or this run of it, is gone."""
+        pod = self._api.get("Pod", run.instance, self._namespace)
+        for container in _containers(pod) if pod else ():
+            if container.id == run.log:
+                return container.previous
+        raise RolloutError(f"{run.instance} has no such log any more")
+
+
+class WatchedRuns(PodRuns):
+    """The same, kept up to date by a watch while inside."""
+
+    def __init__(self, api: Api, namespace: str) -> None:
+        super().__init__(api, namespace)
+        self._watch = NamespaceWatch(api, namespace, ("Pod",))
+        self._version = 0
+
+    def __enter__(self) -> Self:
+        self._watch.__enter__()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._watch.__exit__(kind, error, trace)
+        self._watch.wake()
+
+    def there(self) -> Sequence[Run]:
+        self._watch.wait_until_listed()
+        self._version, snapshot = self._watch.snapshot()
+        return _runs(snapshot.pods.values())
+
+    def wait(self, seconds: float) -> None:
+        self._watch.wait(self._version, seconds)
+
+
+class PodLog:
+    """``OpenLog``."""
+
+    def __init__(self, lines: LineStream) -> None:
+        self._lines = lines
+
+    def __iter__(self) -> Iterator[bytes]:
+        try:
+            yield from self._lines.chunks()
+        finally:
+            self._lines.close()
+
+    def close(self) -> None:
+        self._lines.interrupt()
+
+    def end(self) -> None:
+        """It was not read."""
+        self._lines.close()
+
+
+# --- which containers -----------------------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True)
@@ -29,27 +151,47 @@ class Container:
     process: str
     id: str = ""
     previous: bool = False
+    ended: bool = False
 
 
-def read(api: Api, namespace: str, query: LogQuery) -> list[LogLine]:
-    """What is there now, by time; the last ``query.lines`` of all together."""
-    pods = api.list("Pod", namespace, OWNED)["items"]
-    parts = [_history(api, container, query) for container in _chosen(pods, query)]
-    lines = list(heapq.merge(*parts, key=lambda line: line.time))
-    return lines if query.lines is None else lines[max(0, len(lines) - query.lines) :]
+def _runs(pods: Iterable[Manifest]) -> list[Run]:
+    return [
+        Run(container.id, container.pod, process, source, container.ended)
+        for pod in pods
+        for process, source in _printing(pod)
+        for container in _containers(pod)
+        if container.process == process
+    ]
 
 
-def follow(api: Api, namespace: str, query: LogQuery) -> Iterator[LogLine]:
-    """``read``, and then each line as it comes, over restarts, new pods and releases, until the iterator is closed."""
-    with NamespaceWatch(api, namespace, ("Pod",)) as watch:
-        watch.wait_until_listed()
-        history = read(api, namespace, query)
-        yield from history
-        follower = _Follower(api, watch, query, {line.instance: line.time for line in history})
-        try:
-            yield from follower.lines()
-        finally:
-            follower.stop()
+def _printing(pod: Manifest) -> Iterator[tuple[str, LogSource]]:
+    """The process type that a pod runs, and why; nothing where it is none of an app's."""
+    labels = pod["metadata"].get("labels") or {}
+    if COMPONENT_LABEL in labels:
+        yield str(labels[COMPONENT_LABEL]), LogSource.APP
+    elif ONCE_LABEL in labels:
+        once = str(labels[ONCE_LABEL])
+        yield once, LogSource.RELEASE if once == RELEASE_PROCESS else LogSource.RUN
+
+
+def _containers(pod: Manifest) -> Iterator[Container]:
+    """The pod's runs that have output: the one before the last, and the last."""
+    namespace, name = pod["metadata"]["namespace"], pod["metadata"]["name"]
+    for status in pod.get("status", {}).get("containerStatuses") or []:
+        process = status["name"]
+        before = (status.get("lastState", {}).get("terminated") or {}).get("containerID")
+        state = status.get("state", {})
+        running = bool(state.get("running"))
+        now = (state.get("terminated") or {}).get("containerID") or (
+            status.get("containerID") if running else None
+        )
+        if before and before != now:
+            yield Container(namespace, name, process, before, previous=bool(now), ended=True)
+        if now:
+            yield Container(namespace, name, process, now, ended=not running)
+
+
+# --- one container, for who runs it ---------------------------------------------------------------------------------
 
 
 class Opened:
@@ -63,145 +205,27 @@ class Opened:
 
 
 def stream(
-    api: Api, container: Container, stop: threading.Event, opened: Opened, since: datetime | None = None
-) -> Iterator[tuple[datetime, bytes]]:
-    """(time, line) of one container, later than ``since``, until it ends; taken up again where the connection breaks."""
-    last = since
+    api: Api, container: Container, stop: threading.Event, opened: Opened
+) -> Iterator[tuple[int, bytes]]:
+    """(nanoseconds, line) of one container until it ends; taken up again where the connection breaks."""
+    seen = Seen()
+    query = {"timestamps": "true", "container": container.process, "follow": "true"}
     for _ in range(_ATTEMPTS):
-        query, seen = _query(container) | {"follow": "true"}, last
-        if seen:  # whole seconds is all that the API takes
-            query["sinceTime"] = seen.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+        if seen.since is not None:
+            since = datetime.fromtimestamp(seen.since // SECOND, UTC)
+            query["sinceTime"] = since.strftime("%Y-%m-%dT%H:%M:%SZ")
+        seen.begin()
+        path = api.log_path(container.namespace, container.pod)
         try:
-            with api.stream(api.log_path(container.namespace, container.pod), query, silence=3600) as lines:
+            with api.stream(path, query, silence=_SILENCE_SECONDS) as lines:
                 opened.lines = lines
-                for time, text in stamped(lines):
+                for time, text in stamped(lines.chunks()):
                     if stop.is_set():
                         return
-                    if seen is None or time > seen:
-                        last = time
+                    if seen.is_new(time, text):
                         yield time, text
             return
         except UnavailableError:
             stop.wait(_PAUSE_SECONDS)
         except RolloutError:
             return  # the container is gone
-
-
-class _Follower:
-    """Threads that read each container that appears into one queue."""
-
-    def __init__(self, api: Api, watch: NamespaceWatch, query: LogQuery, last: dict[str, datetime]) -> None:
-        self._api = api
-        self._watch = watch
-        self._query = query
-        self._last = last
-        self._merged: queue.Queue[LogLine | GitreceiveError] = queue.Queue(_BUFFERED_LINES)
-        self._stop = threading.Event()
-        self._readers: dict[str, tuple[threading.Thread, Opened]] = {}
-        self._keeper = threading.Thread(target=self._keep_readers, name="logs", daemon=True)
-        self._keeper.start()
-
-    def lines(self) -> Iterator[LogLine]:
-        while True:
-            got = self._merged.get()
-            if isinstance(got, GitreceiveError):
-                raise got
-            yield got
-
-    def stop(self) -> None:
-        self._stop.set()
-        self._watch.wake()
-        self._keeper.join(timeout=5)
-        for thread, opened in self._readers.values():
-            opened.interrupt()
-            thread.join(timeout=5)
-
-    def _keep_readers(self) -> None:
-        try:
-            while not self._stop.is_set():
-                version, snapshot = self._watch.snapshot()
-                for container in _chosen(snapshot.pods.values(), self._query):
-                    if container.id not in self._readers:
-                        opened = Opened()
-                        thread = threading.Thread(target=self._read, args=(container, opened), daemon=True)
-                        self._readers[container.id] = thread, opened
-                        thread.start()
-                self._watch.wait(version, 5)
-        except GitreceiveError as error:
-            self._merged.put(error)
-
-    def _read(self, container: Container, opened: Opened) -> None:
-        since = self._last.get(container.pod)
-        for time, text in stream(self._api, container, self._stop, opened, since):
-            self._put(_line(container, time, text))
-
-    def _put(self, line: LogLine) -> None:
-        """Waits where the reader is slow, so that memory stays bounded."""
-        while not self._stop.is_set():
-            with suppress(queue.Full):
-                self._merged.put(line, timeout=0.5)
-                return
-
-
-# --- which containers -----------------------------------------------------------------------------------------------
-
-
-def _chosen(pods: Iterable[Manifest], query: LogQuery) -> Iterator[Container]:
-    for pod in pods:
-        process = _process(pod)
-        if process and query.process in {None, process}:
-            yield from _containers(pod, process)
-
-
-def _process(pod: Manifest) -> str:
-    """The process type that a pod runs; empty where it is none of an app's."""
-    labels = pod["metadata"].get("labels") or {}
-    return str(labels.get(COMPONENT_LABEL) or labels.get(ONCE_LABEL) or "")
-
-
-def _containers(pod: Manifest, process: str) -> Iterator[Container]:
-    """The pod's runs that have output: the one before the last, and the last."""
-    namespace, name = pod["metadata"]["namespace"], pod["metadata"]["name"]
-    for status in pod.get("status", {}).get("containerStatuses") or []:
-        before = (status.get("lastState", {}).get("terminated") or {}).get("containerID")
-        state = status.get("state", {})
-        now = (state.get("terminated") or {}).get("containerID") or (
-            status.get("containerID") if state.get("running") else None
-        )
-        if before and before != now:
-            yield Container(namespace, name, process, before, previous=bool(now))
-        if now:
-            yield Container(namespace, name, process, now)
-
-
-# --- lines ----------------------------------------------------------------------------------------------------------
-
-
-def _history(api: Api, container: Container, query: LogQuery) -> list[LogLine]:
-    options = _query(container)
-    if query.lines is not None:
-        options["tailLines"] = str(query.lines)
-    if query.since_seconds is not None:
-        options["sinceSeconds"] = str(max(1, round(query.since_seconds)))
-    raw = api.read_log(container.namespace, container.pod, options)
-    return [_line(container, time, text) for time, text in stamped(raw.split(b"\n"))]
-
-
-def _query(container: Container) -> dict[str, str]:
-    query = {"timestamps": "true", "container": container.process}
-    return query | ({"previous": "true"} if container.previous else {})
-
-
-def stamped(lines: Iterable[bytes]) -> Iterator[tuple[datetime, bytes]]:
-    """Lines of containers. What has no time stamp is the kubelet's own word about a file that is gone."""
-    for line in lines:
-        stamp, _, text = line.partition(b" ")
-        if _STAMP.fullmatch(stamp):
-            yield datetime.fromisoformat(stamp.decode("ascii")), text
-
-
-_STAMP = re.compile(rb"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(?:\.\d+)?(?:Z|[+-]\d\d:\d\d)")  # RFC 3339
-
-
-def _line(container: Container, time: datetime, text: bytes) -> LogLine:
-    return LogLine(time, container.pod, container.process, text.decode("utf-8", "replace").rstrip("\r"))

@@ -12,7 +12,7 @@ from gitreceive.engines.kubernetes_target.verdict import Patience, pod_problems
 from gitreceive.engines.kubernetes_target.watching import NamespaceWatch
 from gitreceive.errors import RolloutError
 from gitreceive.manifests import ONCE_LABEL, OWNED, Manifest
-from gitreceive.model import RELEASE_PROCESS, ProcessType, Release
+from gitreceive.model import ONE_AT_A_TIME, ProcessType, Release
 from gitreceive.ports import Log
 
 _GONE_SECONDS = 30.0
@@ -39,7 +39,7 @@ def run(
     namespace, name = pod["metadata"]["namespace"], pod["metadata"]["name"]
     for item in support:
         api.apply(item)
-    if process.name == RELEASE_PROCESS:
+    if process.name in ONE_AT_A_TIME:
         _remove_leftovers(api, namespace, process)
     with NamespaceWatch(api, namespace, ("Pod", "Event")) as watch, cancel.stopping(watch.wake):
         watch.wait_until_listed()

@@ -8,7 +8,6 @@ from gitreceive.buildpacks.system_packages import hint_of_crash
 from gitreceive.cancellation import Cancellation
 from gitreceive.engines.kubernetes_target import autoscaling
 from gitreceive.engines.kubernetes_target.api import Api
-from gitreceive.engines.kubernetes_target.logs import stamped
 from gitreceive.engines.kubernetes_target.verdict import Patience, Problem, State, look
 from gitreceive.engines.kubernetes_target.watching import NamespaceWatch
 from gitreceive.errors import ConflictError, GitreceiveError, RolloutError
@@ -16,6 +15,7 @@ from gitreceive.exposure import CERTIFICATE_KIND
 from gitreceive.manifests import COMPONENT_LABEL, KIND_LABEL, MANAGED_LABEL, MANAGER, OWNED, Manifest
 from gitreceive.model import Release
 from gitreceive.ports import Log
+from gitreceive.tailing.lines import stamped
 
 _TAIL_LINES = 50
 _REMOVED = (
@@ -192,7 +192,7 @@ def last_lines(api: Api, namespace: str, pod: str, *, ended: bool) -> bytes:
             answer = api.read_log(namespace, pod, query | extra)
         except GitreceiveError:
             continue  # the verdict matters more than its illustration
-        lines = [text for _, text in stamped(answer.split(b"\n"))]
+        lines = [text for _, text in stamped([answer])]
         if lines:
             return b"\n".join(lines) + b"\n"
     return b""

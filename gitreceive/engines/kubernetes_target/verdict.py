@@ -36,7 +36,7 @@ class Problem:
     """What stands in the way, in the cluster's own words. It fails the release once it has lasted ``patience`` seconds."""
 
     process: str
-    kind: str  # crash, start, pull, config, refused, unschedulable, setup, evicted
+    kind: str  # crash, start, pull, config, refused, unschedulable, setup, evicted, probe
     text: str  # one line, short enough for git's status line
     patience: float
     detail: str = ""  # all that the cluster says
@@ -105,7 +105,7 @@ def look(process: str, generation: int, snapshot: Snapshot) -> State:
 def pod_problems(process: str, pod: Manifest, events: Iterable[Manifest]) -> tuple[Problem, ...]:
     """What keeps one pod from running; its own exit is not among it where the pod is to run once."""
     own = [event for event in events if event["involvedObject"].get("uid") == pod["metadata"]["uid"]]
-    checks = (_unschedulable, _setup, _evicted, _container)
+    checks = (_unschedulable, _setup, _evicted, _probe, _container)
     return tuple(found for check in checks if (found := check(process, pod, own)))
 
 
@@ -203,6 +203,32 @@ def _setup(process: str, pod: Manifest, events: list[Manifest]) -> Problem | Non
     message = _one_line(failed[-1].get("message", ""))
     text = f"{process}: {failed[-1]['reason']}: {_short(message)}"
     return Problem(process, "setup", text, patience=25, detail=message)
+
+
+def _probe(process: str, pod: Manifest, events: list[Manifest]) -> Problem | None:
+    """A health check that was asked for and is not passed. One that led to an end of the process has failed for good."""
+    failed = [event for event in events if event.get("reason") == "Unhealthy"]
+    if not failed or not _asks_more(pod):
+        return None
+    last = max(failed, key=lambda event: str(event.get("lastTimestamp") or ""))
+    kind, _, said = _one_line(last.get("message", "")).partition(" probe failed: ")
+    ended = any("probe, will be restarted" in event.get("message", "") for event in events)
+    return Problem(
+        process,
+        "probe",
+        f"{process} failed its {kind.lower()} check: {_short(said)}",
+        patience=0 if ended else _FOREVER,
+        hint="gitreceive healthchecks list shows what is asked",
+        pod=str(pod["metadata"]["name"]),
+    )
+
+
+def _asks_more(pod: Manifest) -> bool:
+    """More than whether it listens, which every ``web`` is asked while it starts."""
+    containers = pod.get("spec", {}).get("containers") or []
+    named = ("startupProbe", "livenessProbe", "readinessProbe")
+    asked = [container[name] for container in containers for name in named if name in container]
+    return len(asked) > 1 or any("tcpSocket" not in probe for probe in asked)
 
 
 def _evicted(process: str, pod: Manifest, _events: list[Manifest]) -> Problem | None:

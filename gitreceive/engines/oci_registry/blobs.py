@@ -137,6 +137,19 @@ def has_manifest(transport: Transport, place: Repository, digest: Digest, errand
     return transport.send(call, errand).status == 200
 
 
+def delete_manifest(transport: Transport, place: Repository, digest: Digest, errand: Errand) -> bool:
+    """False where there was none. Raises RegistryError, with the remedy where the registry deletes nothing."""
+    path = f"/v2/{place.name}/manifests/{digest}"
+    call = Call("DELETE", place.host, path, (place.delete,), accept=frozenset({200, 202, 404, 405}))
+    answer = transport.send(call, errand)
+    if answer.status == 405:  # OCI distribution spec: "deletion is disabled"
+        raise RegistryError(
+            f"the registry {place.host} deletes nothing",
+            hint="allow it (Docker's registry: storage.delete.enabled: true), or see to its images there",
+        )
+    return answer.status != 404
+
+
 def put_manifest(
     transport: Transport, place: Repository, content: bytes, media_type: str, errand: Errand, tag: str = ""
 ) -> Digest:

@@ -49,6 +49,11 @@ class Repository:
         return f"repository:{self.name}:pull"
 
     @property
+    def delete(self) -> str:
+        """The token scope for deleting (Docker registry token specification, "delete")."""
+        return f"repository:{self.name}:delete"
+
+    @property
     def push(self) -> str:
         """The token scope for reading and writing."""
         return f"repository:{self.name}:pull,push"

@@ -140,6 +140,21 @@ class OciRegistry:
         below = self._config_below(published, errand)
         return self.publish(replace(build_of(published, below), run_image=run_image), repository, log, cancel)
 
+    def contents(self, image: ImageRef) -> tuple[Blob, ...]:
+        place, errand = Repository.parse(image.repository), Errand()
+        if not blobs.has_manifest(self._transport, place, image.digest, errand):
+            return ()
+        found = self._manifest(place, image.digest, errand)
+        return (found.config, *found.layers) if found else ()
+
+    def remove(self, image: ImageRef) -> bool:
+        """By its digest, which takes its tags with it (OCI distribution spec, "Deleting Manifests")."""
+        place = Repository.parse(image.repository)
+        there = blobs.delete_manifest(self._transport, place, image.digest, Errand())
+        with self._lock:
+            self._documents.pop(image.digest, None)
+        return there
+
     def check(self) -> Iterator[Check]:
         """That the registry answers, and that it takes uploads."""
         place = self._place("gitreceive-check")
@@ -176,7 +191,8 @@ class OciRegistry:
         place = self._place(repository)
         raw, media_type = self._together([partial(self._one_image, origin, name)], cancel, log)[0]
         manifest = read_manifest(raw, reference)
-        log.detail(f"copying {reference} ({human(manifest.size)})")
+        verb = "taking over" if origin.host == place.host else "copying"
+        log.detail(f"{verb} {reference} ({human(manifest.size)})")
         parts = (manifest.config, *manifest.layers)
         self._together([partial(self._bring, place, origin, log, blob) for blob in parts], cancel, log)
         put = partial(blobs.put_manifest, self._transport, place, raw, media_type)

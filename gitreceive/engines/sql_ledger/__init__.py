@@ -5,6 +5,7 @@ the other, so that what a change has read still holds when it is committed.
 """
 
 from collections.abc import Iterable
+from pathlib import Path
 
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import ArgumentError
@@ -13,10 +14,14 @@ from gitreceive.config import Settings
 from gitreceive.engines.sql_ledger.apps import Apps
 from gitreceive.engines.sql_ledger.checks import findings
 from gitreceive.engines.sql_ledger.database import Database
+from gitreceive.engines.sql_ledger.drains import Drains
 from gitreceive.engines.sql_ledger.jobs import Jobs
+from gitreceive.engines.sql_ledger.keyring import Keyring
 from gitreceive.engines.sql_ledger.keys import Keys
 from gitreceive.engines.sql_ledger.releases import Releases
+from gitreceive.engines.sql_ledger.retention import Retention
 from gitreceive.engines.sql_ledger.routing import Certificates
+from gitreceive.engines.sql_ledger.sealing import Sealing
 from gitreceive.engines.sql_ledger.settings import Settings as SettingsPart
 from gitreceive.engines.sql_ledger.stacks import Stacks
 from gitreceive.errors import ConfigError
@@ -25,13 +30,15 @@ from gitreceive.model import Check
 
 def open_ledger(settings: Settings) -> "SqlLedger":
     """The ledger that the settings name: ``database``, else the file ``ledger.db`` in the data folder."""
-    return SqlLedger(settings.database or f"sqlite:///{settings.data_dir / 'ledger.db'}")
+    file = settings.ledger_key_file or settings.data_dir / "ledger.key"
+    keyring = Keyring(Path(file).expanduser(), settings.ledger_key)
+    return SqlLedger(settings.database or f"sqlite:///{settings.data_dir / 'ledger.db'}", keyring)
 
 
-class SqlLedger(Apps, Certificates, Keys, Jobs, Releases, SettingsPart, Stacks):
+class SqlLedger(Apps, Certificates, Drains, Keys, Jobs, Releases, Retention, Sealing, SettingsPart, Stacks):
     """The port ``Ledger``."""
 
-    def __init__(self, url: str) -> None:
+    def __init__(self, url: str, keyring: Keyring) -> None:
         """Open the database, making it where there is none, and bring its schema up to date.
 
         Raises ConfigError where the URL is malformed, its driver is missing, or the ledger was written by a newer
@@ -44,10 +51,10 @@ class SqlLedger(Apps, Certificates, Keys, Jobs, Releases, SettingsPart, Stacks):
                 "the setting database is not a database URL",
                 hint="write postgresql+psycopg://USER:PASSWORD@HOST/NAME, or leave it empty for SQLite",
             ) from None
-        super().__init__(Database(parsed))
+        super().__init__(Database(parsed, keyring))
 
     def check(self) -> Iterable[Check]:
-        """Schema, integrity, and the room on the disk."""
+        """Schema, integrity, keys, and the room on the disk."""
         return findings(self._database)
 
     def close(self) -> None:

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import replace
+from datetime import datetime
 from typing import Any
 
 from sqlalchemy import Connection, Row, delete, insert, select, update
@@ -11,19 +12,27 @@ from gitreceive.engines.sql_ledger.documents import config_document, config_from
 from gitreceive.engines.sql_ledger.part import Part
 from gitreceive.engines.sql_ledger.schema import apps, jobs, releases
 from gitreceive.errors import ConflictError, NotFoundError
-from gitreceive.model import App, AppName, Lock, Secret, UserName
+from gitreceive.model import App, AppName, Lock, Review, ReviewRules, Secret, UserName
 
 
 class Apps(Part):
     """The port ``AppLedger``."""
 
-    def create_app(self, name: AppName, owner: UserName, branch: str) -> App:
+    def create_app(self, name: AppName, owner: UserName, branch: str, review: Review | None = None) -> App:
         with self._database.writing() as connection:
             if connection.execute(select(apps.c.name).where(apps.c.name == name)).first():
                 raise ConflictError(f"there is an app {name} already", hint="choose another name")
-            app = App(name, owner, branch, now(connection))
+            app = App(name, owner, branch, now(connection), review=review)
             connection.execute(
-                insert(apps).values(name=name, owner=owner, branch=branch, created_at=app.created_at)
+                insert(apps).values(
+                    name=name,
+                    owner=owner,
+                    branch=branch,
+                    created_at=app.created_at,
+                    review_of=review.of if review else None,
+                    review_branch=review.branch if review else None,
+                    review_until=review.until if review else None,
+                )
             )
         return app
 
@@ -58,6 +67,29 @@ class Apps(Part):
         with self._database.writing() as connection:
             _put_lock(connection, name, None)
             return read_app(connection, name)
+
+    def set_reviews(self, name: AppName, before: ReviewRules, after: ReviewRules) -> App:
+        with self._database.writing() as connection:
+            app = unlocked(connection, name)
+            if app.reviews != before:
+                raise ConflictError(
+                    f"what is set for reviews of {name} was changed just now",
+                    hint=f"look, and try again: gitreceive reviews list {name}",
+                )
+            document = {"wanted": after.wanted, "seconds": after.seconds, "inherit": list(after.inherit)}
+            connection.execute(update(apps).where(apps.c.name == name).values(reviews=document))
+        return replace(app, reviews=after)
+
+    def keep_review(self, name: AppName, until: datetime) -> App:
+        with self._database.writing() as connection:
+            app = read_app(connection, name)
+            if app.review is None:
+                raise NotFoundError(f"{name} is no review app")
+            connection.execute(update(apps).where(apps.c.name == name).values(review_until=until))
+            return read_app(connection, name)
+
+    def reviews(self, of: AppName | None = None) -> tuple[App, ...]:
+        return tuple(app for app in self.apps() if app.review and of in {None, app.review.of})
 
     def config(self, app: AppName) -> dict[str, Secret]:
         with self._database.reading() as connection:
@@ -135,6 +167,14 @@ def _put_lock(connection: Connection, name: AppName, lock: Lock | None) -> None:
 
 
 def _app(row: Row[Any]) -> App:
-    lock = Lock(UserName(row.locked_by), row.locked_because, row.locked_at) if row.locked_by else None
-    owner = UserName(row.owner)
-    return App(AppName(row.name), owner, row.branch, row.created_at, tuple(row.buildpacks), lock)
+    rules = row.reviews
+    return App(
+        AppName(row.name),
+        UserName(row.owner),
+        row.branch,
+        row.created_at,
+        tuple(row.buildpacks),
+        Review(AppName(row.review_of), row.review_branch, row.review_until) if row.review_of else None,
+        ReviewRules(rules["wanted"], rules["seconds"], tuple(rules["inherit"])) if rules else ReviewRules(),
+        Lock(UserName(row.locked_by), row.locked_because, row.locked_at) if row.locked_by else None,
+    )

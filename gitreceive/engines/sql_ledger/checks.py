@@ -4,11 +4,11 @@ import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
-from sqlalchemy import text
+from sqlalchemy import select, text
 
 from gitreceive.engines.sql_ledger.database import Database
-from gitreceive.engines.sql_ledger.schema import REVISION
-from gitreceive.errors import UnavailableError
+from gitreceive.engines.sql_ledger.schema import REVISION, apps, releases
+from gitreceive.errors import ConfigError, UnavailableError
 from gitreceive.model import Check
 
 _LEAST_FREE = 1 << 30
@@ -17,6 +17,7 @@ _LEAST_FREE = 1 << 30
 def findings(database: Database) -> Iterator[Check]:
     """One finding after the other; each looks when it is asked for. Raises nothing."""
     yield _schema(database)
+    yield _key(database)
     if database.file:
         yield _integrity(database)
         yield _room(database.file)
@@ -34,6 +35,19 @@ def _schema(database: Database) -> Check:
         seen=f"{database.name}, schema {found}" + ("" if ok else f", but this gitreceive knows {REVISION}"),
         fix="" if ok else "restart all of gitreceive on this ledger with one and the same version",
     )
+
+
+def _key(database: Database) -> Check:
+    """Whether what was sealed last can be opened: all of it is sealed with the same key."""
+    try:
+        with database.reading() as connection:
+            newest = select(releases.c.config).order_by(releases.c.id.desc()).limit(1)
+            for query in (newest, select(apps.c.config).limit(1)):
+                connection.execute(query).all()
+        database.keyring.seal(b"")
+    except (ConfigError, UnavailableError) as error:
+        return Check("ledger key", ok=False, seen=error.message, fix=error.hint)
+    return Check("ledger key", ok=True, seen=database.keyring.name)
 
 
 def _integrity(database: Database) -> Check:

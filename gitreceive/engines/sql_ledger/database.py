@@ -18,20 +18,24 @@ from typing import Any
 from sqlalchemy import URL, Connection, Engine, create_engine, event, inspect, select, text
 from sqlalchemy.exc import NoSuchModuleError, SQLAlchemyError
 
+from gitreceive.engines.sql_ledger.keyring import Keyring
 from gitreceive.engines.sql_ledger.schema import REVISION, Instant, database_time
 from gitreceive.errors import ConfigError, GitreceiveError, UnavailableError
 
 _BUSY_SECONDS = 30
 _WRITER_LOCK = 0x67697472  # any number, the same in all versions: one change at a time (PostgreSQL)
 _VERSION_TABLE = "alembic_version"
+_SEALED_SINCE = "0013"  # what an earlier schema holds is in the clear
 
 
 class Database:
     """An open database whose schema is the one that this version of gitreceive knows."""
 
-    def __init__(self, url: URL) -> None:
+    def __init__(self, url: URL, keyring: Keyring) -> None:
         self.url = url
+        self.keyring = keyring
         self._engine = _engine(url)
+        self._engine.dialect.gitreceive_keyring = keyring  # type: ignore[attr-defined]  # where a type of column finds it
         # threads of one process queue here, fairly, and not in SQLite's busy loop
         self._lock = threading.Lock()
         try:
@@ -71,6 +75,15 @@ class Database:
         with self.reading() as connection:
             return _revision(connection)
 
+    def scrub(self) -> None:
+        """Leave nothing behind of what was overwritten. PostgreSQL does so by itself, with its autovacuum, in time."""
+        if _is_sqlite(self.url):
+            with self._lock, self._mapped(), self._engine.connect() as connection:
+                cursor = connection.connection.cursor()  # not within a transaction, which all others are
+                cursor.execute("VACUUM")
+                cursor.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+                cursor.close()
+
     def close(self) -> None:
         self._engine.dispose()
 
@@ -80,10 +93,19 @@ class Database:
         if self.revision() == REVISION:
             return
         from gitreceive.engines.sql_ledger.migrations import upgrade
+        from gitreceive.engines.sql_ledger.sealing import reseal
 
         with self.writing() as connection:
-            if (found := _revision(connection)) != REVISION:  # nobody else was quicker
-                upgrade(connection, found)
+            if (found := _revision(connection)) == REVISION:
+                return  # somebody else was quicker
+            unsealed = found is None or found < _SEALED_SINCE
+            if unsealed:
+                self.keyring.make()
+            upgrade(connection, found)
+            if unsealed:
+                reseal(connection)
+        if unsealed and found is not None:
+            self.scrub()
 
     @contextmanager
     def _mapped(self) -> Iterator[None]:

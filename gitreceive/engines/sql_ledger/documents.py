@@ -30,11 +30,11 @@ def image_from(document: Mapping[str, Any]) -> Image:
 
 
 def options_document(options: PushOptions) -> dict[str, Any]:
-    return {"nocache": options.nocache, "buildpack": options.buildpack}
+    return {"nocache": options.nocache, "buildpack": options.buildpack, "review": options.review}
 
 
 def options_from(document: Mapping[str, Any]) -> PushOptions:
-    return PushOptions(nocache=document["nocache"], buildpack=document["buildpack"])
+    return PushOptions(document["nocache"], document["buildpack"], document.get("review", False))
 
 
 def config_document(config: Mapping[str, Secret]) -> dict[str, str]:

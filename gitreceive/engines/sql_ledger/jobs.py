@@ -16,7 +16,7 @@ from gitreceive.engines.sql_ledger.database import now
 from gitreceive.engines.sql_ledger.documents import image_document, image_from, storable
 from gitreceive.engines.sql_ledger.part import Part
 from gitreceive.engines.sql_ledger.routing import claim_domains
-from gitreceive.engines.sql_ledger.schema import jobs, releases
+from gitreceive.engines.sql_ledger.schema import apps, jobs, releases
 from gitreceive.errors import ConflictError, LeaseLostError, NotFoundError, UsageError
 from gitreceive.model import AppName, Cause, ConfigChange, Image, Job, JobId, JobState, SettingsChange
 
@@ -154,12 +154,21 @@ def record_end(
     )
 
 
+def unended(connection: Connection, app: AppName | None = None) -> list[Job]:
+    """Jobs, of the app or of all, that have not ended."""
+    query = _select().where(jobs.c.ended_at.is_(None))
+    if app is not None:
+        query = query.where(jobs.c.app == app)
+    return [_job(row) for row in connection.execute(query)]
+
+
 def _claimable(time: datetime) -> Select[Any]:
     """The job to work on next. See the port for who comes first."""
     earlier, busy = jobs.alias("earlier"), jobs.alias("busy")
     not_first = exists().where(
         earlier.c.app == jobs.c.app, earlier.c.id < jobs.c.id, earlier.c.ended_at.is_(None)
     )
+    held = exists().where(apps.c.name == jobs.c.app, apps.c.held_until > time)
     under_way = (
         select(func.count())
         .where(busy.c.user == jobs.c.user, busy.c.ended_at.is_(None), busy.c.lease_until > time)
@@ -167,7 +176,7 @@ def _claimable(time: datetime) -> Select[Any]:
     )
     return (
         select(jobs.c.id)
-        .where(jobs.c.ended_at.is_(None), ~not_first)
+        .where(jobs.c.ended_at.is_(None), ~not_first, ~held)
         .where(jobs.c.lease_until.is_(None) | (jobs.c.lease_until <= time))
         .order_by(case((jobs.c.fence > 0, 0), else_=1), under_way, jobs.c.id)
         .limit(1)

@@ -8,6 +8,7 @@ from sqlalchemy import Connection, Row, Select, insert, select, update
 
 from gitreceive.engines.sql_ledger.apps import next_config
 from gitreceive.engines.sql_ledger.database import now
+from gitreceive.engines.sql_ledger.declarations import declared_document, declared_from
 from gitreceive.engines.sql_ledger.documents import config_document, config_from, image_document, image_from
 from gitreceive.engines.sql_ledger.jobs import held, record_end
 from gitreceive.engines.sql_ledger.part import Part
@@ -18,6 +19,7 @@ from gitreceive.model import (
     AppName,
     AppSettings,
     CommitId,
+    Declared,
     Image,
     Job,
     JobId,
@@ -40,11 +42,12 @@ class Releases(Part):
         description: str,
         config: Mapping[str, Secret] | None = None,
         settings: AppSettings | None = None,
+        declared: Declared | None = None,
     ) -> Release:
         with self._database.writing() as connection:
             holding = held(connection, job, fence)
             if holding.release is None:
-                _intend(connection, holding, image, commit, description, config, settings)
+                _intend(connection, holding, image, commit, description, config, settings, declared)
             return _of_job(connection, job)
 
     def go_live(self, job: JobId, fence: int, seconds: Mapping[str, float]) -> Release:
@@ -72,11 +75,20 @@ class Releases(Part):
                 raise NotFoundError(
                     f"there is no release v{number} of {app}", hint=f"gitreceive releases {app}"
                 )
+            if row.collected_at is not None:
+                raise no_longer_kept(app, number, CommitId(row.commit))
             return _live_now(connection, row)
 
     def releases(self, app: AppName, limit: int = 20) -> tuple[Release, ...]:
         with self._database.reading() as connection:
             return tuple(_live_now(connection, row) for row in connection.execute(_live(app, limit)))
+
+
+def no_longer_kept(app: AppName, number: int, commit: CommitId) -> NotFoundError:
+    return NotFoundError(
+        f"{app} v{number} is no longer kept: too many came after it",
+        hint=f"choose a newer one (gitreceive releases {app}), or push its commit, {commit.short}, again",
+    )
 
 
 def _intend(
@@ -87,6 +99,7 @@ def _intend(
     description: str,
     config: Mapping[str, Secret] | None,
     settings: AppSettings | None,
+    declared: Declared | None,
 ) -> None:
     last = connection.execute(_live(job.app, 1)).first()
     connection.execute(
@@ -98,11 +111,18 @@ def _intend(
             commit=commit,
             config=next_config(connection, job.app) if config is None else config_document(config),
             settings=settings.document() if settings else settings_of(connection, job.app),
+            declared=_declared(last, declared),
             user=job.user,
             description=description,
             created_at=now(connection),
         )
     )
+
+
+def _declared(last: Row[Any] | None, declared: Declared | None) -> dict[str, Any]:
+    if declared is not None:
+        return declared_document(declared)
+    return dict(last.declared) if last else {}
 
 
 def _live(app: AppName, limit: int) -> Select[Any]:
@@ -136,4 +156,6 @@ def _release(row: Row[Any]) -> Release:
         description=row.description,
         created_at=row.created_at,
         settings=AppSettings.parse(row.settings),
+        kept=row.collected_at is None,
+        declared=declared_from(row.declared),
     )

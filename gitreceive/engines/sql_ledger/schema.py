@@ -1,5 +1,6 @@
 """The tables, as the newest migration leaves them."""
 
+import json
 from datetime import UTC, datetime
 from typing import Any
 
@@ -23,7 +24,9 @@ from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.sql.functions import GenericFunction
 from sqlalchemy.types import TypeDecorator, TypeEngine
 
-REVISION = "0012"  # the newest migration
+from gitreceive.engines.sql_ledger.keyring import Keyring
+
+REVISION = "0013"  # the newest migration
 
 
 class Instant(TypeDecorator[datetime]):
@@ -63,6 +66,25 @@ def _postgresql_time(_element: object, _compiler: object, **_: object) -> str:
     return "clock_timestamp()"
 
 
+class Sealed(TypeDecorator[Any]):
+    """A JSON value that the database never has in the clear. What was written before there were keys is an object, and read as it is."""
+
+    impl = JSON
+    cache_ok = True
+
+    def process_bind_param(self, value: Any, dialect: Dialect) -> Any:
+        return None if value is None else [keyring_of(dialect).seal(json.dumps(value).encode())]
+
+    def process_result_value(self, value: Any, dialect: Dialect) -> Any:
+        return json.loads(keyring_of(dialect).open(value[0])) if isinstance(value, list) else value
+
+
+def keyring_of(dialect: Dialect) -> Keyring:
+    """The keys of the database that the dialect belongs to; ``Database`` puts them there."""
+    found: Keyring = dialect.gitreceive_keyring  # type: ignore[attr-defined]
+    return found
+
+
 metadata = MetaData(
     naming_convention={
         "pk": "pk_%(table_name)s",
@@ -99,8 +121,14 @@ apps = Table(
     Column("branch", Text, nullable=False),
     Column("created_at", Instant, nullable=False),
     Column("buildpacks", JSON, nullable=False, server_default="[]"),
-    Column("config", JSON, nullable=False, server_default="{}"),  # waits for the first release
+    Column("config", Sealed, nullable=False, server_default="{}"),  # waits for the first release
     Column("settings", JSON, nullable=False, server_default="{}"),
+    Column("held_by", Text),  # while what is not kept of it goes: its jobs wait
+    Column("held_until", Instant),
+    Column("reviews", JSON, nullable=False, server_default="{}"),
+    Column("review_of", String(40)),  # this and the two below: none where it is no review app
+    Column("review_branch", Text),
+    Column("review_until", Instant),
     Column("locked_by", String(39)),  # none, like the two below: it is not locked
     Column("locked_because", Text),
     Column("locked_at", Instant),
@@ -120,7 +148,7 @@ certificates = Table(
     Column("fingerprint", String(64), primary_key=True),
     Column("facts", JSON, nullable=False),
     Column("chain", Text, nullable=False),
-    Column("key", Text, nullable=False),
+    Column("key", Sealed, nullable=False),
 )
 
 jobs = Table(
@@ -134,6 +162,7 @@ jobs = Table(
     Column("old", String(40), nullable=False),
     Column("new", String(40), nullable=False),
     Column("options", JSON, nullable=False),  # what else was asked for, by kind
+    Column("secrets", Sealed, nullable=False, server_default="{}"),  # what of it nobody may see
     Column("state", String(20), nullable=False),
     Column("created_at", Instant, nullable=False),
     Column("started_at", Instant),
@@ -159,12 +188,14 @@ releases = Table(
     Column("job", ForeignKey("jobs.id", ondelete="CASCADE"), nullable=False, unique=True),
     Column("image", JSON, nullable=False),
     Column("commit", String(40), nullable=False),
-    Column("config", JSON, nullable=False),
+    Column("config", Sealed, nullable=False),
     Column("settings", JSON, nullable=False),
+    Column("declared", JSON, nullable=False, server_default="{}"),
     Column("user", String(39), nullable=False),
     Column("description", Text, nullable=False),
     Column("created_at", Instant, nullable=False),
     Column("live_at", Instant),  # none: intended, and its number is given again should its job fail
+    Column("collected_at", Instant),  # none: it is kept, and so are its image and its config
     UniqueConstraint("app", "number"),
 )
 
@@ -180,4 +211,16 @@ stacks = Table(
     Column("packages", JSON, nullable=False),
     Column("recipe", JSON(none_as_null=True)),
     Column("created_at", Instant, nullable=False),
+)
+
+drains = Table(
+    "drains",
+    metadata,
+    Column("id", Integer, primary_key=True),
+    Column("app", ForeignKey("apps.name", ondelete="CASCADE"), nullable=False, index=True),
+    Column("user", String(39), nullable=False),
+    Column("url", Sealed, nullable=False),
+    Column("headers", Sealed, nullable=False),
+    Column("created_at", Instant, nullable=False),
+    sqlite_autoincrement=True,  # an id is never used again: what waits on the disk is named by it
 )

@@ -1,6 +1,7 @@
 """A source's tar without what its project.toml leaves out."""
 
 import contextlib
+import datetime as dt
 import io
 import tarfile
 from collections.abc import Iterator
@@ -12,10 +13,12 @@ import pytest
 from gitreceive.engines.docker_builder.selected import selected
 from gitreceive.errors import SourceError
 from gitreceive.lifecycle.source import entries
-from gitreceive.model import Project, SourceEntry, Stack
+from gitreceive.model import Digest, ImageRef, Project, SourceEntry, Stack
 from gitreceive.ports import BuildRequest
 from tests.engines.builder.case import request
 
+_IMAGE = ImageRef("registry.test/stack", Digest("sha256:" + "1" * 64))
+_STACK = Stack("test", _IMAGE, _IMAGE, 1, 1, {}, dt.datetime(2020, 1, 1, tzinfo=dt.UTC))
 _LONG = "/".join(["a-folder-with-a-long-name"] * 12) + "/file.txt"
 _STRANGE = "na\udcefve/f\u00fcr"
 _FILES = {
@@ -49,15 +52,15 @@ def _tar(ends: list[str], *, cut: bool = False) -> Iterator[BinaryIO]:
         ends.append("read to its end")
 
 
-def _asked(project: Project, stack: Stack, ends: list[str], *, cut: bool = False) -> BuildRequest:
-    asked = request({name: content for name, content in _FILES.items() if name != _STRANGE}, stack)
+def _asked(project: Project, ends: list[str], *, cut: bool = False) -> BuildRequest:
+    asked = request({name: content for name, content in _FILES.items() if name != _STRANGE}, _STACK)
     root = tuple(SourceEntry(name, "file") for name in ("big", "empty", "gone", "link"))
     return selected(replace(asked, project=project, archive=_tar(ends, cut=cut), root=root))
 
 
-def test_names_modes_links_and_content_come_through_and_the_rest_does_not(stack: Stack) -> None:
+def test_names_modes_links_and_content_come_through_and_the_rest_does_not() -> None:
     ends: list[str] = []
-    asked = _asked(Project(exclude=("/gone/",)), stack, ends)
+    asked = _asked(Project(exclude=("/gone/",)), ends)
     with asked.archive as stream:
         found = {
             entry.name: (entry.mode, entry.target, b"".join(entry.pieces(7)))
@@ -76,8 +79,8 @@ def test_names_modes_links_and_content_come_through_and_the_rest_does_not(stack:
     assert b"gone/a" not in [entry.path for entry in asked.tree()]
 
 
-def test_folders_come_before_what_lies_in_them_and_only_where_something_does(stack: Stack) -> None:
-    asked = _asked(Project(include=("c", "empty")), stack, [])
+def test_folders_come_before_what_lies_in_them_and_only_where_something_does() -> None:
+    asked = _asked(Project(include=("c", "empty")), [])
     with asked.archive as stream:
         assert [(entry.name, entry.is_folder) for entry in entries(stream)] == [
             ("empty", False),
@@ -87,8 +90,8 @@ def test_folders_come_before_what_lies_in_them_and_only_where_something_does(sta
         ]
 
 
-def test_a_source_that_breaks_off_is_no_source(stack: Stack) -> None:
-    asked = _asked(Project(exclude=("none",)), stack, [], cut=True)
+def test_a_source_that_breaks_off_is_no_source() -> None:
+    asked = _asked(Project(exclude=("none",)), [], cut=True)
 
     def read() -> None:
         with asked.archive as stream:
@@ -98,6 +101,6 @@ def test_a_source_that_breaks_off_is_no_source(stack: Stack) -> None:
         read()
 
 
-def test_nothing_said_leaves_the_request_as_it_is(stack: Stack) -> None:
-    asked = request({"a": b""}, stack)
+def test_nothing_said_leaves_the_request_as_it_is() -> None:
+    asked = request({"a": b""}, _STACK)
     assert selected(asked) is asked

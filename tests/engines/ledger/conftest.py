@@ -1,6 +1,7 @@
-"""The ledgers under test: the fake, SQLite, and PostgreSQL where one is named.
+"""The ledgers under test: the fake, SQLite, and PostgreSQL.
 
-``GITRECEIVE_TEST_POSTGRESQL`` is its URL. The database's name must end in ``test``: it is emptied.
+That is a server of the tests' own, or the one at the URL in ``GITRECEIVE_TEST_POSTGRESQL``. The database's name must end in
+``test``: it is emptied.
 """
 
 import os
@@ -10,10 +11,10 @@ from pathlib import Path
 import pytest
 from sqlalchemy import create_engine, text
 
-from gitreceive.engines.sql_ledger import SqlLedger
 from gitreceive.engines.sql_ledger.schema import metadata
 from gitreceive.ports import Ledger
-from tests.engines.ledger.words import ANN, BLOG, BOB, SHOP
+from tests.engines.ledger.postgresql import serving
+from tests.engines.ledger.words import ANN, BLOG, BOB, SHOP, opened
 from tests.fake_ledger import FakeLedger
 
 
@@ -22,18 +23,28 @@ def sqlite_url(tmp_path: Path) -> str:
     return f"sqlite:///{tmp_path / 'ledger.db'}"
 
 
+@pytest.fixture(scope="session")
+def postgresql_server() -> Iterator[str]:
+    if url := os.environ.get("GITRECEIVE_TEST_POSTGRESQL"):
+        yield url
+        return
+    programs = os.environ.get("GITRECEIVE_TEST_POSTGRESQL_PROGRAMS")
+    if not programs:
+        pytest.skip("no PostgreSQL: scripts/test brings one")
+    with serving(Path(programs)) as url:
+        yield url
+
+
 @pytest.fixture
-def postgresql_url() -> str:
-    url = os.environ.get("GITRECEIVE_TEST_POSTGRESQL")
-    if not url:
-        pytest.skip("GITRECEIVE_TEST_POSTGRESQL names no database")
-    engine = create_engine(url)
+def postgresql_url(postgresql_server: str) -> str:
+    """Emptied."""
+    engine = create_engine(postgresql_server)
     assert str(engine.url.database).endswith("test"), "its name must end in test: it is emptied"
     with engine.begin() as connection:
         metadata.drop_all(connection)
         connection.execute(text("DROP TABLE IF EXISTS alembic_version"))
     engine.dispose()
-    return url
+    return postgresql_server
 
 
 @pytest.fixture(params=["sqlite", "postgresql"])
@@ -47,7 +58,7 @@ def empty(request: pytest.FixtureRequest) -> Iterator[Ledger]:
     if request.param == "fake":
         yield FakeLedger()
         return
-    ledger = SqlLedger(request.getfixturevalue(f"{request.param}_url"))
+    ledger = opened(request.getfixturevalue(f"{request.param}_url"))
     yield ledger
     ledger.close()
 

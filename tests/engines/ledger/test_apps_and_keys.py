@@ -10,6 +10,8 @@ from gitreceive.errors import (
 )
 from gitreceive.model import (
     AppName,
+    Review,
+    ReviewRules,
 )
 from gitreceive.ports import Ledger
 from tests.engines.ledger.words import ANN, BLOG, BOB, SHOP, go_live, push
@@ -43,6 +45,31 @@ def test_an_unknown_app_is_told(empty: Ledger) -> None:
         empty.delete_app(SHOP)
     with pytest.raises(NotFoundError, match="shop"):
         empty.enqueue(push())
+
+
+def test_a_review_app_is_listed_with_what_it_shows_and_stays_longer(empty: Ledger) -> None:
+    until = datetime(2026, 3, 4, 5, 6, 7, 89000, tzinfo=UTC)
+    empty.create_app(SHOP, ANN, "main")
+    empty.create_app(BLOG, ANN, "main")
+    made = empty.create_app(AppName("shop-x"), ANN, "fix/ü", Review(SHOP, "fix/ü", until))
+    assert empty.app(made.name) == made
+    assert made.review == Review(SHOP, "fix/ü", until)
+    assert empty.reviews() == empty.reviews(SHOP) == (made,)
+    assert empty.reviews(BLOG) == ()
+    later = empty.keep_review(made.name, until + timedelta(days=1))
+    assert later.review == Review(SHOP, "fix/ü", until + timedelta(days=1))
+    assert empty.app(made.name) == later
+    with pytest.raises(NotFoundError, match="no review app"):
+        empty.keep_review(SHOP, until)
+
+
+def test_what_is_set_for_review_apps_is_compared_and_swapped(ledger: Ledger) -> None:
+    rules = ReviewRules(wanted=True, seconds=60, inherit=("A", "B"))
+    assert ledger.set_reviews(SHOP, ReviewRules(), rules).reviews == rules
+    assert ledger.app(SHOP).reviews == rules
+    assert ledger.app(BLOG).reviews == ReviewRules()
+    with pytest.raises(ConflictError, match="changed just now"):
+        ledger.set_reviews(SHOP, ReviewRules(), rules)
 
 
 def test_the_buildpacks_of_an_app_are_kept_in_order(ledger: Ledger) -> None:

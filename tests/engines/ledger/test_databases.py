@@ -11,7 +11,7 @@ import pytest
 from sqlalchemy import text
 
 from gitreceive.config import Settings
-from gitreceive.engines.sql_ledger import SqlLedger, open_ledger
+from gitreceive.engines.sql_ledger import open_ledger
 from gitreceive.engines.sql_ledger.migrations import scripts
 from gitreceive.engines.sql_ledger.schema import REVISION, metadata
 from gitreceive.errors import (
@@ -23,11 +23,11 @@ from gitreceive.model import (
     AppName,
     JobId,
 )
-from tests.engines.ledger.words import ANN, SHOP, push
+from tests.engines.ledger.words import ANN, SHOP, opened, push
 
 
 def open_and_close(url: str) -> None:
-    SqlLedger(url).close()
+    opened(url).close()
 
 
 def test_processes_may_open_a_new_ledger_all_at_once(url: str) -> None:
@@ -41,12 +41,12 @@ def test_processes_may_open_a_new_ledger_all_at_once(url: str) -> None:
 
 
 def test_a_killed_process_loses_no_push_that_it_accepted(sqlite_url: str) -> None:
-    ledger = SqlLedger(sqlite_url)
+    ledger = opened(sqlite_url)
     ledger.create_app(SHOP, ANN, "main")
     program = (
-        "import sys; from gitreceive.engines.sql_ledger import SqlLedger\n"
+        "import sys; from tests.engines.ledger.words import opened\n"
         "from tests.engines.ledger.words import push\n"
-        "ledger = SqlLedger(sys.argv[1])\n"
+        "ledger = opened(sys.argv[1])\n"
         "while True: sys.stdout.write(f'{ledger.enqueue(push()).id}\\n'); sys.stdout.flush()"
     )
     for _ in range(3):
@@ -68,7 +68,7 @@ def test_the_migrations_make_the_tables_of_the_schema(url: str) -> None:
     from alembic.autogenerate import compare_metadata
     from alembic.migration import MigrationContext
 
-    ledger = SqlLedger(url)
+    ledger = opened(url)
     with ledger._database.reading() as connection:
         context = MigrationContext.configure(connection, opts={"compare_type": True})
         assert compare_metadata(context, metadata) == []
@@ -80,21 +80,21 @@ def test_the_schema_names_the_newest_migration() -> None:
 
 
 def test_a_ledger_keeps_what_it_was_told(url: str) -> None:
-    first = SqlLedger(url)
+    first = opened(url)
     first.create_app(SHOP, ANN, "main")
     job = first.enqueue(push())
     first.close()
-    second = SqlLedger(url)
+    second = opened(url)
     assert second.job(job.id) == job
     second.close()
 
 
 def test_a_ledger_of_a_newer_gitreceive_is_left_alone(url: str) -> None:
-    ledger = SqlLedger(url)
+    ledger = opened(url)
     with ledger._database.writing() as connection:
         connection.execute(text("UPDATE alembic_version SET version_num = '9999'"))
     with pytest.raises(ConfigError, match=r"newer gitreceive.*9999"):
-        SqlLedger(url)
+        opened(url)
     (check, *_) = ledger.check()
     assert not check.ok
     ledger.close()
@@ -104,13 +104,13 @@ def test_the_ledger_lies_in_the_data_folder_and_is_for_its_owner_only(tmp_path: 
     ledger = open_ledger(Settings(data_dir=tmp_path / "deep" / "50% of it"))
     ledger.create_app(SHOP, ANN, "main")
     files = sorted((tmp_path / "deep" / "50% of it").iterdir())
-    assert [file.name for file in files] == ["ledger.db", "ledger.db-shm", "ledger.db-wal"]
+    assert [file.name for file in files] == ["ledger.db", "ledger.db-shm", "ledger.db-wal", "ledger.key"]
     assert {stat.S_IMODE(file.stat().st_mode) for file in files} == {0o600}
     ledger.close()
 
 
 def test_a_commit_waits_for_the_disk(sqlite_url: str) -> None:
-    ledger = SqlLedger(sqlite_url)
+    ledger = opened(sqlite_url)
     with ledger._database.reading() as connection:
         assert connection.execute(text("PRAGMA journal_mode")).scalar() == "wal"
         assert connection.execute(text("PRAGMA synchronous")).scalar() == 2  # FULL
@@ -119,7 +119,7 @@ def test_a_commit_waits_for_the_disk(sqlite_url: str) -> None:
 
 
 def test_what_failed_half_way_is_undone(url: str) -> None:
-    ledger = SqlLedger(url)
+    ledger = opened(url)
 
     def fail_half_way() -> None:
         with ledger._database.writing() as connection:
@@ -134,7 +134,7 @@ def test_what_failed_half_way_is_undone(url: str) -> None:
 
 
 def test_a_reader_does_not_wait_for_a_change(url: str) -> None:
-    ledger = SqlLedger(url)
+    ledger = opened(url)
     with ledger._database.writing() as connection:
         connection.execute(text("INSERT INTO users (name, admin) VALUES ('ann', true)"))
         with pytest.raises(NotFoundError):
@@ -148,7 +148,7 @@ def test_a_reader_does_not_wait_for_a_change(url: str) -> None:
 )
 def test_a_database_that_cannot_be_is_a_mistake_in_the_settings(url: str) -> None:
     with pytest.raises(ConfigError) as caught:
-        SqlLedger(url)
+        opened(url)
     assert "postgresql+psycopg://" in caught.value.hint
 
 
@@ -156,7 +156,7 @@ def test_a_file_that_is_no_ledger_is_told_and_kept(tmp_path: Path) -> None:
     file = tmp_path / "ledger.db"
     file.write_text("my shopping list\n" * 100)
     with pytest.raises(UnavailableError, match=r"ledger\.db") as caught:
-        SqlLedger(f"sqlite:///{file}")
+        opened(f"sqlite:///{file}")
     assert "move it away" in caught.value.hint
     assert file.read_text() == "my shopping list\n" * 100
 
@@ -164,11 +164,11 @@ def test_a_file_that_is_no_ledger_is_told_and_kept(tmp_path: Path) -> None:
 def test_a_folder_that_cannot_be_made_is_told(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     with pytest.raises(UnavailableError, match=r"file/ledger\.db"):
-        SqlLedger(f"sqlite:///{tmp_path / 'file' / 'ledger.db'}")
+        opened(f"sqlite:///{tmp_path / 'file' / 'ledger.db'}")
 
 
 def test_a_full_disk_is_told_and_what_was_there_stays(sqlite_url: str) -> None:
-    ledger = SqlLedger(sqlite_url)
+    ledger = opened(sqlite_url)
     ledger.create_app(SHOP, ANN, "main")
     with ledger._database.reading() as connection:
         pages = connection.execute(text("PRAGMA page_count")).scalar_one()
@@ -182,7 +182,7 @@ def test_a_full_disk_is_told_and_what_was_there_stays(sqlite_url: str) -> None:
 
 def test_damage_is_found_by_the_checks(tmp_path: Path) -> None:
     file = tmp_path / "ledger.db"
-    ledger = SqlLedger(f"sqlite:///{file}")
+    ledger = opened(f"sqlite:///{file}")
     for number in range(200):
         ledger.create_app(AppName(f"app-{number}"), ANN, "main")
     ledger.close()
@@ -193,7 +193,7 @@ def test_damage_is_found_by_the_checks(tmp_path: Path) -> None:
     content = bytearray(file.read_bytes())
     content[(page - 1) * size : page * size] = b"\xaa" * size
     file.write_bytes(content)
-    damaged = SqlLedger(f"sqlite:///{file}")
+    damaged = opened(f"sqlite:///{file}")
     checks = {check.name: check for check in damaged.check()}
     assert not checks["ledger integrity"].ok
     assert "backup" in checks["ledger integrity"].fix
@@ -203,9 +203,9 @@ def test_damage_is_found_by_the_checks(tmp_path: Path) -> None:
 
 
 def test_opening_a_ledger_that_is_up_to_date_does_not_import_alembic(sqlite_url: str) -> None:
-    SqlLedger(sqlite_url).close()
+    opened(sqlite_url).close()
     program = (
-        "import sys; from gitreceive.engines.sql_ledger import SqlLedger; "
-        "SqlLedger(sys.argv[1]).close(); sys.exit('alembic' in sys.modules)"
+        "import sys; from tests.engines.ledger.words import opened; "
+        "opened(sys.argv[1]).close(); sys.exit('alembic' in sys.modules)"
     )
     assert subprocess.run([sys.executable, "-c", program, sqlite_url], check=False).returncode == 0

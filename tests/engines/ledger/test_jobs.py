@@ -26,6 +26,7 @@ from tests.engines.ledger.words import (
     SHOP,
     claimed,
     intend,
+    promotion,
     push,
     rebase,
     redeploy,
@@ -54,7 +55,7 @@ def test_a_job_without_a_push_stands_in_the_same_queue(ledger: Ledger) -> None:
 
 
 def test_what_a_job_was_asked_for_is_read_as_it_was_written(ledger: Ledger) -> None:
-    for cause in (push(), rebase(), rollback(), redeploy(), settings_change()):
+    for cause in (push(), rebase(), rollback(), redeploy(), promotion(), settings_change()):
         job = ledger.enqueue(cause)
         assert (job.cause, ledger.job(job.id)) == (cause, job)
 

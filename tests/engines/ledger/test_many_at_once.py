@@ -5,7 +5,6 @@ import multiprocessing
 import threading
 import time
 
-from gitreceive.engines.sql_ledger import SqlLedger
 from gitreceive.model import (
     AppName,
     Job,
@@ -13,7 +12,7 @@ from gitreceive.model import (
     UserName,
 )
 from gitreceive.ports import Ledger
-from tests.engines.ledger.words import ANN, LONG, SHOP, intend, push
+from tests.engines.ledger.words import ANN, LONG, SHOP, intend, opened, push
 
 STRESS_APPS = tuple(AppName(f"app-{number}") for number in range(6))
 PUSHES_PER_THREAD = 5
@@ -68,7 +67,7 @@ def run_threads(ledger: Ledger, seeds: range) -> list[tuple[str, int, str]]:
 
 
 def run_process(url: str, seeds: range) -> None:
-    ledger = SqlLedger(url)
+    ledger = opened(url)
     run_threads(ledger, seeds)
     ledger.close()
 
@@ -99,7 +98,7 @@ def test_sixteen_threads_keep_one_job_at_work_an_app_and_no_gap(empty: Ledger) -
 
 
 def test_two_processes_share_a_ledger(url: str) -> None:
-    ledger = SqlLedger(url)
+    ledger = opened(url)
     for app in STRESS_APPS:
         ledger.create_app(app, ANN, "main")
     context = multiprocessing.get_context("spawn")

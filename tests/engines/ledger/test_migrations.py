@@ -2,10 +2,9 @@
 
 from sqlalchemy import create_engine
 
-from gitreceive.engines.sql_ledger import SqlLedger
 from gitreceive.engines.sql_ledger.migrations import upgrade
 from gitreceive.model import CommitId, JobId, Push
-from tests.engines.ledger.words import IMAGE, SHOP, claimed, intend, rebase, stack
+from tests.engines.ledger.words import IMAGE, SHOP, claimed, intend, opened, rebase, stack
 
 _THEN = "2026-01-02T03:04:05.000000+00:00"
 _JOB = f"'shop', 'ann', 'refs/heads/main', '{'0' * 40}', '{'a' * 40}'"
@@ -35,7 +34,7 @@ def test_apps_jobs_releases_and_stacks_of_the_first_schema_are_kept(url: str) ->
             connection.exec_driver_sql(line)
     engine.dispose()
 
-    ledger = SqlLedger(url)
+    ledger = opened(url)
     old = ledger.job(JobId(41))
     assert isinstance(old.cause, Push)
     assert (old.cause.new, old.cause.options.nocache, old.release) == (CommitId("a" * 40), True, 1)

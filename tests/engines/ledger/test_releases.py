@@ -11,7 +11,12 @@ from gitreceive.errors import (
 )
 from gitreceive.model import (
     AppSettings,
+    CheckKind,
+    CronTask,
+    Declared,
+    HealthCheck,
     JobState,
+    Scripts,
     Secret,
 )
 from gitreceive.ports import Ledger
@@ -102,3 +107,25 @@ def test_the_config_of_a_release_that_did_not_go_live_is_not_taken_over(ledger: 
     ledger.end(job.id, job.fence, JobState.FAILED, "crashed", {})
     go_live(ledger)
     assert ledger.releases(SHOP)[0].config == {"A": Secret("1")}
+
+
+def test_what_a_source_declares_stays_with_its_releases(ledger: Ledger) -> None:
+    check = HealthCheck(
+        CheckKind.LIVENESS, "up", "/up", "https", (("X-A", "ü"),), ("a", "b c"), True, 81, 4, 5, 6, 7
+    )
+    declared = Declared(
+        {"web": (check, HealthCheck(CheckKind.STARTUP))},
+        (CronTask("0 3 * * *", "a && b", "forbid"),),
+        Scripts("before", "after", "first", "farewell"),
+    )
+    ledger.enqueue(push())
+    job = claimed(ledger)
+    assert intend(ledger, job, declared=declared).declared == declared
+    ledger.go_live(job.id, job.fence, {})
+    go_live(ledger)
+    live = ledger.current_release(SHOP)
+    assert live
+    assert live.declared == ledger.release(SHOP, 1).declared == declared
+    ledger.enqueue(push())
+    job = claimed(ledger)
+    assert intend(ledger, job, declared=Declared()).declared == Declared()

@@ -2,17 +2,22 @@
 
 from collections.abc import Mapping
 from datetime import UTC, datetime
+from pathlib import Path
 
+from gitreceive.engines.sql_ledger import SqlLedger
+from gitreceive.engines.sql_ledger.keyring import Keyring
 from gitreceive.model import (
     ZERO_COMMIT,
     AppName,
     AppSettings,
     CommitId,
+    Declared,
     Digest,
     Image,
     ImageRef,
     Job,
     ProcessType,
+    Promotion,
     Push,
     PushOptions,
     Rebase,
@@ -40,6 +45,13 @@ COMMIT = CommitId("b" * 40)
 LONG = 60.0
 BLINK = 0.05
 
+# any key: what matters is that all who open one ledger have the same
+_KEY = "c2hvcCBhbmQgYmxvZywgYW5uIGFuZCBib2IsIGtlZXA="
+
+
+def opened(url: str) -> SqlLedger:
+    return SqlLedger(url, Keyring(Path("/nonexistent"), _KEY))
+
 
 def push(app: AppName = SHOP, user: UserName = ANN, commit: str = "a" * 40) -> Push:
     options = PushOptions(nocache=True, buildpack="gitreceive/python")
@@ -48,6 +60,10 @@ def push(app: AppName = SHOP, user: UserName = ANN, commit: str = "a" * 40) -> P
 
 def rebase(app: AppName = SHOP, user: UserName = ANN) -> Rebase:
     return Rebase(app, user, "bookworm", 2, force=True)
+
+
+def promotion() -> Promotion:
+    return Promotion(SHOP, ANN, BLOG, 5, Digest(f"sha256:{'a' * 64}"))
 
 
 def rollback(app: AppName = SHOP, user: UserName = ANN) -> Rollback:
@@ -96,5 +112,6 @@ def intend(
     image: Image = IMAGE,
     config: Mapping[str, Secret] | None = None,
     settings: AppSettings | None = None,
+    declared: Declared | None = None,
 ) -> Release:
-    return ledger.intend_release(job.id, job.fence, image, COMMIT, "Deploy it", config, settings)
+    return ledger.intend_release(job.id, job.fence, image, COMMIT, "Deploy it", config, settings, declared)

@@ -24,7 +24,7 @@ def upgrade() -> None:
         sa.Column("fingerprint", sa.String(64), nullable=False),
         sa.Column("facts", sa.JSON, nullable=False),
         sa.Column("chain", sa.Text, nullable=False),
-        sa.Column("key", sa.Text, nullable=False),
+        sa.Column("key", sa.JSON, nullable=False),
         sa.ForeignKeyConstraint(["app"], ["apps.name"], name="fk_certificates_app", ondelete="CASCADE"),
         sa.PrimaryKeyConstraint("app", "fingerprint", name="pk_certificates"),
     )

@@ -1,0 +1,37 @@
+"""What a source declares, as JSON, in both directions. What an older version did not know is as where nothing is said."""
+
+from collections.abc import Mapping
+from dataclasses import asdict
+from typing import Any
+
+from gitreceive.model import CheckKind, CronTask, Declared, HealthCheck, Scripts
+
+
+def declared_document(declared: Declared) -> dict[str, Any]:
+    return {
+        "health": {name: [asdict(check) for check in checks] for name, checks in declared.health.items()},
+        "cron": [asdict(task) for task in declared.cron],
+        "scripts": asdict(declared.scripts),
+    }
+
+
+def declared_from(document: Mapping[str, Any]) -> Declared:
+    return Declared(
+        health={
+            name: tuple(map(_check, checks)) for name, checks in sorted(document.get("health", {}).items())
+        },
+        cron=tuple(CronTask(**task) for task in document.get("cron", ())),
+        scripts=Scripts(**document.get("scripts", {})),
+    )
+
+
+def _check(document: Mapping[str, Any]) -> HealthCheck:
+    headers = tuple((name, value) for name, value in document["headers"])
+    return HealthCheck(
+        **{
+            **document,
+            "kind": CheckKind(document["kind"]),
+            "headers": headers,
+            "command": tuple(document["command"]),
+        }
+    )

@@ -1,0 +1,52 @@
+"""When a cron task is due, as text: whether it can be understood."""
+
+import re
+from collections.abc import Sequence
+
+from gitreceive.errors import UsageError
+
+_NICKNAMES = {"@yearly", "@annually", "@monthly", "@weekly", "@daily", "@midnight", "@hourly"}
+_FIELDS = (  # crontab(5)
+    ("minute", 0, 59, ()),
+    ("hour", 0, 23, ()),
+    ("day of the month", 1, 31, ()),
+    ("month", 1, 12, ["jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec"]),
+    ("day of the week", 0, 7, ["sun", "mon", "tue", "wed", "thu", "fri", "sat"]),
+)
+_PART = re.compile(
+    r"(?:\*|(?P<first>[0-9]{1,2}|[a-z]{3})(?:-(?P<last>[0-9]{1,2}|[a-z]{3}))?)(?:/(?P<step>[0-9]{1,2}))?",
+    re.ASCII,
+)
+_HINT = "write five fields, minute, hour, day, month, day of the week (0 3 * * *), or @daily, @hourly, …"
+
+
+def parse_schedule(text: str) -> str:
+    """The schedule with one blank between its fields. Raises UsageError unless it is one as in crontab(5): five fields, or a nickname."""
+    words = text.split()
+    if len(words) == 1 and words[0] in _NICKNAMES:
+        return words[0]
+    if len(words) != len(_FIELDS) or not text.isprintable():
+        raise UsageError(f"{text[:60]!r} is not a schedule", hint=_HINT)
+    for word, (name, least, most, names) in zip(words, _FIELDS, strict=True):
+        for part in word.lower().split(","):
+            _check_part(part, name, least, most, names)
+    return " ".join(words)
+
+
+def _check_part(part: str, name: str, least: int, most: int, names: Sequence[str]) -> None:
+    match = _PART.fullmatch(part)
+    if match is None:
+        raise UsageError(f"{part[:30]!r} is not understood as the {name} of a schedule", hint=_HINT)
+    first, last = (_number(match[group], least, names) for group in ("first", "last"))
+    outside = [number for number in (first, last) if number is not None and not least <= number <= most]
+    if outside or match["step"] in {"0", "00"} or (first is not None and last is not None and first > last):
+        raise UsageError(f"{part[:30]!r} is outside of what the {name} can be, {least} to {most}", hint=_HINT)
+
+
+def _number(text: str | None, least: int, names: Sequence[str]) -> int | None:
+    """-1 for a name that there is not."""
+    if text is None:
+        return None
+    if text.isdigit():
+        return int(text)
+    return names.index(text) + least if text in names else -1

@@ -1,0 +1,61 @@
+"""How an app goes: with its review apps, what runs, its repository, its builds and releases."""
+
+import sys
+from datetime import datetime
+
+from gitreceive.errors import ConflictError, GitreceiveError
+from gitreceive.model import App, Job
+from gitreceive.ports import Log, Platform
+from gitreceive.scripts import say_farewell
+
+
+def remove(platform: Platform, app: App, log: Log) -> None:
+    """May be called again where it stopped half-way. Raises ConflictError where it is locked, and while a build of it has not ended."""
+    app.require_unlocked()
+    for review in platform.ledger.reviews(app.name):
+        remove(platform, review, log)
+    jobs = platform.ledger.jobs(app.name, sys.maxsize)
+    under_way = next((job for job in jobs if not job.state.ended), None)
+    if under_way is not None:
+        raise ConflictError(
+            f"build {under_way.id} of {under_way.app} is {under_way.state}",
+            hint=f"wait for it, or stop it: gitreceive builds cancel {under_way.id}",
+        )
+    live = platform.ledger.current_release(app.name)
+    if app.review and live:
+        say_farewell(platform.target, live, log)
+    log.step(f"Removing what runs of {app.name}")
+    platform.target.destroy(app.name)
+    platform.builder.forget(app.name)
+    if app.review:
+        platform.sources.remove(app.review.of, app.deploy_ref)
+    platform.sources.delete(app.name)
+    _remove_images(platform, jobs, log)
+    for job in jobs:
+        platform.logbook.delete(job.id)
+    platform.ledger.delete_app(app.name)
+
+
+def _remove_images(platform: Platform, jobs: tuple[Job, ...], log: Log) -> None:
+    """Other apps have their own, also where they were promoted. What the registry does not remove is left to whoever keeps it."""
+    images = {job.image.ref: None for job in jobs if job.image}
+    try:
+        platform.target.forget_images(images)
+        for image in images:
+            platform.registry.remove(image)
+    except GitreceiveError as error:
+        log.error(f"images of it stay: {error.message}", error.hint)
+
+
+def remove_overdue_reviews(platform: Platform, now: datetime, log: Log) -> None:
+    """Those whose time is over, but for what is being built, which has to wait. What fails is told, and tried again the next time."""
+    for app in platform.ledger.reviews():
+        if app.review is None or app.review.until > now:
+            continue
+        if any(not job.state.ended for job in platform.ledger.jobs(app.name, 1)):
+            continue
+        log.step(f"The time of review app {app.name} is over")
+        try:
+            remove(platform, app, log)
+        except GitreceiveError as error:
+            log.error(f"{app.name} could not be removed: {error.message}", error.hint)

@@ -1,0 +1,81 @@
+"""The scripts of app.json around a roll-out. Those before it stop the release where they fail; those behind it say so, and it stays live."""
+
+from gitreceive.cancellation import Cancellation
+from gitreceive.chapters import Deployment, phase
+from gitreceive.errors import CanceledError, GitreceiveError, RolloutError
+from gitreceive.model import (
+    POSTDEPLOY_PROCESS,
+    PREDEPLOY_PROCESS,
+    PREDESTROY_PROCESS,
+    ProcessType,
+    Release,
+    script_process,
+)
+from gitreceive.ports import Log, Target
+
+_BEFORE, _AFTER, _FIRST, _FAREWELL = (
+    "scripts.dokku.predeploy",
+    "scripts.dokku.postdeploy",
+    "scripts.postdeploy",
+    "scripts.pr-predestroy",
+)
+
+
+def run_before(deployment: Deployment, release: Release) -> None:
+    """Raises RolloutError where it fails: nothing is rolled out then."""
+    command = release.declared.scripts.before
+    if not command:
+        return
+    deployment.log.step(f"Running {_BEFORE} of {release.label}")
+    with phase(deployment, "predeploy"):
+        code = _run(deployment, release, script_process(release.image, PREDEPLOY_PROCESS, command))
+    if code != 0:
+        raise RolloutError(
+            f"{_BEFORE} of app.json failed (exit {code})",
+            hint="nothing was rolled out; its output is above",
+        )
+
+
+def run_after(deployment: Deployment, release: Release, *, first: bool) -> None:
+    """What runs serves already: whatever happens, it is told, and the release goes live."""
+    scripts = release.declared.scripts
+    for name, command in ((_FIRST, scripts.first if first else ""), (_AFTER, scripts.after)):
+        if command:
+            deployment.log.step(f"Running {name} of {release.label}")
+            with phase(deployment, "postdeploy"):
+                _run_after(deployment, release, name, command)
+
+
+def say_farewell(target: Target, release: Release, log: Log) -> None:
+    """Before a review app is removed, which goes whatever happens here."""
+    command = release.declared.scripts.farewell
+    if not command:
+        return
+    log.step(f"Running {_FAREWELL} of {release.label}")
+    try:
+        process = script_process(release.image, PREDESTROY_PROCESS, command)
+        code = target.run_once(release, process, log, Cancellation())
+    except GitreceiveError as error:
+        log.error(f"{_FAREWELL} of app.json could not be run: {error.message}", error.hint)
+    else:
+        if code != 0:
+            log.error(f"{_FAREWELL} of app.json failed (exit {code})")
+
+
+def _run_after(deployment: Deployment, release: Release, name: str, command: str) -> None:
+    stays = f"{release.label} stays live all the same"
+    try:
+        code = _run(deployment, release, script_process(release.image, POSTDEPLOY_PROCESS, command))
+    except CanceledError:
+        deployment.log.error(f"{name} of app.json was stopped", stays)
+    except RolloutError as error:
+        deployment.log.error(
+            f"{name} of app.json could not be run: {error.message}", f"{error.hint}; {stays}"
+        )
+    else:
+        if code != 0:
+            deployment.log.error(f"{name} of app.json failed (exit {code})", stays)
+
+
+def _run(deployment: Deployment, release: Release, process: ProcessType) -> int:
+    return deployment.platform.target.run_once(release, process, deployment.log, deployment.cancel)
