@@ -189,7 +189,10 @@ def _warn(platform: "Platform", app: AppName, brought: Certificate) -> None:
     """Of what is as it should not be, and yet can be. Raises ForbiddenError before anything of the app is told."""
     who_may(platform, app)
     voice, now = Voice(write), datetime.now(UTC)
-    hosts = platform.ledger.settings(app).routing.hosts(app, config.load().domain)
+    settings = config.load()
+    if settings.target == "docker" and not settings.docker.https_listen:
+        voice.warn("this server does not speak HTTPS: docker.https_listen is empty")
+    hosts = platform.ledger.settings(app).routing.hosts(app, settings.domain)
     if not any(brought.facts.covers(host) for host in hosts):
         voice.warn(
             f"it is for {', '.join(brought.facts.hosts[:3])}, and {app} has no such host; see domains add"

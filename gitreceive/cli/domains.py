@@ -138,10 +138,13 @@ def _require_free(host: Domain, app: AppName) -> None:
 
 def _rows(app: AppName, routing: Routing) -> list[dict[str, str | None]]:
     rows: list[dict[str, str | None]] = []
-    for host in routing.hosts(app, config.load().domain):
+    settings = config.load()
+    for host in routing.hosts(app, settings.domain):
         fingerprint = routing.certificate_for(host)
         certificate = fingerprint[:12] if fingerprint else "automatic" if routing.auto else None
-        plain = "sent on to HTTPS" if routing.https else "served"
+        # the server's own door sends nobody to where nobody would answer; a cluster's controller has a certificate of its own
+        secure = certificate is not None or settings.target == "kubernetes"
+        plain = "sent on to HTTPS" if routing.https and secure else "served"
         rows.append({"host": host, "certificate": certificate, "plain": plain})
     return rows
 

@@ -22,6 +22,7 @@ class Hosts:
         self._domain = domain
         self._certificates = certificates
         self._contexts = Contexts()
+        self._told: frozenset[str] = frozenset()
         self._last: Mapping[AppName, Routing] | None = None
 
     def table(self) -> Table | None:
@@ -42,8 +43,17 @@ class Hosts:
         def bring(fingerprint: str) -> Certificate:
             return self._certificates(owners[fingerprint], fingerprint)
 
-        contexts = self._contexts.by_host(wanted, bring, _complain)
-        self._last = found
+        failed: list[str] = []
+
+        def complain(fingerprint: str, error: GitreceiveError) -> None:
+            """One certificate that cannot be served is no reason to leave the other hosts unserved."""
+            failed.append(fingerprint)
+            if fingerprint not in self._told:
+                _log.warning("the certificate %s is not served: %s", fingerprint[:12], error)
+
+        contexts = self._contexts.by_host(wanted, bring, complain)
+        self._told = frozenset(failed)
+        self._last = None if failed else found  # it may be had the next time
         return Table(ways, contexts)
 
 
@@ -57,8 +67,3 @@ def url(routing: Routing, app: AppName, domain: str, settings: DockerSettings) -
     port = parse_listen(listen)[1]
     shown = "" if port == (443 if secure else 80) else f":{port}"
     return f"{'https' if secure else 'http'}://{host}{shown}"
-
-
-def _complain(fingerprint: str, error: GitreceiveError) -> None:
-    """One certificate that cannot be served is no reason to leave the other hosts unserved."""
-    _log.warning("the certificate %s is not served: %s", fingerprint[:12], error)

@@ -133,8 +133,13 @@ class Switchboard:
         with self._lock:
             containers = self.containers()
             apps = {c.app for c in containers} | {AppName(app) for app in self._forwarder.apps}
-            failures = [error for app in sorted(apps) if (error := self._try(app, containers))]
-            self._lead()
+            failures: list[GitreceiveError] = [
+                error for app in sorted(apps) if (error := self._try(app, containers))
+            ]
+            try:
+                self._lead()
+            except GitreceiveError as error:  # what has to go still goes
+                failures.append(error)
         self.retire(c for c in containers if c.stage is Stage.RETIRING)
         if failures:
             raise failures[0]

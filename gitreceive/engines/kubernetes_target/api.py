@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from typing import Any
 
 from gitreceive.config import cache_dir
+from gitreceive.engines.kubernetes_target.ways import ways
 from gitreceive.errors import ConfigError, GitreceiveError, RolloutError, UnavailableError
 from gitreceive.exposure import Exposing
 from gitreceive.manifests import MANAGER, ClusterApi, Manifest
@@ -151,7 +152,7 @@ class Api:
             self.api_version("PodDisruptionBudget"),
             sleep_action=(major, minor) >= (1, 30),
             autoscaler_api=self.api_version("HorizontalPodAutoscaler"),
-            exposing=self._exposing_facts(),
+            exposing=self._ways(),
         )
 
     def version(self) -> str:
@@ -160,34 +161,12 @@ class Api:
         assert answer is not None
         return str(answer.get("gitVersion", "unknown"))
 
-    def _exposing_facts(self) -> Exposing:
+    def _ways(self) -> Exposing:
         """Looked at once for each time that the cluster is asked what it serves."""
         with self._lock:
             if self._exposing is None:
-                self._exposing = Exposing(
-                    ingress_api=self.api_version("Ingress"),
-                    ingress_classes=self._has_ingress_classes(),
-                    gateway_api=self.api_version("HTTPRoute") if self.serves("HTTPRoute") else "",
-                    gateway_timeouts=self.serves("HTTPRoute") and self._knows_timeouts(),
-                    route_api=self.api_version("Route") if self.serves("Route") else "",
-                )
+                self._exposing = ways(self)
             return self._exposing
-
-    def _has_ingress_classes(self) -> bool:
-        try:
-            return bool(self.list("IngressClass")["items"])
-        except RolloutError:  # it is older than 1.18, or we may not look: `doctor` tells the latter
-            return False
-
-    def _knows_timeouts(self) -> bool:
-        """Whether this cluster's HTTPRoute has them: what is not in its schema is refused."""
-        try:
-            found = self.get("CustomResourceDefinition", "httproutes.gateway.networking.k8s.io") or {}
-        except RolloutError:  # we may not look: `doctor` tells it
-            return False
-        version = self.api_version("HTTPRoute").rpartition("/")[2]
-        wanted = [each for each in found.get("spec", {}).get("versions", []) if each["name"] == version]
-        return any('"timeouts"' in json.dumps(each.get("schema")) for each in wanted)
 
     # --- below: how it is asked -------------------------------------------------------------------------------------
 
