@@ -1,5 +1,6 @@
 """All that an app says: its processes and one-off runs, from the target; builds and release commands, from the logs of its jobs."""
 
+import logging
 import queue
 import threading
 from collections import deque
@@ -13,7 +14,10 @@ from gitreceive.joblogs import FROM_JOBS, JobLog, shows
 from gitreceive.model import FROM_CONTAINERS, App, Job, LogLine, LogQuery
 from gitreceive.ports import Ledger, LogBook, Target
 
+_log = logging.getLogger(__name__)
+
 _LOOK_SECONDS = 0.4
+_JOBS_SECONDS = 0.8
 _MOST_JOBS = 20  # that are looked back at
 _WAITING_LINES = 1000
 
@@ -137,6 +141,9 @@ class Following(Iterator[LogLine]):
             work()
         except GitreceiveError as error:
             self._over = error
+        except Exception as error:  # noqa: BLE001 - told to whoever reads
+            _log.exception("logs cannot be followed")
+            self._over = UnavailableError(f"logs cannot be followed: {type(error).__name__}")
 
     def _pump(self) -> None:
         for line in self._target:
@@ -144,7 +151,7 @@ class Following(Iterator[LogLine]):
 
     def _look(self) -> None:
         """At the jobs' logs, and whether the app is there: what is said before its end is still given out."""
-        while not self._closed.wait(_LOOK_SECONDS):
+        while not self._closed.wait(_JOBS_SECONDS):
             with suppress(UnavailableError):
                 there = self._logs.is_there()
                 ended = there and self._look_at_jobs()

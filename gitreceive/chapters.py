@@ -24,11 +24,14 @@ from gitreceive.model import (
     Layer,
     Push,
     Rebase,
+    Redeploy,
     Release,
+    Rollback,
     Secret,
     Source,
 )
 from gitreceive.ports import BuildRequest, Log, Platform
+from gitreceive.quota import require_room
 from gitreceive.rebase import Wish, plan_move
 
 
@@ -107,12 +110,15 @@ def intend(
     settings: AppSettings | None = None,
     declared: Declared | None = None,
 ) -> Release:
-    """``config`` and ``declared`` None: the live release's; ``settings`` None: the app's."""
+    """``config`` and ``declared`` None: the live release's; ``settings`` None: the app's. Raises ConflictError where a quota of memory or
+    replicas has no room for it. What was live comes back, or stays, in any case.
+    """
     advance(deployment, JobState.RELEASING, image=image)
-    job = deployment.job
-    return deployment.platform.ledger.intend_release(
-        job.id, job.fence, image, commit, description, config, settings, declared
-    )
+    job, ledger = deployment.job, deployment.platform.ledger
+    release = ledger.intend_release(job.id, job.fence, image, commit, description, config, settings, declared)
+    if not isinstance(job.cause, Rollback | Redeploy | Rebase):
+        require_room(release, ledger, deployment.platform.default_memory)
+    return release
 
 
 def run_release_command(deployment: Deployment, release: Release) -> None:
@@ -145,9 +151,10 @@ def roll_out(deployment: Deployment, release: Release) -> None:
 
 def adjust(deployment: Deployment, release: Release, settings: AppSettings) -> Release:
     """The live release under other settings that are no part of it: what runs stays, and what is missing or too much comes and goes."""
+    adjusted = replace(release, settings=settings)
+    require_room(adjusted, deployment.platform.ledger, deployment.platform.default_memory)
     advance(deployment, JobState.ROLLING_OUT)
     platform, log = deployment.platform, deployment.log
-    adjusted = replace(release, settings=settings)
     try:
         with phase(deployment, "adjust"):
             platform.target.roll_out(adjusted, log, deployment.cancel)

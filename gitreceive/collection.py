@@ -10,6 +10,7 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import datetime
+from functools import cached_property
 
 from gitreceive.config import RetentionSettings
 from gitreceive.errors import GitreceiveError, LeaseLostError
@@ -51,12 +52,11 @@ class Collected:
 
 def collect(request: Request, platform: Platform, log: Log) -> Collected:
     """Each part by itself: what cannot be done is told and leaves the others alone. Raises UnavailableError where the ledger does not answer."""
-    done = Collected()
-    found = platform.ledger.apps()
-    for app in found:
+    done, blobs = Collected(), _Blobs(request, platform)
+    for app in platform.ledger.apps():
         if request.only in {None, app.name}:
             with _told(done, log):
-                _collect_app(request, platform, app.name, log, done)
+                _collect_app(request, platform, app.name, blobs, log, done)
     with _told(done, log):
         _collect_logs(request, platform, done)
     if request.only is None:
@@ -72,12 +72,14 @@ def collect(request: Request, platform: Platform, log: Log) -> Collected:
     return done
 
 
-def _collect_app(request: Request, platform: Platform, app: AppName, log: Log, done: Collected) -> None:
+def _collect_app(
+    request: Request, platform: Platform, app: AppName, blobs: "_Blobs", log: Log, done: Collected
+) -> None:
     going = _going(request, platform, app)
     if going is None:
         done.waiting.append(app)
     elif request.dry:
-        _add(done, going, platform, log, dry=True)
+        _add(done, going, blobs, log, dry=True)
     else:
         with _held(request, platform, app) as held:
             going = _going(request, platform, app) if held else None
@@ -88,7 +90,7 @@ def _collect_app(request: Request, platform: Platform, app: AppName, log: Log, d
             # once more: what was asked for in between stays, and so does its image
             after = _going(request, platform, app)
             going = Going(app, numbers, after.images if after else ())
-            _add(done, going, platform, log, dry=False)
+            _add(done, going, blobs, log, dry=False)
             _remove_images(request, platform, going)
         _tidy(platform, app, done)
 
@@ -100,12 +102,11 @@ def _going(request: Request, platform: Platform, app: AppName) -> Going | None:
     return what_goes(app, ledger.releases(app, _ALL), jobs, unended, request.settings)
 
 
-def _add(done: Collected, going: Going, platform: Platform, log: Log, *, dry: bool) -> None:
+def _add(done: Collected, going: Going, blobs: "_Blobs", log: Log, *, dry: bool) -> None:
     if not going.releases and not going.images:
         return
     done.apps.append(going)
-    freed = _registry_bytes(platform, going)
-    done.registry += freed
+    done.registry += blobs.freed_by(going)
     log.detail(f"{going.app}: {_described(going)} {'would go' if dry else 'go'}")
 
 
@@ -117,36 +118,47 @@ def _described(going: Going) -> str:
     return f"{releases} and {images} image{'' if images == 1 else 's'}"
 
 
-def _registry_bytes(platform: Platform, going: Going) -> int:
-    """Of blobs that nothing else has that is kept, of any app or stack."""
-    wanted = {blob.digest: blob.size for image in going.images for blob in platform.registry.contents(image)}
-    for image in _kept_images(platform, going) if wanted else ():
-        for blob in platform.registry.contents(image):
-            wanted.pop(blob.digest, None)
-    return sum(wanted.values())
+class _Blobs:
+    """What of the registry is no image's any more once some are gone. Looked at when it is first wanted, as it takes a look at all that stays."""
 
+    def __init__(self, request: Request, platform: Platform) -> None:
+        self._request = request
+        self._platform = platform
+        self._counted: set[Digest] = set()
 
-def _kept_images(platform: Platform, going: Going) -> Iterator[ImageRef]:
-    seen: set[Digest] = {image.digest for image in going.images}
-    stacks = (image for stack in platform.ledger.stack_versions() for image in (stack.build, stack.run))
-    apps = (
-        release.image.ref
-        for app in platform.ledger.apps()
-        for release in platform.ledger.releases(app.name, _ALL)
-        if release.kept and not (app.name == going.app and release.number in going.releases)
-    )
-    for image in (*stacks, *apps):
-        if image.digest not in seen:
-            seen.add(image.digest)
-            yield image
+    def freed_by(self, going: Going) -> int:
+        """Bytes that no image has that stays, of any app or stack, and that were not counted before."""
+        registry = self._platform.registry
+        sizes = {blob.digest: blob.size for image in going.images for blob in registry.contents(image)}
+        freed = {digest for digest in sizes.keys() - self._counted if digest not in self._staying}
+        self._counted |= freed
+        return sum(sizes[digest] for digest in freed)
+
+    @cached_property
+    def _staying(self) -> frozenset[Digest]:
+        registry = self._platform.registry
+        images = {image.digest: image for image in self._images_that_stay()}
+        return frozenset(blob.digest for image in images.values() for blob in registry.contents(image))
+
+    def _images_that_stay(self) -> Iterator[ImageRef]:
+        ledger = self._platform.ledger
+        for stack in ledger.stack_versions():
+            yield from (stack.build, stack.run)
+        for app in ledger.apps():
+            asked = self._request.only in {None, app.name}
+            going = _going(self._request, self._platform, app.name) if asked else None
+            numbers = going.releases if going else ()
+            for release in ledger.releases(app.name, _ALL):
+                if release.kept and release.number not in numbers:
+                    yield release.image.ref
 
 
 def _remove_images(request: Request, platform: Platform, going: Going) -> None:
     """One that is gone already is forgotten as well. Raises RegistryError where the registry removes nothing: they are tried again the next time."""
-    platform.target.forget_images(going.images)
     for image in going.images:
         if not platform.ledger.hold(going.app, request.holder, _HOLD_SECONDS):
             raise LeaseLostError(f"{going.app} was held too long", hint="the rest goes the next time")
+        platform.target.forget_images((image,))
         platform.registry.remove(image)
         platform.ledger.forget_images(going.app, (image,))
 

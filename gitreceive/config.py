@@ -82,6 +82,14 @@ class BuildSettings:
 
 
 @dataclass(frozen=True)
+class AccessSettings:
+    """Who comes in."""
+
+    token_days: int = _setting(90, "Days that a token is good for where nobody says otherwise.")
+    max_token_days: int = _setting(366, "The most days that a token may be good for.")
+
+
+@dataclass(frozen=True)
 class KubernetesSettings:
     """The `kubernetes` target."""
 
@@ -200,6 +208,7 @@ class Settings:
     templates: str = _setting("", "A folder whose files replace templates of the same name, by target.")
     log_limit: int = _setting(16 << 20, "Bytes that a build's log may have; past it the middle is left out.")
     policy: PolicySettings = field(default_factory=PolicySettings)
+    access: AccessSettings = field(default_factory=AccessSettings)
     build: BuildSettings = field(default_factory=BuildSettings)
     kubernetes: KubernetesSettings = field(default_factory=KubernetesSettings)
     docker: DockerSettings = field(default_factory=DockerSettings)
@@ -233,6 +242,17 @@ def process_environment() -> dict[str, str]:
 def acting_user() -> str | None:
     """The user on whose behalf a command over SSH runs; None on the server's own host: an administrator."""
     return os.environ.get("GITRECEIVE_ACTING_USER")
+
+
+def acting_by() -> dict[str, str]:
+    """By which key or token they came, and from where: ``key``, ``token``, ``address``, each empty where that is not known."""
+    names = ("key", "token", "address")
+    return {name: os.environ.get(f"GITRECEIVE_ACTING_{name.upper()}", "") for name in names}
+
+
+def passphrase() -> str | None:
+    """What seals and opens files of apps, where somebody has put it into the environment."""
+    return os.environ.get("GITRECEIVE_PASSPHRASE")
 
 
 def terminal_takes_colour() -> bool:

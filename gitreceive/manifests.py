@@ -39,6 +39,9 @@ INSTANCE_LABEL = processes.INSTANCE_LABEL
 COMPONENT_LABEL = processes.COMPONENT_LABEL
 KIND_LABEL = processes.KIND_LABEL
 ONCE_LABEL = "gitreceive/once"  # the process that a pod runs once
+SOURCE_LABEL = (
+    "gitreceive/source"  # what a pod that runs once is, as LogSource; without it, somebody's command
+)
 MANAGED_LABEL = "app.kubernetes.io/managed-by"
 OWNED = f"{MANAGED_LABEL}={MANAGER}"
 PULL_SECRET = "registry"  # noqa: S105  # its name in the cluster, not its content

@@ -10,10 +10,18 @@ from gitreceive.scripts import say_farewell
 
 
 def remove(platform: Platform, app: App, log: Log) -> None:
-    """May be called again where it stopped half-way. Raises ConflictError where it is locked, and while a build of it has not ended."""
+    """May be called again where it stopped half-way. Raises ConflictError, with nothing removed, where it or a review app of it is locked, or has a
+    build that has not ended.
+    """
+    reviews = platform.ledger.reviews(app.name)
+    for going in (app, *reviews):
+        _require_quiet(platform, going)
+    for going in (*reviews, app):
+        _remove(platform, going, log)
+
+
+def _require_quiet(platform: Platform, app: App) -> None:
     app.require_unlocked()
-    for review in platform.ledger.reviews(app.name):
-        remove(platform, review, log)
     jobs = platform.ledger.jobs(app.name, sys.maxsize)
     under_way = next((job for job in jobs if not job.state.ended), None)
     if under_way is not None:
@@ -21,6 +29,10 @@ def remove(platform: Platform, app: App, log: Log) -> None:
             f"build {under_way.id} of {under_way.app} is {under_way.state}",
             hint=f"wait for it, or stop it: gitreceive builds cancel {under_way.id}",
         )
+
+
+def _remove(platform: Platform, app: App, log: Log) -> None:
+    jobs = platform.ledger.jobs(app.name, sys.maxsize)
     live = platform.ledger.current_release(app.name)
     if app.review and live:
         say_farewell(platform.target, live, log)
@@ -48,9 +60,9 @@ def _remove_images(platform: Platform, jobs: tuple[Job, ...], log: Log) -> None:
 
 
 def remove_overdue_reviews(platform: Platform, now: datetime, log: Log) -> None:
-    """Those whose time is over, but for what is being built, which has to wait. What fails is told, and tried again the next time."""
+    """Those whose time is over, but for what is locked or being built, which has to wait. What fails is told, and tried again the next time."""
     for app in platform.ledger.reviews():
-        if app.review is None or app.review.until > now:
+        if app.review is None or app.review.until > now or app.lock:
             continue
         if any(not job.state.ended for job in platform.ledger.jobs(app.name, 1)):
             continue

@@ -2,7 +2,7 @@
 
 from gitreceive.cancellation import Cancellation
 from gitreceive.chapters import Deployment, phase
-from gitreceive.errors import CanceledError, GitreceiveError, RolloutError
+from gitreceive.errors import CanceledError, GitreceiveError, LeaseLostError, RolloutError
 from gitreceive.model import (
     POSTDEPLOY_PROCESS,
     PREDEPLOY_PROCESS,
@@ -66,11 +66,14 @@ def _run_after(deployment: Deployment, release: Release, name: str, command: str
     stays = f"{release.label} stays live all the same"
     try:
         code = _run(deployment, release, script_process(release.image, POSTDEPLOY_PROCESS, command))
+    except LeaseLostError:
+        raise
     except CanceledError:
         deployment.log.error(f"{name} of app.json was stopped", stays)
-    except RolloutError as error:
+    except GitreceiveError as error:
         deployment.log.error(
-            f"{name} of app.json could not be run: {error.message}", f"{error.hint}; {stays}"
+            f"{name} of app.json could not be run: {error.message}",
+            "; ".join(filter(None, (error.hint, stays))),
         )
     else:
         if code != 0:

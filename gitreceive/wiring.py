@@ -3,7 +3,7 @@
 import contextlib
 import fcntl
 import os
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -15,8 +15,8 @@ from gitreceive import config
 from gitreceive.buildpacks.package import Package
 from gitreceive.cancellation import Cancellation
 from gitreceive.certificates import SOON
-from gitreceive.errors import ConflictError, UnavailableError, UsageError
-from gitreceive.model import Build, Check, Digest, Drain, ImageRef, Stack, StackRecipe
+from gitreceive.errors import ConfigError, ConflictError, UnavailableError, UsageError
+from gitreceive.model import Build, Check, Digest, Drain, ImageRef, Limits, Stack, StackRecipe
 from gitreceive.ports import (
     Builder,
     BuildpackSource,
@@ -26,6 +26,7 @@ from gitreceive.ports import (
     LogBook,
     Platform,
     Registry,
+    Shelf,
     SourceStore,
     Target,
 )
@@ -51,7 +52,23 @@ def platform(settings: config.Settings) -> Platform:
         logbook=logbook(settings),
         stack=settings.stack,
         run_images=stacks,
+        default_memory=default_memory(settings),
+        shelves=(_fetched_buildpacks(settings), stacks),
     )
+
+
+def default_memory(settings: config.Settings) -> int:
+    """Bytes of a process for which no limit was set. Raises ConfigError."""
+    if settings.target == "kubernetes":
+        name, text = "kubernetes.memory", settings.kubernetes.memory
+    else:
+        units = {"k": "Ki", "m": "Mi", "g": "Gi"}  # Docker's are binary ones
+        name, text = "docker.memory", settings.docker.memory.removesuffix("b")
+        text = text[:-1] + units.get(text[-1:], text[-1:])
+    try:
+        return Limits(memory=text).memory_bytes or 0
+    except UsageError as error:
+        raise ConfigError(f"{name}: {error.message}", hint=error.hint) from error
 
 
 def ledger(settings: config.Settings) -> Ledger:
@@ -221,6 +238,20 @@ def publish_package(settings: config.Settings, build: Build, reference: str, log
     return image
 
 
+def seal(content: bytes, recipients: Sequence[str], passphrase: str | None) -> bytes:
+    """As age has it, for the recipients' keys or for who knows the passphrase. Raises UsageError."""
+    from gitreceive.engines.age_seal import seal as make
+
+    return make(content, recipients, passphrase)
+
+
+def unseal(content: bytes, identity: bytes | None, passphrase: str | None) -> bytes:
+    """Raises UsageError where neither opens it, and where it was changed."""
+    from gitreceive.engines.age_seal import unseal as opened
+
+    return opened(content, identity, passphrase)
+
+
 def create_stack(
     settings: config.Settings, name: str, recipe: StackRecipe, log: Log, known: Stack | None = None
 ) -> Stack:
@@ -296,6 +327,12 @@ def make_data_dir(settings: config.Settings) -> None:
             f"the data folder {settings.data_dir} cannot be made: {error.strerror}",
             hint="set GITRECEIVE_DATA_DIR",
         ) from error
+
+
+def _fetched_buildpacks(settings: config.Settings) -> Shelf:
+    from gitreceive.engines.buildpackages import Kept
+
+    return Kept(settings.data_dir / "buildpacks")
 
 
 def _oci_registry(settings: config.Settings) -> "OciRegistry":

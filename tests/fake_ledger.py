@@ -1,13 +1,15 @@
 """A ledger in memory, held to the same contract as the real one."""
 
-import threading
-from collections.abc import Callable, Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 
+from gitreceive import acting
 from gitreceive.errors import ConflictError, LeaseLostError, NotFoundError, UsageError
 from gitreceive.model import (
     MOST_DRAINS,
+    ZERO_COMMIT,
     App,
     AppName,
     AppSettings,
@@ -19,38 +21,38 @@ from gitreceive.model import (
     Declared,
     Domain,
     Drain,
+    Happening,
     Image,
     ImageRef,
     Job,
     JobId,
     JobState,
     Lock,
-    PublicKey,
+    Outcome,
+    Push,
+    PushOptions,
+    QuotaKind,
     Release,
     Review,
     ReviewRules,
     Secret,
     SettingsChange,
     Stack,
-    User,
     UserName,
 )
 from gitreceive.retention import named
+from tests.fake_people import FakePeople
 
 
 def _utc_now() -> datetime:
     return datetime.now(UTC)
 
 
-class FakeLedger:
+class FakeLedger(FakePeople):
     """``clock`` stands for the database's time; a test may hand in its own."""
 
     def __init__(self, clock: Callable[[], datetime] = _utc_now) -> None:
-        self._clock = clock
-        self._lock = threading.RLock()
-        self._apps: dict[AppName, App] = {}
-        self._users: dict[UserName, User] = {}
-        self._keys: dict[str, PublicKey] = {}
+        super().__init__(clock)
         self._jobs: dict[JobId, Job] = {}
         self._leases: dict[JobId, datetime] = {}
         self._intended: dict[JobId, Release] = {}
@@ -72,6 +74,7 @@ class FakeLedger:
             if name in self._apps:
                 raise ConflictError(f"there is an app {name} already")
             self._apps[name] = App(name, owner, branch, self._clock(), review=review)
+            self._note("apps create", f"owner {owner}, branch {branch}", name)
             return self._apps[name]
 
     def app(self, name: AppName) -> App:
@@ -90,6 +93,7 @@ class FakeLedger:
             if app.buildpacks != before:
                 raise ConflictError(f"the buildpacks of {name} were changed just now")
             self._apps[name] = replace(app, buildpacks=after)
+            self._note("buildpacks set", ", ".join(after) or "none", name)
             return self._apps[name]
 
     def lock_app(self, name: AppName, user: UserName, reason: str) -> App:
@@ -114,6 +118,7 @@ class FakeLedger:
             if app.reviews != before:
                 raise ConflictError(f"what is set for reviews of {name} was changed just now")
             self._apps[name] = replace(app, reviews=after)
+            self._note("reviews set", "", name)
             return self._apps[name]
 
     def keep_review(self, name: AppName, until: datetime) -> App:
@@ -141,6 +146,7 @@ class FakeLedger:
             if self._unended(app) or self.current_release(app):
                 raise ConflictError(f"the first release of {app} is being made")
             self._kept[app] = dict(after)
+            self._note("config set", " ".join(sorted(before.keys() ^ after.keys())), app)
 
     def delete_app(self, name: AppName) -> None:
         with self._lock:
@@ -155,6 +161,9 @@ class FakeLedger:
             self._domains = {host: app for host, app in self._domains.items() if app != name}
             self._certificates = {key: kept for key, kept in self._certificates.items() if key[0] != name}
             self._jobs = {id_: job for id_, job in self._jobs.items() if job.app != name}
+            self._given = [given for given in self._given if given.app != name]
+            self._quotas.pop((QuotaKind.APP, name), None)
+            self._note("apps destroy", "with its builds and releases", name)
 
     # drains
 
@@ -196,6 +205,7 @@ class FakeLedger:
                 raise ConflictError(f"the first release of {app} is being made")
             self._claim(app, after.routing.domains)
             self._put(app, after)
+            self._note("settings", "", app)
 
     def settle(self, job: JobId, fence: int, settings: AppSettings, seconds: Mapping[str, float]) -> Job:
         with self._lock:
@@ -222,45 +232,6 @@ class FakeLedger:
                 if key[0] == app and key[1] not in named and not self._unended(app):
                     del self._certificates[key]
 
-    # keys
-
-    def add_key(
-        self, user: UserName, algorithm: str, blob: str, comment: str, fingerprint: str, *, admin: bool
-    ) -> PublicKey:
-        with self._lock:
-            known = self._users.get(user)
-            for key in self._keys.values():
-                if fingerprint == key.fingerprint or blob == key.blob:
-                    if key.user == user and admin and known and not known.admin:
-                        self._users[user] = User(user, admin=True)
-                        return key
-                    raise ConflictError(f"somebody has the key {fingerprint} already")
-            self._users[user] = User(user, admin or (known is not None and known.admin))
-            self._keys[fingerprint] = PublicKey(user, algorithm, blob, comment, fingerprint, self._clock())
-            return self._keys[fingerprint]
-
-    def keys(self, user: UserName | None = None) -> tuple[PublicKey, ...]:
-        with self._lock:
-            return tuple(key for key in self._keys.values() if user in {None, key.user})
-
-    def remove_key(self, fingerprint: str) -> PublicKey:
-        with self._lock:
-            if fingerprint not in self._keys:
-                raise NotFoundError(f"there is no key {fingerprint}")
-            return self._keys.pop(fingerprint)
-
-    def user(self, name: UserName) -> User:
-        with self._lock:
-            if name not in self._users:
-                raise NotFoundError(f"there is no user {name}")
-            return self._users[name]
-
-    def user_of_key(self, algorithm: str, blob: str) -> User | None:
-        with self._lock:
-            found = (key for key in self._keys.values() if (key.algorithm, key.blob) == (algorithm, blob))
-            key = next(found, None)
-            return self._users[key.user] if key else None
-
     # jobs
 
     def enqueue(self, cause: Cause) -> Job:
@@ -271,6 +242,7 @@ class FakeLedger:
             self._last_id += 1
             job = Job(JobId(self._last_id), cause, JobState.QUEUED, self._clock())
             self._jobs[job.id] = job
+            self._note(cause.kind, f"build {job.id}: {job.title}", job.app)
             return job
 
     def job(self, job: JobId) -> Job:
@@ -290,6 +262,11 @@ class FakeLedger:
                 return ()
             return tuple(other for other in self._unended(self._jobs[job].app) if other.id < job)
 
+    def held_back(self, job: JobId) -> str:
+        with self._lock:
+            time = self._clock()
+            return self._quota(self.job(job), [id_ for id_, until in self._leases.items() if until > time])
+
     def claim(self, holder: str, lease_seconds: float) -> Job | None:
         with self._lock:
             time = self._clock()
@@ -297,7 +274,11 @@ class FakeLedger:
             busy = [self._jobs[id_].user for id_ in under_way]
             firsts = {job.app: job for job in reversed(self._unended())}
             held = {app for app, (_, until) in self._holds.items() if until > time}
-            free = [job for job in firsts.values() if job.id not in under_way and job.app not in held]
+            free = [
+                job
+                for job in firsts.values()
+                if job.id not in under_way and job.app not in held and not self._quota(job, under_way)
+            ]
             if not free:
                 return None
             job = min(free, key=lambda job: (job.fence == 0, busy.count(job.user), job.id))
@@ -316,6 +297,7 @@ class FakeLedger:
             if found.state.ended:
                 raise ConflictError(f"build {job} has ended already: it is {found.state}")
             found = self._set(replace(found, cancel_requested_by=found.cancel_requested_by or by))
+            self._note("builds cancel", f"build {job}: {found.title}", found.app)
             if found.state is JobState.QUEUED:
                 return self._end(found, JobState.CANCELED, f"canceled by {found.cancel_requested_by}", {})
             return found
@@ -396,6 +378,44 @@ class FakeLedger:
         with self._lock:
             found = tuple(reversed(self._live.get(app, [])))[:limit]
             return tuple(self._now(release) for release in found)
+
+    # archive
+
+    def backup(self, path: Path) -> None:
+        raise UsageError("the ledger is in memory, and no file")
+
+    def take_over(
+        self, app: App, config: Mapping[str, Secret], settings: AppSettings, releases: Sequence[Release]
+    ) -> App:
+        with self._lock:
+            if app.name in self._apps:
+                raise ConflictError(f"there is an app {app.name} already")
+            self._claim(app.name, settings.routing.domains)
+            self._apps[app.name] = app
+            if not releases:
+                self._kept[app.name] = dict(config)
+            for release in releases:
+                push = Push(
+                    app.name, release.user, app.deploy_ref, ZERO_COMMIT, release.commit, PushOptions()
+                )
+                self._last_id += 1
+                self._set(
+                    Job(
+                        JobId(self._last_id),
+                        push,
+                        JobState.LIVE,
+                        release.created_at,
+                        started_at=release.created_at,
+                        ended_at=self._clock(),
+                        fence=1,
+                        image=release.image if release.kept else None,
+                        release=release.number,
+                        reason="imported",
+                    )
+                )
+            self._settings[app.name] = settings
+            self._live[app.name] = list(releases)
+            return app
 
     # retention
 
@@ -490,6 +510,18 @@ class FakeLedger:
         settings = self.settings(release.app).running(release.settings.runtime)
         return replace(release, settings=settings)
 
+    def _quota(self, job: Job, under_way: list[JobId]) -> str:
+        """The quota that holds a push back."""
+        building = [self._jobs[id_] for id_ in under_way if isinstance(self._jobs[id_].cause, Push)]
+        for quota in self.quotas() if isinstance(job.cause, Push) else ():
+            people = () if quota.kind is QuotaKind.APP else self._people(quota)
+            mine = [other for other in building if other.app == quota.name or other.user in people]
+            holds = quota.name == job.app if quota.kind is QuotaKind.APP else job.user in people
+            if holds and quota.builds is not None and len(mine) >= quota.builds:
+                number = f"{quota.builds} build{'' if quota.builds == 1 else 's'} at once"
+                return f"the quota of {quota.label} is {number}"
+        return ""
+
     def _held(self, job: JobId, fence: int) -> Job:
         found = self.job(job)
         if found.state.ended or found.fence != fence:
@@ -500,6 +532,18 @@ class FakeLedger:
         self._leases.pop(job.id, None)
         if isinstance(job.cause, ConfigChange):
             job = replace(job, cause=job.cause.without_values())
+        self.record(
+            Happening(
+                user=job.user,
+                via=acting.SERVER.user,
+                address="",
+                verb="build",
+                app=job.app,
+                what=f"build {job.id}: {job.title}",
+                outcome=Outcome.DONE if state is JobState.LIVE else Outcome.FAILED,
+                reason=reason,
+            )
+        )
         return self._set(
             replace(job, state=state, reason=reason, seconds=dict(seconds), ended_at=self._clock())
         )

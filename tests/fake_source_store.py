@@ -61,7 +61,8 @@ class FakeSourceStore:
 
     def release(self, app: AppName, job: JobId) -> None:
         with self._lock:
-            self._at(app).refs.pop(f"refs/gitreceive/builds/{job}", None)
+            if app in self._repositories:
+                self._at(app).refs.pop(f"refs/gitreceive/builds/{job}", None)
 
     def kept(self, app: AppName) -> frozenset[JobId]:
         with self._lock:

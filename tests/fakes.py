@@ -104,6 +104,7 @@ class FakeTarget:
     failure: GitreceiveError | None = None
     during: Callable[[Release, Cancellation], None] = lambda _release, _cancel: None
     exit_code: int = 0
+    run_failure: GitreceiveError | None = None  # raised by every process that runs once
     exit_codes: dict[str, int] = field(default_factory=dict)  # by process, in place of exit_code
     live: dict[AppName, Release] = field(default_factory=dict)
     calls: list[str] = field(default_factory=list)
@@ -126,6 +127,8 @@ class FakeTarget:
     def run_once(self, release: Release, process: ProcessType, log: Log, cancel: Cancellation) -> int:
         self.calls.append(f"run {process.name} of {release.label}")
         cancel.raise_if_requested()
+        if self.run_failure:
+            raise self.run_failure
         return self.exit_codes.get(process.name, self.exit_code)
 
     def url(self, app: AppName) -> str | None:

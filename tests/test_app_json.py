@@ -5,6 +5,9 @@ from dataclasses import replace
 
 import pytest
 
+from gitreceive.cancellation import Cancellation
+from gitreceive.errors import CanceledError, LeaseLostError, UnavailableError
+from gitreceive.jobs import work
 from gitreceive.model import (
     AppName,
     AppSettings,
@@ -172,6 +175,32 @@ def test_a_postdeploy_that_fails_is_told_and_the_release_stays(world: World) -> 
     assert "scripts.postdeploy of app.json failed (exit 4)" in log
     assert "v1 stays live all the same" in log
     assert world.target.running(SHOP) == 1
+
+
+def test_a_postdeploy_that_cannot_be_run_or_is_stopped_is_told_and_the_release_stays(world: World) -> None:
+    world.target.run_failure = UnavailableError("the cluster does not answer", hint="see to it")
+    state, log = pushed(world, "one", scripts={"postdeploy": "seed"})
+    assert (state, world.target.running(SHOP)) == (JobState.LIVE, 1)
+    assert "scripts.postdeploy of app.json could not be run: the cluster does not answer" in log
+    assert "see to it; v1 stays live all the same" in log
+    world.target.run_failure = CanceledError("canceled by ada")
+    state, log = pushed(world, "two", scripts={"dokku": {"postdeploy": "tell"}})
+    assert (state, world.target.running(SHOP)) == (JobState.LIVE, 2)
+    assert "scripts.dokku.postdeploy of app.json was stopped" in log
+
+
+def test_a_server_that_was_killed_in_a_postdeploy_runs_it_again(world: World) -> None:
+    world.target.run_failure = LeaseLostError("another server has it")
+    world.enqueue(world.commit_files({"app.json": '{"scripts": {"postdeploy": "seed"}}'}))
+    with pytest.raises(LeaseLostError):
+        work(world.claim(), world.platform, Cancellation())
+    world.let_leases_run_out()
+    world.target.run_failure = None
+    world.target.calls.clear()
+    job = world.claim()
+    work(job, world.platform, Cancellation())
+    assert world.ledger.job(job.id).state is JobState.LIVE
+    assert world.target.calls == ["roll out v1", "run postdeploy of v1"]
 
 
 def test_buildpacks_of_app_json_are_asked_for_last(world: World) -> None:

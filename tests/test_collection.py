@@ -67,6 +67,15 @@ def test_what_would_go_is_told_and_stays(world: World) -> None:
     assert gc(world).apps == would.apps
 
 
+def test_bytes_that_something_else_has_are_not_counted_and_none_twice(world: World) -> None:
+    """In this world every image has a config of 100 bytes, and the same layer of one byte."""
+    assert gc(world, dry=True).registry == 3 * 100
+    digest = world.ledger.release(SHOP, 1).image.ref.digest
+    assert world.ask(Promotion(PROD, ADA, SHOP, 1, digest)).state is JobState.LIVE
+    assert gc(world, dry=True).registry == 2 * 100
+    assert gc(world).registry == 2 * 100
+
+
 def test_a_second_time_nothing_goes(world: World) -> None:
     gc(world)
     again = gc(world)
@@ -124,11 +133,12 @@ def test_a_promotion_that_was_asked_for_keeps_its_release(world: World) -> None:
 
 def test_an_image_that_comes_again_while_others_go_stays(world: World) -> None:
     """A push of what an old release was makes the same image. It is not begun while that one goes."""
-    old = world.ledger.release(SHOP, 1).commit
+    old = world.ledger.release(SHOP, 1)
+    world.builder.labels = {"commit": old.commit}
 
     def push(_image: ImageRef) -> None:
-        if len(world.ledger.unended()) == 0:
-            world.enqueue(old, world.head)
+        if not world.ledger.unended():
+            world.enqueue(world.commit("as one was", world.head))
             assert world.ledger.claim("server-1", 8) is None
 
     world.registry.during_remove = push
@@ -137,6 +147,7 @@ def test_an_image_that_comes_again_while_others_go_stays(world: World) -> None:
     work(job, world.platform, Cancellation())
     live = world.ledger.current_release(SHOP)
     assert live
+    assert (live.number, live.image.ref) == (6, old.image.ref)
     assert live.image.ref in world.registry.images
 
 
@@ -207,6 +218,7 @@ def test_pushes_and_collections_at_the_same_time_leave_all_that_is_kept(world: W
     thread.start()
     try:
         for text in ("one", "two", "three", "two", "one"):
+            world.builder.labels = {"commit": text}  # so that images come again that have gone
             world.enqueue(world.commit(text, world.head))
             while (job := world.ledger.claim("server-1", 8)) is None:
                 pass

@@ -134,6 +134,17 @@ def test_it_goes_with_its_parent(world: World) -> None:
     assert world.ledger.apps() == ()
 
 
+def test_nothing_goes_where_one_of_them_cannot(world: World) -> None:
+    deployed(world, reviewed(world, "done"))
+    push = Push(
+        reviewed(world).name, ADA, "refs/heads/fix", ZERO_COMMIT, world.commit("x"), PushOptions(), SHOP
+    )
+    world.ledger.enqueue(push)
+    with pytest.raises(ConflictError, match="of shop-fix is queued"):
+        remove(world.platform, world.ledger.app(SHOP), SILENT)
+    assert [app.name for app in world.ledger.apps()] == ["shop", "shop-done", "shop-fix"]
+
+
 def test_it_goes_when_its_time_is_over_but_not_while_it_is_built(world: World) -> None:
     old, young = reviewed(world, "old"), reviewed(world, "young", NOW + DAY)
     remove_overdue_reviews(world.platform, NOW + 5 * DAY - timedelta(seconds=1), SILENT)

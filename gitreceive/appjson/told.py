@@ -4,7 +4,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import asdict
 
 from gitreceive.appjson.description import AppJson, Quantity, Variable
-from gitreceive.model import HealthCheck, Scripts
+from gitreceive.model import Declared, HealthCheck, Scripts
 
 
 def told(asked: AppJson) -> Iterator[str]:
@@ -12,14 +12,28 @@ def told(asked: AppJson) -> Iterator[str]:
     sections: tuple[tuple[str, Iterable[str]], ...] = (
         ("env", (f"{variable.name}: {_origin(variable)}" for variable in asked.env.values())),
         ("formation", (f"{name}: {_quantity(quantity)}" for name, quantity in asked.formation.items())),
-        ("scripts", _scripts(asked.scripts)),
-        ("healthchecks", _checks(asked.health)),
-        ("cron", (f"{task.schedule}: {_short(task.command)}" for task in asked.cron)),
+        *_of_declared(asked.declared),
         ("buildpacks", map(str, asked.buildpacks)),
         ("environments", sorted(asked.environments)),
     )
     for section, lines in sections:
         yield from (f"{section:13} {line}" for line in lines)
+
+
+def told_declared(declared: Declared) -> Iterator[str]:
+    """A line each."""
+    for section, lines in _of_declared(declared):
+        yield from (f"{section}: {line}" for line in lines)
+
+
+def declared_facts(declared: Declared) -> dict[str, object]:
+    return {
+        "scripts": asdict(declared.scripts),
+        "healthchecks": {
+            name: [asdict(check) for check in checks] for name, checks in declared.health.items()
+        },
+        "cron": [asdict(task) for task in declared.cron],
+    }
 
 
 def facts(asked: AppJson) -> dict[str, object]:
@@ -34,13 +48,19 @@ def facts(asked: AppJson) -> dict[str, object]:
             name: {"quantity": quantity.count, "memory_mib": quantity.memory}
             for name, quantity in asked.formation.items()
         },
-        "scripts": asdict(asked.scripts),
-        "healthchecks": {name: [asdict(check) for check in checks] for name, checks in asked.health.items()},
-        "cron": [asdict(task) for task in asked.cron],
+        **declared_facts(asked.declared),
         "buildpacks": [str(ref) for ref in asked.buildpacks],
         "environments": sorted(asked.environments),
         "notices": list(asked.notices),
     }
+
+
+def _of_declared(declared: Declared) -> tuple[tuple[str, Iterable[str]], ...]:
+    return (
+        ("scripts", _scripts(declared.scripts)),
+        ("healthchecks", _checks(declared.health)),
+        ("cron", (f"{task.schedule}: {_short(task.command)}" for task in declared.cron)),
+    )
 
 
 def _origin(variable: Variable) -> str:

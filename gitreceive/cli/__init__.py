@@ -11,11 +11,13 @@ import click
 from gitreceive import __version__, config
 from gitreceive.cli import remote
 from gitreceive.cli.common import Group
+from gitreceive.cli.recording import recorded
 from gitreceive.errors import ForbiddenError, GitreceiveError
 
 _COMMANDS = {
+    "access": ("gitreceive.cli.access", "Who may do what with an app: add, remove, list, transfer."),
     "app-json": ("gitreceive.cli.app_json", "The file app.json: validate."),
-    "apps": ("gitreceive.cli.apps", "Apps: create, list, info, destroy."),
+    "apps": ("gitreceive.cli.apps", "Apps: create, list, info, destroy, export, import."),
     "buildpack": ("gitreceive.cli.buildpack", "For authors of buildpacks: new, lint, test, pack."),
     "buildpacks": (
         "gitreceive.cli.buildpacks",
@@ -26,10 +28,11 @@ _COMMANDS = {
     "config": ("gitreceive.cli.configs", "The app's environment: list, get, set, unset, import, export."),
     "doctor": ("gitreceive.cli.doctor", "Look at everything the server stands on, and say how to mend it."),
     "domains": ("gitreceive.cli.domains", "The hosts of an app: add, remove, list, https."),
+    "events": ("gitreceive.cli.events", "What happened: who did what, by which key, from where."),
     "gc": ("gitreceive.cli.gc", "Remove what is no longer kept: old releases, logs, caches."),
     "healthchecks": ("gitreceive.cli.healthchecks", "Whether processes are well: list, set, unset."),
     "keys": ("gitreceive.cli.keys", "SSH keys: add, list, remove."),
-    "ledger": ("gitreceive.cli.ledger", "The server's own records: reseal, rotate-key."),
+    "ledger": ("gitreceive.cli.ledger", "The server's own records: backup, reseal, rotate-key."),
     "lock": ("gitreceive.cli.lock", "Let nobody change the app, and say why."),
     "log-drains": ("gitreceive.cli.log_drains", "Where the app's logs are sent: add, list, remove, test."),
     "logs": ("gitreceive.cli.logs", "What the app prints: processes, builds, release commands."),
@@ -38,6 +41,7 @@ _COMMANDS = {
     "plan": ("gitreceive.cli.plan", "What a push of a folder would build and apply, without doing it."),
     "promote": ("gitreceive.cli.promote", "Give an app's live image to other apps, with their own config."),
     "ps": ("gitreceive.cli.ps", "Processes: list, scale, limits, restart, stop, start, autoscale."),
+    "quotas": ("gitreceive.cli.quotas", "How much an app, a user or a team may have: set, list."),
     "rebase": ("gitreceive.cli.rebase", "Put apps on a newer run image, with nothing built."),
     "redeploy": ("gitreceive.cli.redeploy", "Start the app's live release anew, as the next one."),
     "releases": ("gitreceive.cli.releases", "The app's releases: list, info, diff."),
@@ -45,7 +49,13 @@ _COMMANDS = {
     "rollback": ("gitreceive.cli.rollback", "Make an earlier release the next one, with nothing built."),
     "server": ("gitreceive.cli.server", "Run the server."),
     "stack": ("gitreceive.cli.stack", "Stacks, the base images: create, update, list, info."),
+    "teams": ("gitreceive.cli.teams", "Teams of users: create, add, remove, list, info, destroy."),
+    "tokens": ("gitreceive.cli.tokens", "Tokens for programs: create, list, revoke."),
     "unlock": ("gitreceive.cli.unlock", "Let the app be changed again."),
+    "users": (
+        "gitreceive.cli.users",
+        "Users: add, list, info, suspend, resume, promote, demote, remove.",
+    ),
     "version": ("gitreceive.cli.version", "Which gitreceive this is."),
 }
 # what people who come from elsewhere type
@@ -131,7 +141,8 @@ def _run(arguments: list[str]) -> None:
         arguments = [*arguments[1:], "--help"]
     if config.acting_user() is None:
         remote.ask_if_remote(arguments)
-    code = tree.main(arguments, prog_name="gitreceive", standalone_mode=False)
+    with recorded(tree, arguments):
+        code = tree.main(arguments, prog_name="gitreceive", standalone_mode=False)
     sys.exit(code if isinstance(code, int) else 0)
 
 

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 import click
 
 from gitreceive import config, wiring
-from gitreceive.access import check_push, may_read
+from gitreceive.access import check_whole, may
 from gitreceive.cli.common import (
     Group,
     actor,
@@ -18,11 +18,13 @@ from gitreceive.cli.common import (
     own_app,
     print_json,
     print_table,
+    require_app,
 )
 from gitreceive.cli.lock import lock_facts
+from gitreceive.cli.transfer import export, import_
 from gitreceive.cli.watching import write
 from gitreceive.errors import UsageError
-from gitreceive.model import App, AppName, UserName
+from gitreceive.model import App, AppName, Permission, UserName
 from gitreceive.removal import remove
 from gitreceive.voice import Voice
 
@@ -32,7 +34,11 @@ if TYPE_CHECKING:
 
 @click.group("apps", cls=Group)
 def command() -> None:
-    """Apps: create, list, info, destroy."""
+    """Apps: create, list, info, destroy, export, import."""
+
+
+command.add_command(export)
+command.add_command(import_)
 
 
 @command.command("create")
@@ -51,6 +57,7 @@ def create(name: str, branch: str | None, owner: str | None, as_json: bool) -> N
     settings = config.load()
     with open_ledger() as ledger:
         who = actor(ledger)
+        check_whole(who, "create apps")
         if owner and config.acting_user() is not None and owner != who.name:
             raise UsageError("--owner is for the server's own host", hint="leave it out: the app is yours")
         user = UserName.parse(owner or who.name)
@@ -77,7 +84,11 @@ def list_(as_json: bool) -> None:
     """
     with open_ledger() as ledger:
         who = actor(ledger)
-        apps = [(app, ledger.current_release(app.name)) for app in ledger.apps() if may_read(who, app)]
+        apps = [
+            (app, ledger.current_release(app.name))
+            for app in ledger.apps()
+            if may(Permission.VIEW, who, app, ledger)
+        ]
     if as_json:
         print_json(
             [
@@ -176,8 +187,7 @@ def destroy(name: str, confirm: str | None, as_json: bool) -> None:
       gitreceive apps destroy shop --confirm shop
     """
     with open_platform() as platform:
-        app = platform.ledger.app(AppName.parse(name))
-        check_push(actor(platform.ledger), app)
+        app = require_app(platform.ledger, AppName.parse(name), Permission.ADMINISTER)
         _confirm(app.name, confirm)
         remove(platform, app, Voice(write))
     if as_json:

@@ -3,10 +3,9 @@ from typing import TYPE_CHECKING
 import click
 
 from gitreceive import config
-from gitreceive.access import check_push, check_read
-from gitreceive.cli.common import Group, actor, as_json, open_ledger, print_json
+from gitreceive.cli.common import Group, as_json, open_ledger, print_json, require_app
 from gitreceive.errors import NotFoundError, UsageError
-from gitreceive.model import MOST_BUILDPACKS, App, AppName, BuildpackRef, RefKind
+from gitreceive.model import MOST_BUILDPACKS, App, AppName, BuildpackRef, Permission, RefKind
 
 if TYPE_CHECKING:
     from gitreceive.ports import Ledger
@@ -37,8 +36,7 @@ def list_(app: str, as_json: bool) -> None:
       gitreceive buildpacks list shop
     """
     with open_ledger() as ledger:
-        found = ledger.app(AppName.parse(app))
-        check_read(actor(ledger), found)
+        found = require_app(ledger, AppName.parse(app), Permission.VIEW)
     _print(found, as_json=as_json)
     if not found.buildpacks and not as_json:
         click.echo(
@@ -127,9 +125,7 @@ def clear(app: str, as_json: bool) -> None:
 
 def _own(ledger: "Ledger", name: str) -> App:
     """Raises NotFoundError, ForbiddenError, UsageError."""
-    app = ledger.app(AppName.parse(name))
-    check_push(actor(ledger), app)
-    return app
+    return require_app(ledger, AppName.parse(name), Permission.CONFIGURE)
 
 
 def _change(ledger: "Ledger", before: App, refs: tuple[str, ...]) -> App:

@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING
 import click
 
 from gitreceive import config, wiring
-from gitreceive.access import check_push, check_read
 from gitreceive.cli.common import (
     Group,
     actor,
@@ -19,9 +18,10 @@ from gitreceive.cli.common import (
     print_json,
     print_json_line,
     print_table,
+    require_app,
 )
 from gitreceive.errors import NotFoundError
-from gitreceive.model import Job, JobId, JobState, Push
+from gitreceive.model import Job, JobId, JobState, Permission, Push
 
 if TYPE_CHECKING:
     from gitreceive.ports import Ledger, LogBook
@@ -147,8 +147,7 @@ def cancel(build: int | None, app: str | None, as_json: bool) -> None:
     """
     with open_ledger() as ledger:
         who = actor(ledger)
-        job = _job(ledger, build, app)
-        check_push(who, ledger.app(job.app))
+        job = _job(ledger, build, app, Permission.DEPLOY)
         job = ledger.request_cancel(job.id, who.name)
     if as_json:
         print_json(_facts(job))
@@ -156,13 +155,15 @@ def cancel(build: int | None, app: str | None, as_json: bool) -> None:
         click.echo(f"-----> Build {job.id} of {job.app} is asked to stop", err=True)
 
 
-def _job(ledger: "Ledger", build: int | None, app: str | None) -> Job:
-    """The build that is meant, which the actor may see. Raises NotFoundError, ForbiddenError."""
+def _job(
+    ledger: "Ledger", build: int | None, app: str | None, permission: Permission = Permission.VIEW
+) -> Job:
+    """The build that is meant, with whose app the actor may do this. Raises NotFoundError, ForbiddenError."""
     if build is not None:
         job = ledger.job(JobId(build))
-        check_read(actor(ledger), ledger.app(job.app))
+        require_app(ledger, job.app, permission)
         return job
-    own = own_app(ledger, app)
+    own = own_app(ledger, app, permission)
     jobs = ledger.jobs(own.name, 1)
     if not jobs:
         raise NotFoundError(f"{own.name} has no builds yet", hint="git push")

@@ -22,7 +22,7 @@ from gitreceive.cli.rollback import who_may
 from gitreceive.cli.settings_changes import Wish, change_settings
 from gitreceive.cli.watching import write
 from gitreceive.errors import ConfigError, NotFoundError, UsageError
-from gitreceive.model import AppName, AppSettings, Certificate, Domain, Release, Routing
+from gitreceive.model import AppName, AppSettings, Certificate, Domain, Permission, Release, Routing
 from gitreceive.voice import Voice
 
 if TYPE_CHECKING:
@@ -163,13 +163,15 @@ def auto(words: tuple[str, ...], app: str | None, as_json: bool) -> None:
     wish = Wish(f"certs auto {switch}", {"routing": {"auto": switch == "on"}})
     name = remote.app_name(words[0] if len(words) == 2 else app)
     with open_platform() as platform:
-        change_settings(platform, name, lambda _settings, _live: wish, as_json=as_json)
+        change_settings(
+            platform, name, lambda _settings, _live: wish, as_json=as_json, permission=Permission.OPERATE
+        )
 
 
 def _change(platform: "Platform", app: AppName, plan: Any, as_json: bool) -> None:
     """And forget the keys of what is not set, however it ended."""
     try:
-        change_settings(platform, app, plan, as_json=as_json)
+        change_settings(platform, app, plan, as_json=as_json, permission=Permission.OPERATE)
     finally:
         platform.ledger.forget_certificates(app)
 
@@ -187,7 +189,7 @@ def _renewed(routing: Routing, brought: Certificate) -> Wish:
 
 def _warn(platform: "Platform", app: AppName, brought: Certificate) -> None:
     """Of what is as it should not be, and yet can be. Raises ForbiddenError before anything of the app is told."""
-    who_may(platform, app)
+    who_may(platform, app, Permission.OPERATE)
     voice, now = Voice(write), datetime.now(UTC)
     settings = config.load()
     if settings.target == "docker" and not settings.docker.https_listen:

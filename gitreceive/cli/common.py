@@ -9,11 +9,13 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
-from gitreceive import config
-from gitreceive.access import LOCAL_ADMINISTRATOR, check_read
+from gitreceive import acting, config
+from gitreceive.access import LOCAL_ADMINISTRATOR, require
 from gitreceive.cli import remote
+from gitreceive.cli.revoked import ending_when_revoked
 from gitreceive.errors import NotFoundError, UsageError
-from gitreceive.model import App, User, UserName
+from gitreceive.model import App, AppName, Permission, User
+from gitreceive.revocation import user_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -64,7 +66,8 @@ def open_ledger(*, make: bool = False) -> "Iterator[Ledger]":
         )
     ledger = wiring.ledger(settings)
     try:
-        yield ledger
+        with ending_when_revoked(ledger):
+            yield ledger
     finally:
         ledger.close()
 
@@ -83,22 +86,32 @@ def open_platform() -> "Iterator[Platform]":
 
     platform = wiring.platform(config.load())
     try:
-        yield platform
+        with ending_when_revoked(platform.ledger):
+            yield platform
     finally:
         platform.registry.close()
         platform.ledger.close()
 
 
 def actor(ledger: "Ledger") -> User:
-    """Over SSH the user whose key it was; on the server's own host the administrator. Raises NotFoundError."""
-    name = config.acting_user()
-    return LOCAL_ADMINISTRATOR if name is None else ledger.user(UserName.parse(name))
+    """Over SSH the user whose key or token it was; on the server's own host the administrator. Raises NotFoundError, ForbiddenError."""
+    if config.acting_user() is None:
+        return LOCAL_ADMINISTRATOR
+    return user_of(acting.current().actor, ledger)
 
 
-def own_app(ledger: "Ledger", given: str | None) -> App:
-    """The app that is meant, which the actor may see and change. Raises NotFoundError, ForbiddenError, UsageError."""
-    app = ledger.app(remote.app_name(given))
-    check_read(actor(ledger), app)
+def own_app(ledger: "Ledger", given: str | None, permission: Permission = Permission.VIEW) -> App:
+    """The app that is meant, else that of the git remote, with which the actor may do this. Raises NotFoundError, ForbiddenError, UsageError."""
+    return require_app(ledger, remote.app_name(given), permission)
+
+
+def require_app(ledger: "Ledger", name: AppName, permission: Permission) -> App:
+    """The app, with which the actor may do this. It is what the command is recorded with. Raises NotFoundError, ForbiddenError."""
+    act = acting.current()
+    act.app = name
+    app = ledger.app(name)
+    require(permission, actor(ledger), app, ledger)
+    act.needs.append((name, permission))
     return app
 
 

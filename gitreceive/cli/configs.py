@@ -6,18 +6,18 @@ import click
 
 from gitreceive import config as settings
 from gitreceive import wiring
-from gitreceive.access import check_push
 from gitreceive.cli import config_formats, config_words, remote
 from gitreceive.cli.common import (
     Group,
-    actor,
     app_option,
     as_json,
     open_ledger,
     open_platform,
     print_json,
     print_table,
+    require_app,
 )
+from gitreceive.cli.recording import nothing_changed
 from gitreceive.cli.rollback import who_may
 from gitreceive.cli.watching import watched, write
 from gitreceive.errors import NotFoundError, UsageError
@@ -27,6 +27,7 @@ from gitreceive.model import (
     ConfigChange,
     Job,
     JobState,
+    Permission,
     Secret,
     parse_config_name,
     require_config_fits,
@@ -45,7 +46,7 @@ def command() -> None:
     """The app's environment: list, get, set, unset, import, export.
 
     Each change is a release: the same image with the new environment. Before the first push it is kept for the first release. Values are
-    for those who may push to the app; no log and no list has them.
+    for those who may configure the app; no log and no list has them.
     """
 
 
@@ -54,13 +55,13 @@ def command() -> None:
 @app_option
 @as_json
 def list_(words: tuple[str, ...], app: str | None, as_json: bool) -> None:
-    """The names that are set for the app, and how long each value is. See get and export for values.
+    """The names that are set for the app, and how long each value is, for all who may see it. See get and export for values.
 
     \b
     Example:
       gitreceive config list shop
     """
-    name, config = _read(_alone("list", words, app))
+    name, config = _read(_alone("list", words, app), Permission.VIEW)
     sizes = {key: len(value.reveal().encode()) for key, value in sorted(config.items())}
     if as_json:
         print_json([{"name": key, "bytes": size} for key, size in sizes.items()])
@@ -199,10 +200,11 @@ def _alone(verb: str, words: tuple[str, ...], app: str | None) -> AppName:
     return name
 
 
-def _read(app: AppName) -> tuple[AppName, Mapping[str, Secret]]:
+def _read(
+    app: AppName, permission: Permission = Permission.CONFIGURE
+) -> tuple[AppName, Mapping[str, Secret]]:
     with open_ledger() as ledger:
-        found = ledger.app(app)
-        check_push(actor(ledger), found)
+        found = require_app(ledger, app, permission)
         return found.name, ledger.config(found.name)
 
 
@@ -211,13 +213,15 @@ def _change(app: AppName, values: Mapping[str, Secret], names: tuple[str, ...], 
     for name in values:
         parse_config_name(name)
     with open_platform() as platform:
-        change = ConfigChange(app, who_may(platform, app).name, values, names)
+        change = ConfigChange(app, who_may(platform, app, Permission.CONFIGURE).name, values, names)
         before = platform.ledger.config(app)
         for name in names:
             if name not in before:
                 raise _not_set(app, name)
         after = change.applied(before)
         require_config_fits(after)
+        if after == before:
+            nothing_changed()
         job = None if after == before else _carried_out(platform, change, before, after, log=not as_json)
     result = _result(job, changed=after != before)
     if as_json:

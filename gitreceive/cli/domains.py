@@ -15,7 +15,7 @@ from gitreceive.cli.common import (
 from gitreceive.cli.settings_changes import Wish, change_settings
 from gitreceive.errors import ConflictError, NotFoundError, UsageError
 from gitreceive.exposure import require_hosts
-from gitreceive.model import AppName, AppSettings, Domain, Release, Routing
+from gitreceive.model import AppName, AppSettings, Domain, Permission, Release, Routing
 
 _words = click.argument("words", metavar="[APP] HOST...", nargs=-1, required=True)
 
@@ -44,7 +44,9 @@ def add(words: tuple[str, ...], app: str | None, as_json: bool) -> None:
         _require_free(host, name)
     wish = Wish(f"domains add {_some(hosts)}", {"routing": {"domains": {host: {} for host in hosts}}})
     with open_platform() as platform:
-        change_settings(platform, name, lambda _settings, _live: wish, as_json=as_json)
+        change_settings(
+            platform, name, lambda _settings, _live: wish, as_json=as_json, permission=Permission.OPERATE
+        )
 
 
 @command.command("remove")
@@ -68,7 +70,7 @@ def remove(words: tuple[str, ...], app: str | None, as_json: bool) -> None:
         return Wish(f"domains remove {_some(hosts)}", patch)
 
     with open_platform() as platform:
-        change_settings(platform, name, plan, as_json=as_json)
+        change_settings(platform, name, plan, as_json=as_json, permission=Permission.OPERATE)
 
 
 @command.command("list")
@@ -113,7 +115,9 @@ def https(words: tuple[str, ...], app: str | None, as_json: bool) -> None:
     wish = Wish(f"domains https {switch}", {"routing": {"https": switch == "on"}})
     name = remote.app_name(words[0] if len(words) == 2 else app)
     with open_platform() as platform:
-        change_settings(platform, name, lambda _settings, _live: wish, as_json=as_json)
+        change_settings(
+            platform, name, lambda _settings, _live: wish, as_json=as_json, permission=Permission.OPERATE
+        )
 
 
 def _named(words: tuple[str, ...], app: str | None) -> tuple[AppName, tuple[Domain, ...]]:

@@ -7,11 +7,20 @@ from typing import TYPE_CHECKING
 import click
 
 from gitreceive import config
-from gitreceive.access import check_admin, check_push
-from gitreceive.cli.common import actor, app_option, as_json, byte_count, open_platform, print_json
+from gitreceive.access import check_admin
+from gitreceive.cli.common import (
+    actor,
+    app_option,
+    as_json,
+    byte_count,
+    open_platform,
+    print_json,
+    require_app,
+)
+from gitreceive.cli.recording import nothing_changed
 from gitreceive.cli.watching import write
 from gitreceive.collection import Collected, Request, collect
-from gitreceive.model import AppName
+from gitreceive.model import AppName, Permission
 from gitreceive.voice import Voice
 
 if TYPE_CHECKING:
@@ -42,6 +51,8 @@ def command(dry_run: bool, app: str | None, as_json: bool) -> None:
         voice = Voice(write)
         voice.step(f"Keeping {settings.releases} releases of each app, and logs of {settings.log_days} days")
         done = collect(request, platform, voice)
+    if dry_run:
+        nothing_changed()
     if as_json:
         print_json(_facts(done, dry=dry_run))
     else:
@@ -51,11 +62,10 @@ def command(dry_run: bool, app: str | None, as_json: bool) -> None:
 
 
 def _check_may(platform: "Platform", only: AppName | None) -> None:
-    who = actor(platform.ledger)
     if only is None:
-        check_admin(who, "collect of all apps")
+        check_admin(actor(platform.ledger), "collect of all apps")
     else:
-        check_push(who, platform.ledger.app(only))
+        require_app(platform.ledger, only, Permission.DEPLOY)
 
 
 def _holder() -> str:

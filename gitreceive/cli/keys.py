@@ -4,7 +4,7 @@ from pathlib import Path
 import click
 
 from gitreceive import config
-from gitreceive.access import check_admin
+from gitreceive.access import check_admin, check_person
 from gitreceive.cli.common import Group, actor, age, as_json, open_ledger, print_json, print_table
 from gitreceive.errors import UsageError
 from gitreceive.model import PublicKey, User, UserName
@@ -34,6 +34,7 @@ def add(user: str | None, file: Path | None, admin: bool, as_json: bool) -> None
     """
     with open_ledger(make=True) as ledger:
         who = actor(ledger)
+        check_person(who, "add keys")
         name = _user(user, who)
         if name != who.name:
             check_admin(who, "add keys for others")
@@ -87,6 +88,7 @@ def remove(fingerprint: str, as_json: bool) -> None:
     """
     with open_ledger() as ledger:
         who = actor(ledger)
+        check_person(who, "remove keys")
         mine = {key.fingerprint for key in ledger.keys()} if who.admin else _own(who, ledger.keys())
         if fingerprint not in mine:
             raise UsageError(f"no key of yours is {fingerprint[:80]}", hint="see: gitreceive keys list")

@@ -2,12 +2,10 @@ from datetime import datetime
 
 import click
 
-from gitreceive.access import check_push
-from gitreceive.cli import remote
-from gitreceive.cli.common import actor, app_option, as_json, open_ledger, print_json
+from gitreceive.cli.common import actor, app_option, as_json, open_ledger, own_app, print_json
 from gitreceive.cli.watching import write
 from gitreceive.errors import UsageError
-from gitreceive.model import LONGEST_REASON, App
+from gitreceive.model import LONGEST_REASON, App, Permission
 from gitreceive.voice import Voice
 
 
@@ -33,10 +31,8 @@ def command(name: str | None, app: str | None, reason: str, as_json: bool) -> No
             f"a reason has 1 to {LONGEST_REASON} characters", hint='say why: -m "the sale runs until Monday"'
         )
     with open_ledger() as ledger:
-        found = ledger.app(remote.app_name(name or app))
-        who = actor(ledger)
-        check_push(who, found)
-        locked = ledger.lock_app(found.name, who.name, words)
+        found = own_app(ledger, name or app, Permission.OPERATE)
+        locked = ledger.lock_app(found.name, actor(ledger).name, words)
     tell(locked, as_json=as_json)
 
 

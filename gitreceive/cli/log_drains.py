@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING
 import click
 
 from gitreceive import config, wiring
-from gitreceive.access import check_push
 from gitreceive.cli import remote
 from gitreceive.cli.common import (
     Group,
@@ -20,11 +19,12 @@ from gitreceive.cli.common import (
     own_app,
     print_json,
     print_table,
+    require_app,
 )
 from gitreceive.drains import DrainStatus, Receiver, read_status
 from gitreceive.drains.receiving import word_of_ours
 from gitreceive.errors import NotFoundError, UnavailableError, UsageError
-from gitreceive.model import App, AppName, Drain, DrainAddress, Secret, User, parse_header
+from gitreceive.model import App, AppName, Drain, DrainAddress, Permission, Secret, User, parse_header
 
 if TYPE_CHECKING:
     from gitreceive.ports import Ledger
@@ -166,9 +166,8 @@ def _named(words: tuple[str, ...], app: str | None, wanted: int) -> tuple[AppNam
 
 
 def _changer(ledger: "Ledger", name: AppName) -> tuple[User, App]:
-    who, app = actor(ledger), ledger.app(name)
-    check_push(who, app)
-    return who, app
+    app = require_app(ledger, name, Permission.OPERATE)
+    return actor(ledger), app
 
 
 def _meant(ledger: "Ledger", app: App, text: str) -> Drain:

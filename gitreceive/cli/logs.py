@@ -9,12 +9,19 @@ from typing import TYPE_CHECKING
 import click
 
 from gitreceive import config, wiring
-from gitreceive.access import check_read
 from gitreceive.applogs import AppLogs, Following
-from gitreceive.cli.common import actor, app_option, as_json, open_target, own_app, print_json_line, seconds
+from gitreceive.cli.common import (
+    app_option,
+    as_json,
+    open_target,
+    own_app,
+    print_json_line,
+    require_app,
+    seconds,
+)
 from gitreceive.errors import NotFoundError, UsageError
 from gitreceive.joblogs import FROM_JOBS
-from gitreceive.model import App, JobId, LogLine, LogQuery, LogSource
+from gitreceive.model import App, JobId, LogLine, LogQuery, LogSource, Permission
 from gitreceive.sanitise import sanitise
 
 if TYPE_CHECKING:
@@ -158,8 +165,7 @@ def _app(ledger: "Ledger", word: str | None, given: str | None, build: int | Non
     if build is None:
         return own_app(ledger, name)
     job = ledger.job(JobId(build))
-    app = ledger.app(job.app)
-    check_read(actor(ledger), app)
+    app = require_app(ledger, job.app, Permission.VIEW)
     if name is not None and name != job.app:
         raise NotFoundError(f"build {build} is another app's", hint="gitreceive builds list")
     return app

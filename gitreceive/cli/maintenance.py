@@ -6,7 +6,7 @@ from gitreceive.cli import remote
 from gitreceive.cli.common import Group, app_option, as_json, open_ledger, open_platform, own_app, print_json
 from gitreceive.cli.settings_changes import Wish, change_settings
 from gitreceive.errors import UsageError
-from gitreceive.model import LARGEST_PAGE, AppSettings, Release
+from gitreceive.model import LARGEST_PAGE, AppSettings, Permission, Release
 from gitreceive.ports import StackLedger
 
 
@@ -35,7 +35,9 @@ def on(name: str | None, app: str | None, page: bool, as_json: bool) -> None:
         return Wish("maintenance on", {"maintenance": {"on": True, "page": shown, "image": image}})
 
     with open_platform() as platform:
-        change_settings(platform, remote.app_name(name or app), plan, as_json=as_json)
+        change_settings(
+            platform, remote.app_name(name or app), plan, as_json=as_json, permission=Permission.OPERATE
+        )
 
 
 @command.command("off")
@@ -52,7 +54,11 @@ def off(name: str | None, app: str | None, as_json: bool) -> None:
     wish = Wish("maintenance off", {"maintenance": None})
     with open_platform() as platform:
         change_settings(
-            platform, remote.app_name(name or app), lambda _settings, _live: wish, as_json=as_json
+            platform,
+            remote.app_name(name or app),
+            lambda _settings, _live: wish,
+            as_json=as_json,
+            permission=Permission.OPERATE,
         )
 
 

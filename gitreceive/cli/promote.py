@@ -4,12 +4,11 @@ from typing import TYPE_CHECKING
 import click
 
 from gitreceive import config, wiring
-from gitreceive.access import check_push, check_read
-from gitreceive.cli.common import actor, app_option, as_json, open_platform, print_json
+from gitreceive.cli.common import actor, app_option, as_json, open_platform, print_json, require_app
 from gitreceive.cli.releases import named
 from gitreceive.cli.watching import watched, write
 from gitreceive.errors import UsageError
-from gitreceive.model import AppName, Job, JobState, Promotion, Release
+from gitreceive.model import AppName, Job, JobState, Permission, Promotion, Release
 from gitreceive.promote import plan_promotion
 from gitreceive.rollback import live_release, require_image
 from gitreceive.voice import Voice
@@ -52,10 +51,11 @@ def _promotions(
     """Refuse at once what cannot be done, for all of them: none begins then."""
     ledger = platform.ledger
     who = actor(ledger)
-    check_read(who, ledger.app(name))
-    apps = [ledger.app(AppName.parse(text)) for text in dict.fromkeys(to)]
+    require_app(ledger, name, Permission.VIEW)
+    names = [AppName.parse(text) for text in dict.fromkeys(to)]
+    apps = [require_app(ledger, one, Permission.DEPLOY) for one in names]
     for one in apps:
-        check_push(who, one)
+        one.require_unlocked()
         if one.name == name:
             raise UsageError(
                 f"{name} cannot be promoted to itself", hint=f"to start it anew: gitreceive redeploy {name}"

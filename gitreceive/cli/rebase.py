@@ -6,12 +6,21 @@ from typing import TYPE_CHECKING
 import click
 
 from gitreceive import config, wiring
-from gitreceive.access import check_admin, check_push
+from gitreceive.access import check_admin
 from gitreceive.cli import remote
-from gitreceive.cli.common import actor, app_option, as_json, open_platform, print_json, print_table
+from gitreceive.cli.common import (
+    actor,
+    app_option,
+    as_json,
+    open_platform,
+    print_json,
+    print_table,
+    require_app,
+)
+from gitreceive.cli.recording import nothing_changed
 from gitreceive.cli.watching import watched, write
 from gitreceive.errors import GitreceiveError, NotFoundError, UsageError
-from gitreceive.model import AppName, Job, JobState, Rebase, User
+from gitreceive.model import AppName, Job, JobState, Permission, Rebase, User
 from gitreceive.rebase import Move, Wish, is_of_buildpacks, plan_move
 from gitreceive.voice import Voice
 
@@ -79,6 +88,8 @@ def command(
             raise NotFoundError(f"there is no stack {stack[:60]!r}", hint="gitreceive stack list shows them")
         names = _names(platform, apps, app, every=every)
         asked = [_plan(platform, name, Wish(stack, force=force), every=every) for name in names]
+        if dry_run or not any(one.move and one.move.needed for one in asked):
+            nothing_changed()
         if not dry_run:
             asked = _carry_out(platform, asked, force=force, alone=len(asked) == 1 and not as_json)
     if as_json:
@@ -101,7 +112,7 @@ def _names(platform: "Platform", apps: Sequence[str], app: str | None, *, every:
     if app or not apps:
         named.append(remote.app_name(app))
     for name in named:
-        check_push(who, platform.ledger.app(name))
+        require_app(platform.ledger, name, Permission.DEPLOY)
     return list(dict.fromkeys(named))
 
 

@@ -4,11 +4,10 @@ from typing import TYPE_CHECKING
 
 import click
 
-from gitreceive.access import check_read
+from gitreceive.appjson.told import declared_facts, told_declared
 from gitreceive.cli import remote
 from gitreceive.cli.common import (
     Group,
-    actor,
     age,
     app_option,
     as_json,
@@ -16,9 +15,10 @@ from gitreceive.cli.common import (
     open_ledger,
     print_json,
     print_table,
+    require_app,
 )
 from gitreceive.errors import UsageError
-from gitreceive.model import AppName, Changes, Release
+from gitreceive.model import AppName, Changes, Permission, Release, Scripts
 
 if TYPE_CHECKING:
     from gitreceive.ports import Ledger
@@ -163,7 +163,7 @@ def _number(word: str) -> int:
 
 
 def _check_read(ledger: "Ledger", app: AppName) -> None:
-    check_read(actor(ledger), ledger.app(app))
+    require_app(ledger, app, Permission.VIEW)
 
 
 def _described(release: Release) -> list[tuple[str, object]]:
@@ -175,6 +175,7 @@ def _described(release: Release) -> list[tuple[str, object]]:
         ("buildpacks", ", ".join(release.image.buildpacks) or "-"),
         *((name, command or "what the image runs") for name, command in _processes(release).items()),
         ("config", ", ".join(sorted(release.config)) or "-"),
+        *(("declares", line) for line in told_declared(release.declared)),
     ]
 
 
@@ -185,6 +186,7 @@ def _differences(old: Release, new: Release) -> list[tuple[str, str]]:
         ("buildpacks", _arrow(", ".join(old.image.buildpacks), ", ".join(new.image.buildpacks))),
         ("processes", _signed(Changes.between(_processes(old), _processes(new)))),
         ("config", _signed(Changes.between(old.config, new.config))),
+        ("declares", _signed(Changes.between(_declared(old), _declared(new)))),
     ]
     return [(title, text) for title, text in found if text]
 
@@ -226,6 +228,7 @@ def _facts(release: Release, *, live: bool) -> dict[str, object]:
             {"name": process.name, "command": list(process.command)} for process in release.image.processes
         ],
         "config": sorted(release.config),
+        "declares": declared_facts(release.declared),
     }
 
 
@@ -240,6 +243,13 @@ def _summary(release: Release, *, live: bool | None = None) -> dict[str, object]
         "kept": release.kept,
         **({} if live is None else {"live": live}),
     }
+
+
+def _declared(release: Release) -> dict[str, object]:
+    declared = release.declared
+    health = {f"healthchecks.{process}": checks for process, checks in declared.health.items()}
+    found = {**health, "cron": declared.cron, "scripts": declared.scripts}
+    return {name: what for name, what in found.items() if what not in {(), Scripts()}}
 
 
 def _processes(release: Release) -> dict[str, str]:

@@ -141,6 +141,7 @@ _TAKES_APP: dict[tuple[str, ...], int] = {
     ("domains", "https"): 2,
     ("domains", "list"): 2,
     ("domains", "remove"): 2,
+    ("events",): 1,
     ("healthchecks", "list"): 2,
     ("healthchecks", "set"): 2,
     ("healthchecks", "unset"): 2,
@@ -171,6 +172,10 @@ _TAKES_APP: dict[tuple[str, ...], int] = {
     ("releases", "list"): 2,
     ("releases", "info"): 2,
     ("releases", "diff"): 2,
+    ("access", "add"): 2,
+    ("access", "remove"): 2,
+    ("access", "list"): 2,
+    ("access", "transfer"): 2,
     ("reviews", "list"): 2,
     ("reviews", "set"): 2,
     ("apps", "info"): 2,
@@ -178,6 +183,7 @@ _TAKES_APP: dict[tuple[str, ...], int] = {
     ("builds", "log"): 2,
     ("builds", "attach"): 2,
     ("builds", "cancel"): 2,
+    ("quotas", "list"): 2,
     ("config", "list"): 2,
     ("config", "get"): 2,
     ("config", "set"): 2,
@@ -187,13 +193,28 @@ _TAKES_APP: dict[tuple[str, ...], int] = {
 }
 
 
+# by their first word or their first two: where an app may stand as a word of its own, and behind how many others it is left out
 _APP_IS_A_WORD = {
-    *("apps", "lock", "logs", "maintenance", "promote", "rebase", "redeploy", "releases", "reviews"),
-    *("certs add", "certs list", "domains list"),
-    *("rollback", "unlock", "healthchecks list", "ps list", "ps start", "ps stop"),
+    "access": 1,
+    **dict.fromkeys(("apps", "lock", "logs", "maintenance", "promote", "rebase", "redeploy"), 0),
+    **dict.fromkeys(("releases", "reviews", "rollback", "unlock"), 0),
+    **dict.fromkeys(("certs add", "certs list", "domains list"), 0),
+    **dict.fromkeys(("healthchecks list", "ps list", "ps start", "ps stop"), 0),
 }
 _WITH_A_VALUE = {
-    *("-m", "-n", "--reason", "--stack", "--to", "--lifetime", "--inherit", "--cert", "--key"),
+    *(
+        "-m",
+        "-n",
+        "--reason",
+        "--stack",
+        "--to",
+        "--lifetime",
+        "--inherit",
+        "--role",
+        "--team",
+        "--cert",
+        "--key",
+    ),
     *("--build", "--color", "--colour", "--ps", "--since", "--source", "--until"),
 }
 RELEASE = re.compile(r"v[1-9][0-9]{0,8}", re.ASCII)  # v7, where an app may stand too
@@ -207,8 +228,7 @@ def _with_app(arguments: list[str], app: AppName) -> list[str]:
     if arguments[0] == "config":
         named = config_words.name_app(arguments[1], arguments[at:])
     else:
-        positional = bool({arguments[0], " ".join(arguments[:2])} & _APP_IS_A_WORD)
-        named = _names_app(arguments[at:], positional=positional)
+        named = _names_app(arguments[at:], _other_words(arguments))
     if named:
         return arguments
     return [*arguments[:at], "--app", app, *arguments[at:]]
@@ -222,15 +242,19 @@ def _with_colour(arguments: list[str]) -> list[str]:
     return [arguments[0], "--color", "always", *arguments[1:]] if coloured else arguments
 
 
-def _names_app(words: list[str], *, positional: bool) -> bool:
-    return any(
-        word in {"-a", "--app", "--all"}
-        or word.startswith(("--app=", "-a"))
-        or (
-            positional
-            and not word.startswith("-")
-            and before not in _WITH_A_VALUE
-            and not RELEASE.fullmatch(word)
-        )
+def _other_words(arguments: list[str]) -> int | None:
+    """How many words a command has that are no app; None where an app is never one."""
+    others = _APP_IS_A_WORD.get(" ".join(arguments[:2]), _APP_IS_A_WORD.get(arguments[0]))
+    alone = arguments[1:2] == ["list"] or any(word.partition("=")[0] == "--team" for word in arguments)
+    return 0 if others and alone else others
+
+
+def _names_app(words: list[str], others: int | None) -> bool:
+    if any(word in {"-a", "--app", "--all"} or word.startswith(("--app=", "-a")) for word in words):
+        return True
+    plain = [
+        word
         for before, word in zip(["", *words], words, strict=False)
-    )
+        if not word.startswith("-") and before not in _WITH_A_VALUE and not RELEASE.fullmatch(word)
+    ]
+    return others is not None and len(plain) > others

@@ -1,10 +1,8 @@
 import click
 
 from gitreceive import config, wiring
-from gitreceive.access import check_push
 from gitreceive.cli.common import (
     Group,
-    actor,
     app_option,
     as_json,
     duration,
@@ -14,8 +12,9 @@ from gitreceive.cli.common import (
     print_table,
     seconds,
 )
+from gitreceive.cli.recording import nothing_changed
 from gitreceive.errors import UsageError
-from gitreceive.model import App, Release, ReviewRules, parse_config_name
+from gitreceive.model import App, Permission, Release, ReviewRules, parse_config_name
 
 _SHORTEST, _LONGEST = 60, 365 * 86400
 
@@ -101,8 +100,7 @@ def set_(
       gitreceive reviews set shop --inherit MAIL_HOST,LOG_LEVEL
     """
     with open_ledger() as ledger:
-        of = own_app(ledger, name or app)
-        check_push(actor(ledger), of)
+        of = own_app(ledger, name or app, Permission.CONFIGURE)
         if of.review:
             raise UsageError(f"{of.name} is a review app itself", hint=f"set it for {of.review.of}")
         rules = ReviewRules(
@@ -112,6 +110,8 @@ def set_(
         )
         if rules != of.reviews:
             ledger.set_reviews(of.name, of.reviews, rules)
+        else:
+            nothing_changed()
     if as_json:
         print_json(
             {"app": of.name, "on": rules.wanted, "lifetime": rules.seconds, "inherit": list(rules.inherit)}

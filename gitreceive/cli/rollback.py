@@ -4,11 +4,10 @@ from typing import TYPE_CHECKING
 import click
 
 from gitreceive import config, wiring
-from gitreceive.access import check_push
-from gitreceive.cli.common import actor, app_option, as_json, open_platform, print_json
+from gitreceive.cli.common import actor, app_option, as_json, open_platform, print_json, require_app
 from gitreceive.cli.releases import named
 from gitreceive.cli.watching import watched
-from gitreceive.model import AppName, Job, JobState, Redeploy, Rollback, User
+from gitreceive.model import AppName, Job, JobState, Permission, Redeploy, Rollback, User
 from gitreceive.rollback import Return, live_release, number_before, plan_return, require_image
 
 if TYPE_CHECKING:
@@ -37,11 +36,10 @@ def command(words: tuple[str, ...], app: str | None, as_json: bool) -> None:
         bring_back(platform, Rollback(name, who.name, to), as_json=as_json)
 
 
-def who_may(platform: "Platform", app: AppName) -> User:
-    """Who asks, and may change the app. Raises NotFoundError, ForbiddenError."""
-    who = actor(platform.ledger)
-    check_push(who, platform.ledger.app(app))
-    return who
+def who_may(platform: "Platform", app: AppName, permission: Permission = Permission.DEPLOY) -> User:
+    """Who asks, and may do this with the app. Raises NotFoundError, ForbiddenError, ConflictError where it is locked."""
+    require_app(platform.ledger, app, permission).require_unlocked()
+    return actor(platform.ledger)
 
 
 def bring_back(platform: "Platform", cause: Rollback | Redeploy, *, as_json: bool) -> None:

@@ -10,7 +10,16 @@ from gitreceive.cli.common import print_json
 from gitreceive.cli.rollback import who_may
 from gitreceive.cli.watching import watched, write
 from gitreceive.errors import NotFoundError
-from gitreceive.model import AppName, AppSettings, Job, JobState, ProcessType, Release, SettingsChange
+from gitreceive.model import (
+    AppName,
+    AppSettings,
+    Job,
+    JobState,
+    Permission,
+    ProcessType,
+    Release,
+    SettingsChange,
+)
 from gitreceive.rollback import require_image
 from gitreceive.voice import Voice
 
@@ -29,11 +38,17 @@ class Wish:
 Plan = Callable[[AppSettings, Release | None], Wish]  # of the settings as they are, and of what is live
 
 
-def change_settings(platform: "Platform", app: AppName, plan: Plan, *, as_json: bool) -> None:
+def change_settings(
+    platform: "Platform",
+    app: AppName,
+    plan: Plan,
+    *,
+    as_json: bool,
+    permission: Permission = Permission.CONFIGURE,
+) -> None:
     """Exit 1 where it was not done. Raises what ``plan`` does, ConflictError where the app is locked, UsageError for what cannot be."""
     ledger = platform.ledger
-    who = who_may(platform, app)
-    ledger.app(app).require_unlocked()
+    who = who_may(platform, app, permission)
     before, live = ledger.settings(app), ledger.current_release(app)
     wish = plan(before, live)
     after = before.patched(wish.patch)

@@ -1,9 +1,9 @@
 import click
 
-from gitreceive.access import check_push, check_unlock
-from gitreceive.cli import remote
-from gitreceive.cli.common import actor, app_option, as_json, open_ledger
+from gitreceive.access import check_unlock
+from gitreceive.cli.common import actor, app_option, as_json, open_ledger, own_app
 from gitreceive.cli.lock import tell
+from gitreceive.model import Permission
 
 
 @click.command("unlock")
@@ -18,9 +18,7 @@ def command(name: str | None, app: str | None, as_json: bool) -> None:
       gitreceive unlock shop
     """
     with open_ledger() as ledger:
-        found = ledger.app(remote.app_name(name or app))
-        who = actor(ledger)
-        check_push(who, found)
-        check_unlock(who, found)
+        found = own_app(ledger, name or app, Permission.OPERATE)
+        check_unlock(actor(ledger), found)
         opened = ledger.unlock_app(found.name)
     tell(opened, as_json=as_json)

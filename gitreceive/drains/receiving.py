@@ -7,7 +7,8 @@ from typing import Any, Protocol
 
 from gitreceive.model import AppName, LogLine
 
-Entry = Mapping[str, Any]  # app, time, source, process, instance, text
+KEYS = ("app", "time", "source", "process", "instance", "text")
+Entry = Mapping[str, Any]  # by KEYS
 
 
 class Receiver(Protocol):

@@ -1,5 +1,6 @@
 """From a drain's spool to its receiver, again and again until it has arrived."""
 
+import logging
 import random
 import threading
 import time
@@ -11,13 +12,15 @@ from datetime import UTC, datetime
 from gitreceive.drains.receiving import Entry, Receiver, word_of_ours
 from gitreceive.drains.spool import Batch, Mark, Spool
 from gitreceive.drains.status import DrainStatus
-from gitreceive.errors import GitreceiveError
+from gitreceive.errors import GitreceiveError, UnavailableError
 from gitreceive.model import AppName
 
+_log = logging.getLogger(__name__)
+
 _LOOK_SECONDS = 0.25
-_LONGEST_PAUSE = 60.0
+_LONGEST_PAUSE = 15.0
 _TOLD_SECONDS = 2.0
-_MOST_UNSETTLED = 8  # batches
+_MOST_UNSETTLED = 256  # batches
 
 
 @dataclass(frozen=True)
@@ -26,6 +29,13 @@ class Pace:
 
     pause: float = 1.0
     look: float = _LOOK_SECONDS
+
+
+def _known(error: Exception) -> GitreceiveError:
+    if isinstance(error, GitreceiveError):
+        return error
+    _log.error("a log drain has a fault", exc_info=error)
+    return UnavailableError(f"the server has a fault: {type(error).__name__}; its log has more")
 
 
 @dataclass(frozen=True)
@@ -82,8 +92,8 @@ class Sender:
                     pause = self._pace.pause
                 else:
                     self._stopping.wait(self._pace.look)
-            except GitreceiveError as error:
-                self._begin_again(error)
+            except Exception as error:  # noqa: BLE001 - whatever it is, it is tried again
+                self._begin_again(_known(error))
                 self._stopping.wait(pause * (1 + random.random()))  # noqa: S311 - so that not all come back at once
                 pause = min(_LONGEST_PAUSE, pause * 2)
         self._settle_last()

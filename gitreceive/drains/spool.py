@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from gitreceive.drains.files import read_document, write_whole
-from gitreceive.drains.receiving import Entry
+from gitreceive.drains.receiving import KEYS, Entry
 from gitreceive.errors import UnavailableError
 
 _SEGMENTS = 16  # so many files may wait
@@ -101,7 +101,7 @@ class Spool:
         for number in segments:
             start = after.offset if number == after.segment else 0
             for line, end in self._lines_of(number, start):
-                entries.append(json.loads(line))
+                entries.append(_entry(line))
                 ends.append(Mark(number, end))
                 if len(entries) >= _BATCH_LINES or end - start > _BATCH_BYTES:
                     return Batch(entries, ends, lost)
@@ -226,6 +226,15 @@ class Spool:
 
     def _path(self, number: int) -> Path:
         return self._folder / f"{number:012}.lines"
+
+
+def _entry(line: bytes) -> Entry:
+    """A disk may err: what cannot be read back must not keep what is behind it."""
+    try:
+        found: Entry = json.loads(line)
+    except ValueError:
+        found = {}
+    return {**dict.fromkeys(KEYS, "-"), "text": "a line could not be read back from the disk", **found}
 
 
 def _whole(content: bytes) -> list[bytes]:

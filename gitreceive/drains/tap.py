@@ -107,8 +107,8 @@ def _pump(following: Following, arrived: "queue.Queue[LogLine | GitreceiveError 
             arrived.put(line)
     except GitreceiveError as error:
         arrived.put(error)
-        return
-    arrived.put(None)
+    else:
+        arrived.put(None)
 
 
 def _drain(arrived: "queue.Queue[LogLine | GitreceiveError | None]") -> None:

@@ -66,6 +66,9 @@ class GitStore:
         git_at(self._path(app), "update-ref", _kept_ref(job), commit)
 
     def release(self, app: AppName, job: JobId) -> None:
+        """Also where there is no repository: after a restore, it comes with the next push."""
+        if not self._path(app).is_dir():
+            return
         git_at(self._path(app), "update-ref", "-d", _kept_ref(job))
 
     def kept(self, app: AppName) -> frozenset[JobId]:

@@ -27,6 +27,7 @@ from gitreceive.model.configs import (
 )
 from gitreceive.model.declared import CheckKind, CronTask, Declared, HealthCheck, Scripts
 from gitreceive.model.drains import MOST_DRAINS, Drain, DrainAddress, parse_header
+from gitreceive.model.events import Event, EventQuery, Happening, Outcome
 from gitreceive.model.formation import MOST_REPLICAS, Autoscale, Formation
 from gitreceive.model.locks import LONGEST_REASON, Lock
 from gitreceive.model.logs import FROM_CONTAINERS, LogLine, LogQuery, LogSource
@@ -41,9 +42,12 @@ from gitreceive.model.names import (
 )
 from gitreceive.model.people import (
     App,
+    Given,
+    Party,
     PublicKey,
     Review,
     ReviewRules,
+    Team,
     User,
 )
 from gitreceive.model.pushes import (
@@ -60,6 +64,7 @@ from gitreceive.model.pushes import (
     Rollback,
     SettingsChange,
 )
+from gitreceive.model.quotas import Quota, QuotaKind, Use, require_within_quota, shown_bytes
 from gitreceive.model.references import BuildpackRef, RefKind
 from gitreceive.model.releases import (
     ONE_AT_A_TIME,
@@ -73,6 +78,7 @@ from gitreceive.model.releases import (
     ProcessStatus,
     Release,
 )
+from gitreceive.model.rights import Permission, Reach, Role, Scope, parse_role, parse_scope
 from gitreceive.model.routing import (
     MOST_DOMAINS,
     Certificate,
@@ -82,6 +88,17 @@ from gitreceive.model.routing import (
 )
 from gitreceive.model.runtime import Limits, Runtime, out_of_memory
 from gitreceive.model.settings import AppSettings
+from gitreceive.model.tokens import (
+    Grant,
+    NewToken,
+    Token,
+    draw_token,
+    grant,
+    parse_token_id,
+    parse_token_name,
+    same_hash,
+    split_token,
+)
 
 __all__ = [
     "FROM_CONTAINERS",
@@ -125,7 +142,12 @@ __all__ = [
     "Domain",
     "Drain",
     "DrainAddress",
+    "Event",
+    "EventQuery",
     "Formation",
+    "Given",
+    "Grant",
+    "Happening",
     "HealthCheck",
     "Image",
     "ImageFacts",
@@ -141,6 +163,10 @@ __all__ = [
     "LogQuery",
     "LogSource",
     "Maintenance",
+    "NewToken",
+    "Outcome",
+    "Party",
+    "Permission",
     "ProcessStatus",
     "ProcessType",
     "Project",
@@ -148,15 +174,20 @@ __all__ = [
     "PublicKey",
     "Push",
     "PushOptions",
+    "Quota",
+    "QuotaKind",
+    "Reach",
     "Rebase",
     "Redeploy",
     "RefKind",
     "Release",
     "Review",
     "ReviewRules",
+    "Role",
     "Rollback",
     "Routing",
     "Runtime",
+    "Scope",
     "Scripts",
     "Secret",
     "SettingsChange",
@@ -164,15 +195,28 @@ __all__ = [
     "SourceEntry",
     "Stack",
     "StackRecipe",
+    "Team",
+    "Token",
     "TreeEntry",
+    "Use",
     "User",
     "UserName",
     "Wanted",
     "check_command",
     "describe",
+    "draw_token",
+    "grant",
     "out_of_memory",
     "parse_config_name",
     "parse_header",
+    "parse_role",
+    "parse_scope",
+    "parse_token_id",
+    "parse_token_name",
     "require_config_fits",
+    "require_within_quota",
+    "same_hash",
     "script_process",
+    "shown_bytes",
+    "split_token",
 ]

@@ -5,12 +5,17 @@ from datetime import datetime
 
 from gitreceive.model.locks import Lock
 from gitreceive.model.names import AppName, UserName
+from gitreceive.model.rights import Reach, Role
 
 
 @dataclass(frozen=True)
 class User:
+    """``reach``: of the token that was shown; None for a key and on the server's own host, where nothing narrows what a user may."""
+
     name: UserName
     admin: bool
+    suspended: bool = False  # may nothing, until taken back
+    reach: Reach | None = None
 
 
 @dataclass(frozen=True)
@@ -23,6 +28,35 @@ class PublicKey:
     comment: str
     fingerprint: str  # SHA256:… as ssh-keygen -l prints it
     added_at: datetime
+
+
+@dataclass(frozen=True)
+class Team:
+    """Its name follows the rules of user names, and may be one of a user too."""
+
+    name: UserName
+    members: tuple[UserName, ...]
+    created_at: datetime
+
+
+@dataclass(frozen=True)
+class Party:
+    """Whom something can be given to: a user, or all of a team."""
+
+    name: UserName
+    team: bool = False
+
+    def __str__(self) -> str:
+        return f"team {self.name}" if self.team else str(self.name)
+
+
+@dataclass(frozen=True)
+class Given:
+    """A role that a party has for an app."""
+
+    app: AppName
+    to: Party
+    role: Role
 
 
 @dataclass(frozen=True)

@@ -17,10 +17,10 @@ from gitreceive.ports.building import (
 )
 from gitreceive.ports.ledger import (
     AppLedger,
+    ArchiveLedger,
     CertificateLedger,
     DrainLedger,
     JobLedger,
-    KeyLedger,
     Ledger,
     ReleaseLedger,
     RetentionLedger,
@@ -29,17 +29,29 @@ from gitreceive.ports.ledger import (
     StackLedger,
 )
 from gitreceive.ports.logs import Log, LogBook
+from gitreceive.ports.people import (
+    AccessLedger,
+    EventLedger,
+    KeyLedger,
+    QuotaLedger,
+    TeamLedger,
+    TokenLedger,
+    UserLedger,
+)
 from gitreceive.ports.sources import SourceStore
 from gitreceive.ports.targets import CertificateSource, Target
 
 __all__ = [
+    "AccessLedger",
     "AppLedger",
+    "ArchiveLedger",
     "BuildRequest",
     "Builder",
     "BuildpackSource",
     "CertificateLedger",
     "CertificateSource",
     "DrainLedger",
+    "EventLedger",
     "FetchedBuildpack",
     "JobLedger",
     "KeyLedger",
@@ -47,6 +59,7 @@ __all__ = [
     "Log",
     "LogBook",
     "Platform",
+    "QuotaLedger",
     "Registry",
     "ReleaseLedger",
     "RetentionLedger",
@@ -57,6 +70,9 @@ __all__ = [
     "SourceStore",
     "StackLedger",
     "Target",
+    "TeamLedger",
+    "TokenLedger",
+    "UserLedger",
 ]
 
 
@@ -72,4 +88,5 @@ class Platform:
     logbook: LogBook
     stack: str  # the name of the stack that apps are built on
     run_images: RunImages
+    default_memory: int = 512 << 20  # bytes of a process for which no limit was set
     shelves: tuple[Shelf, ...] = ()  # what is kept for all apps, and can be had again

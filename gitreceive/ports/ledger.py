@@ -1,7 +1,8 @@
 """All durable state, a Protocol for each part of it."""
 
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from datetime import datetime
+from pathlib import Path
 from typing import Protocol
 
 from gitreceive.model import (
@@ -19,14 +20,21 @@ from gitreceive.model import (
     Job,
     JobId,
     JobState,
-    PublicKey,
     Release,
     Review,
     ReviewRules,
     Secret,
     Stack,
-    User,
     UserName,
+)
+from gitreceive.ports.people import (
+    AccessLedger,
+    EventLedger,
+    KeyLedger,
+    QuotaLedger,
+    TeamLedger,
+    TokenLedger,
+    UserLedger,
 )
 
 
@@ -85,27 +93,6 @@ class DrainLedger(Protocol):
         """Raises NotFoundError."""
 
 
-class KeyLedger(Protocol):
-    def add_key(
-        self, user: UserName, algorithm: str, blob: str, comment: str, fingerprint: str, *, admin: bool
-    ) -> PublicKey:
-        """The user is made where new, and made administrator where ``admin``, by a key of their own that is known too.
-
-        Raises ConflictError where the key is known otherwise.
-        """
-
-    def keys(self, user: UserName | None = None) -> tuple[PublicKey, ...]: ...
-
-    def remove_key(self, fingerprint: str) -> PublicKey:
-        """Raises NotFoundError."""
-
-    def user(self, name: UserName) -> User:
-        """Raises NotFoundError."""
-
-    def user_of_key(self, algorithm: str, blob: str) -> User | None:
-        """Whole-key comparison; None where nobody has it."""
-
-
 class JobLedger(Protocol):
     """Jobs and their leases. Order is by id; times are the database's."""
 
@@ -123,9 +110,13 @@ class JobLedger(Protocol):
     def ahead(self, job: JobId) -> tuple[Job, ...]:
         """The jobs of the same app that have not ended and come before it, oldest first."""
 
+    def held_back(self, job: JobId) -> str:
+        """By which quota a job waits that could be worked on otherwise, in words; empty: by none."""
+
     def claim(self, holder: str, lease_seconds: float) -> Job | None:
         """The next job to work on, or None: not ended, the first of its app, and its lease free or run out. Unfinished ones
-        (left by a dead holder) come first, then the user with the fewest jobs under way, then the oldest. Raises the fence.
+        (left by a dead holder) come first, then the user with the fewest jobs under way, then the oldest. No push comes for which a quota of builds is reached: of its
+        app, of its user, or of a team of theirs. Raises the fence.
         """
 
     def renew(self, job: JobId, fence: int, lease_seconds: float) -> Job:
@@ -219,6 +210,22 @@ class StackLedger(Protocol):
         """All versions, of all stacks or of one: by name, newest first."""
 
 
+class ArchiveLedger(Protocol):
+    """Going elsewhere, and coming from there."""
+
+    def backup(self, path: Path) -> None:
+        """All of it, as of one moment, into a new file that its owner alone may read; others go on working meanwhile. Raises UsageError where the
+        file is there already and where the ledger is no file; UnavailableError.
+        """
+
+    def take_over(
+        self, app: App, config: Mapping[str, Secret], settings: AppSettings, releases: Sequence[Release]
+    ) -> App:
+        """In one transaction: the app as it was elsewhere, with its releases by number, oldest first, each as a push that ended live. ``config``
+        waits for the first release where there are none. Raises ConflictError where the name, or one of its domains, is taken.
+        """
+
+
 class RetentionLedger(Protocol):
     """An app can be held, so that what is not kept of it can go while nobody works on it: its jobs wait meanwhile."""
 
@@ -245,8 +252,15 @@ class RetentionLedger(Protocol):
 class Ledger(
     AppLedger,
     CertificateLedger,
+    ArchiveLedger,
     DrainLedger,
     KeyLedger,
+    UserLedger,
+    TeamLedger,
+    AccessLedger,
+    TokenLedger,
+    EventLedger,
+    QuotaLedger,
     JobLedger,
     ReleaseLedger,
     RetentionLedger,

@@ -53,7 +53,7 @@ class _Queue:
         self._voice = voice
         self._since = datetime.now(UTC)
         self._told: JobId | None = None
-        self._told_place = False
+        self._why = ""
 
     def tell(self, job: Job) -> None:
         ahead = self._jobs.ahead(job.id)
@@ -61,9 +61,14 @@ class _Queue:
             self._told = ahead[0].id
             self._voice.step(_waiting_for(ahead))
         waited = (datetime.now(UTC) - self._since).total_seconds()
-        if not ahead and waited > _PATIENCE and not self._told_place:
-            self._told_place = True
-            self._voice.step("Waiting for a free builder")
+        if not ahead and waited > _PATIENCE:
+            self._tell_why(self._jobs.held_back(job.id))
+
+    def _tell_why(self, quota: str) -> None:
+        why = f"Waiting: {quota}" if quota else "Waiting for a free builder"
+        if why != self._why:
+            self._why = why
+            self._voice.step(why)
 
 
 def _waiting_for(ahead: tuple[Job, ...]) -> str:

@@ -1,15 +1,18 @@
 """What the server answers to a push's two hooks: policy first, then the deploy."""
 
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from gitreceive.access import require
+from gitreceive.acting import acting
 from gitreceive.config import PolicySettings
-from gitreceive.errors import GitreceiveError, PolicyError, UsageError
+from gitreceive.errors import ForbiddenError, GitreceiveError, PolicyError, UsageError
 from gitreceive.git.history import close_history
-from gitreceive.model import App, Job, JobState, Push
+from gitreceive.model import App, Happening, Job, JobState, Outcome, Permission, Push
 from gitreceive.ports import Ledger, Log, LogBook, SourceStore
 from gitreceive.receive.follow import follow
 from gitreceive.receive.hook_socket import HookConnection, ServerStoppingError
@@ -29,6 +32,7 @@ from gitreceive.receive.updates import (
     parse_update,
 )
 from gitreceive.reviews import find_review, review_app
+from gitreceive.revocation import user_of
 from gitreceive.voice import Voice
 
 _Reply = Mapping[str, Any]
@@ -62,6 +66,7 @@ class HookAnswers:
             return answer(request, hook, voice)
         except GitreceiveError as error:
             voice.error(error.message, error.hint)
+            self._record(request, error)
             return _refuse_all(request, error.message)
 
     def _pre_receive(self, request: _Reply, _hook: HookConnection, _voice: Voice) -> _Reply:
@@ -111,6 +116,7 @@ class HookAnswers:
                 return "store", ""
             case Refuse(update=update, reason=reason, hint=hint):
                 voice.error(f"{update.ref.removeprefix('refs/heads/')}: {reason}", hint)
+                self.ledger.record(_refused(session, update.ref, reason, Outcome.FAILED))
                 return "ng", one_line(reason)
             case Retire(update=update):
                 return self._retire(session, update, voice)
@@ -122,7 +128,9 @@ class HookAnswers:
         app = find_review(session.app.name, update.ref.removeprefix("refs/heads/"), self.ledger)
         try:
             if app is not None:
-                self.retire(app, voice)
+                with acting(session.actor, "push"):
+                    self._require_right(session)
+                    self.retire(app, voice)
                 voice.step(f"Review app {app.name} is gone")
         except GitreceiveError as error:
             voice.error(error.message, error.hint)
@@ -137,8 +145,10 @@ class HookAnswers:
         self, session: Session, deploy: Deploy, hook: HookConnection, voice: Voice
     ) -> tuple[str, str]:
         """Make a job and show it to its end. The job is the server's: whatever happens to this push, it goes on."""
-        app = self._app_of(session, deploy, voice)
-        job = self._enqueue(session, deploy, app)
+        with acting(session.actor, "push"):
+            self._require_right(session)
+            app = self._app_of(session, deploy, voice)
+            job = self._enqueue(session, deploy, app)
         voice.step(f"Build {job.id} of {job.app}: {job.title} by {job.user}")
         attach = f"{session.address.ssh} builds attach {job.id}"
         voice.detail(f"Ctrl-C leaves it running; to watch it again: {attach}")
@@ -172,7 +182,7 @@ class HookAnswers:
         """The job, its commit held. Raises GitreceiveError, and then there is no job that goes on."""
         update = deploy.update
         came_to = session.app.name if deploy.review else None
-        push = Push(app.name, session.user, update.ref, update.old, update.new, deploy.options, came_to)
+        push = Push(app.name, session.actor.user, update.ref, update.old, update.new, deploy.options, came_to)
         close_history(session.repository, update.new)  # before anybody can move a ref to it
         job = self.ledger.enqueue(push)
         try:
@@ -183,8 +193,26 @@ class HookAnswers:
         self.enqueued()
         return job
 
+    def _require_right(self, session: Session) -> None:
+        """Once more, as receiving may have taken an hour. Raises ForbiddenError."""
+        user = user_of(session.actor, self.ledger)
+        require(Permission.DEPLOY, user, self.ledger.app(session.app.name), self.ledger)
+
+    def _record(self, request: _Reply, error: GitreceiveError) -> None:
+        """A push that was refused as a whole, where it is known whose it was."""
+        with suppress(GitreceiveError):  # what is on its way to the client says more
+            session = self._session(request)
+            outcome = Outcome.DENIED if isinstance(error, ForbiddenError) else Outcome.FAILED
+            refs = ", ".join(update.ref for update in _updates(request)[:5])
+            self.ledger.record(_refused(session, refs, error.message, outcome))
+
     def _session(self, request: _Reply) -> Session:
         return self.sessions.find(str(request.get("session")))
+
+
+def _refused(session: Session, what: str, reason: str, outcome: Outcome) -> Happening:
+    actor = session.actor
+    return Happening(actor.user, actor.via, actor.address, "push", session.app.name, what, outcome, reason)
 
 
 def _deploys_first(decisions: Sequence[Decision]) -> list[Decision]:

@@ -4,12 +4,12 @@ import asyncio
 import os
 import signal
 import time
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Coroutine, Mapping, Sequence
 from contextlib import asynccontextmanager, suppress
 
 import asyncssh
 
-from gitreceive.errors import UnavailableError, UsageError
+from gitreceive.errors import ForbiddenError, UnavailableError, UsageError
 from gitreceive.receive.sessions import Session
 
 Process = asyncssh.SSHServerProcess[bytes]
@@ -87,27 +87,36 @@ async def connect(
     process: Process,
     child: asyncio.subprocess.Process,
     clock: Clock,
+    withdrawal: Coroutine[None, None, str],
     passed_on: Callable[[bytes], bytes] = bytes,
 ) -> int:
-    """Carry bytes both ways until the program ends; its exit code. 255 where the client went away or was too slow."""
+    """Carry bytes both ways until the program ends; its exit code. 255 where the client went away or was too slow.
+
+    Raises ForbiddenError once ``withdrawal`` says why the client may go on no longer.
+    """
     assert child.stdin
     assert child.stdout
     assert child.stderr
     stdin = asyncio.create_task(_feed(process, child.stdin, clock, passed_on))
     outputs = asyncio.create_task(_drain_both(child.stdout, child.stderr, process))
     gone = asyncio.create_task(_gone(process, clock))
+    withdrawn = asyncio.create_task(withdrawal)
     try:
-        await asyncio.wait([outputs, gone], return_when=asyncio.FIRST_COMPLETED)
+        await asyncio.wait([outputs, gone, withdrawn], return_when=asyncio.FIRST_COMPLETED)
         if not outputs.done():
             clock.stop()
+            if withdrawn.done():
+                raise ForbiddenError(
+                    withdrawn.result(), hint="a build that was begun goes on: it is the server's"
+                )
             return 255
         outputs.result()
         code = await child.wait()
         return code if code >= 0 else 128 - code
     finally:
-        for task in (stdin, outputs, gone):
+        for task in (stdin, outputs, gone, withdrawn):
             task.cancel()
-        await asyncio.gather(stdin, outputs, gone, return_exceptions=True)
+        await asyncio.gather(stdin, outputs, gone, withdrawn, return_exceptions=True)
 
 
 async def _feed(

@@ -10,6 +10,7 @@ from gitreceive.ports import Ledger, Log, LogBook, SourceStore
 from gitreceive.receive.git_process import check_git, install_hooks
 from gitreceive.receive.hook_answers import HookAnswers
 from gitreceive.receive.hook_socket import HookSocket
+from gitreceive.receive.revocations import Revocations
 from gitreceive.receive.session_runner import SessionRunner
 from gitreceive.receive.sessions import Sessions, sweep_quarantines
 from gitreceive.receive.ssh_door import SshDoor
@@ -55,7 +56,7 @@ async def serve(
     hooks.start()  # refuses where another server has pushes under way here
     await asyncio.to_thread(sweep_quarantines, settings.repositories)
     more = {"cli": cli} if cli else {}
-    runner = SessionRunner(settings, ledger, sources, sessions, str(hooks.path), **more)
+    runner = SessionRunner(settings, ledger, Revocations(ledger), sources, sessions, str(hooks.path), **more)
     door = SshDoor(settings, ledger, runner)
     try:
         await door.open()

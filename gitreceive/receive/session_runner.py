@@ -2,23 +2,33 @@
 
 import asyncio
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import Protocol
 
-from gitreceive.access import check_push, check_read
+from gitreceive.access import check_whole, require
+from gitreceive.acting import Actor, acting
 from gitreceive.config import Settings, process_environment, repository_path
-from gitreceive.errors import ConflictError, NotFoundError
+from gitreceive.errors import ConflictError, ForbiddenError, NotFoundError
 from gitreceive.git.process import run_git
-from gitreceive.model import App, AppName, User
-from gitreceive.ports import AppLedger, SourceStore
+from gitreceive.model import App, AppName, Happening, Outcome, Permission, User
+from gitreceive.ports import AppLedger, EventLedger, SourceStore
 from gitreceive.receive.commands import CliCommand, GitCommand, Greeting, git_protocol, parse
 from gitreceive.receive.git_process import git_service, limit, service_environment
 from gitreceive.receive.programs import Clock, Process, connect, running
+from gitreceive.receive.revocations import Revocations
 from gitreceive.receive.sessions import Address, Session, Sessions
 from gitreceive.receive.shallow import CommandSection
+from gitreceive.revocation import Standing, user_of
 
 _PATIENCE = 10.0  # seconds that git gets to end by itself: asked by a signal, it leaves its quarantine behind (from 2.39 on)
+
+
+class RunnerLedger(AppLedger, EventLedger, Standing, Protocol):
+    """What running needs of the ledger."""
 
 
 @dataclass(frozen=True)
@@ -29,14 +39,16 @@ class SessionRunner:
     """
 
     settings: Settings
-    apps: AppLedger
+    ledger: RunnerLedger
+    revocations: Revocations
     sources: SourceStore
     sessions: Sessions
     hook_socket: str
     cli: tuple[str, ...] = (sys.executable, "-m", "gitreceive")
 
-    async def __call__(self, process: Process, user: User, address: Address) -> int:
+    async def __call__(self, process: Process, actor: Actor, address: Address) -> int:
         """Raises GitreceiveError on what the client may not, or what is not understood."""
+        user = await asyncio.to_thread(user_of, actor, self.ledger)
         if process.subsystem is not None:
             process.stderr.write(b"gitreceive: no subsystem is served\n")
             return 2
@@ -45,33 +57,37 @@ class SessionRunner:
                 process.stdout.write(_greeting(user, address).encode())
                 return 0
             case CliCommand(argv):
-                return await self._command(process, user, argv)
+                return await self._command(process, actor, argv)
             case GitCommand("receive-pack", name):
-                return await self._receive(process, user, name, address)
+                return await self._receive(process, actor, name, address)
             case GitCommand(_, name):
-                app = await asyncio.to_thread(self._readable, user, name, address)
-                return await self._upload(process, app)
+                app = await asyncio.to_thread(self._readable, actor, name, address)
+                return await self._upload(process, actor, app)
 
-    async def _command(self, process: Process, user: User, argv: tuple[str, ...]) -> int:
+    async def _command(self, process: Process, actor: Actor, argv: tuple[str, ...]) -> int:
         environment = {
             **process_environment(),
             "GITRECEIVE_DATA_DIR": str(self.settings.data_dir),
-            "GITRECEIVE_ACTING_USER": str(user.name),
+            "GITRECEIVE_ACTING_USER": str(actor.user),
+            "GITRECEIVE_ACTING_KEY": actor.key,
+            "GITRECEIVE_ACTING_TOKEN": actor.token,
+            "GITRECEIVE_ACTING_ADDRESS": actor.address,
         }
         async with running([*self.cli, *argv], environment) as child:
-            return await connect(process, child, Clock())
+            return await connect(process, child, Clock(), self.revocations.withdrawal(actor))
 
-    async def _upload(self, process: Process, app: App) -> int:
+    async def _upload(self, process: Process, actor: Actor, app: App) -> int:
         repository = repository_path(self.settings, app.name)
         command = git_service("upload-pack", repository, self.settings)
         async with running(command, service_environment(_protocol(process), {})) as child:
             limit(child.pid)
-            return await connect(process, child, Clock())
+            withdrawal = self.revocations.withdrawal(actor, (app.name, Permission.VIEW))
+            return await connect(process, child, Clock(), withdrawal)
 
-    async def _receive(self, process: Process, user: User, name: AppName, address: Address) -> int:
-        app = await asyncio.to_thread(self._writable, user, name, address)
+    async def _receive(self, process: Process, actor: Actor, name: AppName, address: Address) -> int:
+        app = await asyncio.to_thread(self._writable, actor, name, address)
         repository = repository_path(self.settings, app.name)
-        session = Session(user.name, app, repository, address)
+        session = Session(actor, app, repository, address)
         command = git_service("receive-pack", repository, self.settings)
         with self.sessions.opened(session) as token, TemporaryDirectory(prefix="gitreceive-") as scratch:
             shallow = Path(scratch, "shallow")
@@ -85,33 +101,51 @@ class SessionRunner:
             try:
                 async with running(command, environment, lambda: _patience(session)) as child:
                     limit(child.pid)
-                    return await connect(process, child, Clock(session), section.feed)
+                    withdrawal = self.revocations.withdrawal(actor, (app.name, Permission.DEPLOY))
+                    return await connect(process, child, Clock(session), withdrawal, section.feed)
             finally:
                 await asyncio.to_thread(session.sweep)
 
-    def _writable(self, user: User, name: AppName, address: Address) -> App:
-        app = self._app(user, name, address)
-        check_push(user, app)
+    def _writable(self, actor: Actor, name: AppName, address: Address) -> App:
+        with self._recorded(actor, "push", name):
+            user = user_of(actor, self.ledger)
+            app = self._app(user, name, address)
+            require(Permission.DEPLOY, user, app, self.ledger)
         return self._with_repository(app)
 
-    def _readable(self, user: User, name: AppName, address: Address) -> App:
+    def _readable(self, actor: Actor, name: AppName, address: Address) -> App:
         try:
-            app = self.apps.app(name)
+            app = self.ledger.app(name)
         except NotFoundError as error:
             raise _unknown(name, address) from error
-        check_read(user, app)
+        with self._recorded(actor, "fetch", name):
+            require(Permission.VIEW, user_of(actor, self.ledger), app, self.ledger)
         return self._with_repository(app)
+
+    @contextmanager
+    def _recorded(self, actor: Actor, verb: str, app: AppName) -> Iterator[None]:
+        """What is done inside is ``actor``'s, and what they may not is recorded."""
+        with acting(actor, verb):
+            try:
+                yield
+            except ForbiddenError as error:
+                denied, reason = Outcome.DENIED, error.message
+                self.ledger.record(
+                    Happening(actor.user, actor.via, actor.address, verb, app, "", denied, reason)
+                )
+                raise
 
     def _app(self, user: User, name: AppName, address: Address) -> App:
         try:
-            return self.apps.app(name)
+            return self.ledger.app(name)
         except NotFoundError as error:
             if not self.settings.policy.create_on_push:
                 raise _unknown(name, address) from error
+        check_whole(user, "create apps")
         try:
-            return self.apps.create_app(name, user.name, self.settings.policy.branch)
+            return self.ledger.create_app(name, user.name, self.settings.policy.branch)
         except ConflictError:
-            return self.apps.app(name)  # another push was first
+            return self.ledger.app(name)  # another push was first
 
     def _with_repository(self, app: App) -> App:
         """Its HEAD is the branch that deploys, so that a clone checks out what runs. Raises ConflictError for a review app, which has none."""

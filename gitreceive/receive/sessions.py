@@ -8,8 +8,9 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from gitreceive.acting import Actor
 from gitreceive.errors import ForbiddenError
-from gitreceive.model import App, CommitId, UserName
+from gitreceive.model import App, CommitId
 from gitreceive.receive.policy import Findings
 
 
@@ -35,7 +36,7 @@ class Address:
 class Session:
     """One push over one connection. ``inspected`` is what pre-receive found, by commit; proc-receive takes nothing else."""
 
-    user: UserName
+    actor: Actor
     app: App
     repository: Path
     address: Address

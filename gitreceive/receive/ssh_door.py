@@ -8,14 +8,16 @@ from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from contextvars import ContextVar
 from pathlib import Path
+from typing import Protocol
 
 import asyncssh
 from asyncssh.kex import get_kex_algs
 
+from gitreceive.acting import Actor
 from gitreceive.config import Settings, parse_listen
 from gitreceive.errors import ConfigError, GitreceiveError
-from gitreceive.model import User
-from gitreceive.ports import KeyLedger
+from gitreceive.model import Happening, Outcome
+from gitreceive.ports import EventLedger, KeyLedger
 from gitreceive.receive.sessions import Address
 
 _log = logging.getLogger(__name__)
@@ -44,16 +46,21 @@ _SIGNATURES = (
 _LOGIN_GRACE = 30  # seconds
 _KEEPALIVE = (15, 4)  # seconds between probes, and how many may stay unanswered
 _MOST_CONNECTIONS = 512
+_QUIET = 60.0  # seconds in which the same refusal is recorded once
 _MOST_SESSIONS = 10  # of one connection, as in OpenSSH
 _ANY = {"0.0.0.0", "::"}  # noqa: S104  compared with, not bound to
 
-Serve = Callable[["asyncssh.SSHServerProcess[bytes]", User, Address], Awaitable[int]]
+Serve = Callable[["asyncssh.SSHServerProcess[bytes]", Actor, Address], Awaitable[int]]
+
+
+class DoorLedger(KeyLedger, EventLedger, Protocol):
+    """What the door needs of the ledger."""
 
 
 class SshDoor:
     """Open from ``open`` to ``close``."""
 
-    def __init__(self, settings: Settings, keys: KeyLedger, serve: Serve) -> None:
+    def __init__(self, settings: Settings, keys: DoorLedger, serve: Serve) -> None:
         self._settings = settings
         self._keys = keys
         self._serve = serve
@@ -120,19 +127,21 @@ class SshDoor:
 
     async def _session(self, process: "asyncssh.SSHServerProcess[bytes]") -> None:
         guest = process.channel.get_connection().get_owner()
-        if not isinstance(guest, _Guest) or guest.user is None:
+        if not isinstance(guest, _Guest) or guest.actor is None:
             process.exit(255)
             return
         guest.sessions += 1
         try:
-            code = await self._answer(process, guest.user, guest)
+            code = await self._answer(process, guest.actor, guest)
         finally:
             guest.sessions -= 1
         process.exit(code)
 
-    async def _answer(self, process: "asyncssh.SSHServerProcess[bytes]", user: User, guest: "_Guest") -> int:
+    async def _answer(
+        self, process: "asyncssh.SSHServerProcess[bytes]", actor: Actor, guest: "_Guest"
+    ) -> int:
         try:
-            return await self._serve(process, user, self._address(guest))
+            return await self._serve(process, actor, self._address(guest))
         except GitreceiveError as error:
             complaint = f"gitreceive: {error.message}\n" + (f"  {error.hint}\n" if error.hint else "")
             process.stderr.write(complaint.encode("utf-8", "replace"))
@@ -153,13 +162,13 @@ class SshDoor:
 
 
 class _Guest(asyncssh.SSHServer):
-    """One connection. ``user`` is set when authentication completes, to the owner of the key that completed it."""
+    """One connection. ``actor`` is set when authentication completes, by the key that completed it."""
 
-    def __init__(self, door: SshDoor, keys: KeyLedger) -> None:
+    def __init__(self, door: SshDoor, keys: DoorLedger) -> None:
         self._door = door
         self._keys = keys
         self.connection: asyncssh.SSHServerConnection | None = None
-        self.user: User | None = None
+        self.actor: Actor | None = None
         self.sessions = 0
 
     def connection_made(self, conn: asyncssh.SSHServerConnection) -> None:
@@ -185,23 +194,46 @@ class _Guest(asyncssh.SSHServer):
     async def validate_public_key(self, username: str, key: asyncssh.SSHKey) -> bool:  # noqa: ARG002
         algorithm, blob = key.export_public_key("openssh").decode("ascii").split()[:2]
         try:
-            user = await asyncio.to_thread(self._keys.user_of_key, algorithm, blob)
+            known = await asyncio.to_thread(self._known, algorithm, blob)
         except GitreceiveError:
             _log.exception("a key could not be looked up")
             return False
-        _offered.set(user)
-        return user is not None
+        _offered.set(known)
+        return known is not None
+
+    def _known(self, algorithm: str, blob: str) -> Actor | None:
+        """Who comes by this key. That somebody is known and may not come in is recorded."""
+        key = self._keys.key(algorithm, blob)
+        if key is None:
+            return None
+        actor = Actor(key.user, key=key.fingerprint, address=self._address())
+        if self._keys.user_of_key(algorithm, blob) is not None:
+            return actor
+        happening = Happening(
+            user=actor.user,
+            via=actor.via,
+            address=actor.address,
+            verb="login",
+            outcome=Outcome.DENIED,
+            reason=f"{actor.user} is suspended",
+        )
+        self._keys.record(happening, quiet_seconds=_QUIET)
+        return None
+
+    def _address(self) -> str:
+        peer = self.connection.get_extra_info("peername") if self.connection else None
+        return str(peer[0]) if peer else ""
 
     def auth_completed(self) -> None:
         """Runs in the task that checked the signature, and so sees the key of that request and of no other."""
-        self.user = _offered.get()
+        self.actor = _offered.get()
 
     def session_requested(self) -> bool:
         return self.sessions < _MOST_SESSIONS
 
 
 # each authentication request runs in a task of its own; a value in its context cannot be mixed up with another request's
-_offered: ContextVar[User | None] = ContextVar("offered", default=None)
+_offered: ContextVar[Actor | None] = ContextVar("offered", default=None)
 
 
 def _acknowledge_at_once(connection: asyncssh.SSHServerConnection) -> None:

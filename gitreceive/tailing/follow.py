@@ -1,5 +1,6 @@
 """All logs of an app as they grow, over restarts, replaced containers, rotated files and connections that break off."""
 
+import logging
 import queue
 import threading
 from collections.abc import Iterator
@@ -11,6 +12,8 @@ from gitreceive.model import LogLine, LogQuery
 from gitreceive.tailing.history import read
 from gitreceive.tailing.lines import SECOND, Seen, line_of, nanoseconds, stamped
 from gitreceive.tailing.runs import OpenLog, Run, Runs, wanted
+
+_log = logging.getLogger(__name__)
 
 MOST_STREAMS = 48  # open at once; logs past these are looked at in turns
 
@@ -43,7 +46,7 @@ class Follower(Iterator[LogLine]):
         self._first: Iterator[LogLine] = iter(())
         if query.lines is not None:
             self._first = iter(read(runs, query, self._seen))
-        self._keeper = threading.Thread(target=self._keep, name="logs", daemon=True)
+        self._keeper = threading.Thread(target=self._guarded, name="logs", daemon=True)
         self._keeper.start()
 
     def __iter__(self) -> Self:
@@ -68,6 +71,14 @@ class Follower(Iterator[LogLine]):
         with self._lock:
             for log in self._open.values():
                 log.close()
+
+    def _guarded(self) -> None:
+        """Whoever reads must not wait for a thread that has died."""
+        try:
+            self._keep()
+        except Exception as error:  # noqa: BLE001 - told to whoever reads
+            _log.exception("logs cannot be followed")
+            self._put(UnavailableError(f"logs cannot be followed: {type(error).__name__}"))
 
     def _keep(self) -> None:
         """See that every log that there is has its reader."""

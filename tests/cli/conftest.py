@@ -63,18 +63,28 @@ class Cli:
         self._monkeypatch = monkeypatch
         self._capture = capture
 
-    def __call__(self, *words: str, stdin: str = "", acting: str | None = None) -> Said:
+    def __call__(self, *words: str, stdin: str | bytes = "", acting: str | None = None) -> Said:
         """``acting``: as the SSH door runs it for this user; else on the server's own host."""
+        code, out, err = self._run(words, stdin.encode() if isinstance(stdin, str) else stdin, acting)
+        return Said(code, out.decode(), err.decode())
+
+    def binary(self, *words: str) -> bytes:
+        """What a command printed that went well, and that is no text."""
+        code, out, err = self._run(words, b"", None)
+        assert code == 0, err
+        return out
+
+    def _run(self, words: tuple[str, ...], stdin: bytes, acting: str | None) -> tuple[int, bytes, bytes]:
         with self._monkeypatch.context() as patch:
             patch.setattr(sys, "argv", ["gitreceive", *words])
-            patch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(stdin.encode())))
+            patch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(stdin)))
             if acting is not None:
                 patch.setenv("GITRECEIVE_ACTING_USER", acting)
             with pytest.raises(SystemExit) as ended:
                 command_line.main()
         said = self._capture.readouterr()
         assert isinstance(ended.value.code, int)
-        return Said(ended.value.code, said.out.decode(), said.err.decode())
+        return ended.value.code, said.out, said.err
 
 
 @pytest.fixture

@@ -7,7 +7,7 @@ from gitreceive.cancellation import Cancellation
 from gitreceive.engines.file_logbook import FileLogBook
 from gitreceive.engines.oci_registry import OciRegistry
 from gitreceive.engines.sql_ledger import SqlLedger
-from gitreceive.model import AppName, Image, ProcessType, Secret
+from gitreceive.model import AppName, Declared, Image, ProcessType, Push, Secret
 from tests.cli.people import pushed
 from tests.engines.oci_images import Notes, build, layer, tar
 from tests.engines.scripted_registry import ScriptedRegistry
@@ -50,6 +50,7 @@ class Place:
         processes: tuple[str, ...] = ("web",),
         config: Mapping[str, Secret] | None = None,
         holding: str = "",
+        declared: Declared | None = None,
     ) -> None:
         """A release that a push made. ``holding`` makes its image another."""
         stack = self.ledger.stack("bookworm")
@@ -62,7 +63,9 @@ class Place:
         image = Image(
             ref, tuple(ProcessType(name, (name, "--port 1")) for name in processes), None, buildpacks, 12_345
         )
-        self.ledger.intend_release(job.id, held.fence, image, held.cause.new, "Deploy", config)  # type: ignore[union-attr]
+        assert isinstance(held.cause, Push)
+        commit = held.cause.new
+        self.ledger.intend_release(job.id, held.fence, image, commit, "Deploy", config, declared=declared)
         self.ledger.go_live(job.id, held.fence, {})
 
     def versions(self, app: str) -> list[str]:

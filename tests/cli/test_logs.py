@@ -1,10 +1,15 @@
 """What ``logs`` shows of builds and release commands, and how lines are painted. Processes' own are in the targets' contract."""
 
 import json
+import os
+import signal
+import subprocess
+import sys
 from datetime import UTC, datetime
 
 import pytest
 
+from gitreceive import config
 from gitreceive.cli.logs import Painter
 from gitreceive.engines.file_logbook import FileLogBook
 from gitreceive.engines.sql_ledger import SqlLedger
@@ -86,6 +91,23 @@ def test_a_build_of_another_app_is_not_shown(cli: Cli, ledger: SqlLedger, logboo
 def test_a_misuse_is_told(words: tuple[str, ...], said: str, cli: Cli, ledger: SqlLedger) -> None:
     owns(ledger, "alice", "shop")
     cli("logs", "shop", *words).failed(2, said)
+
+
+def test_ctrl_c_ends_it_quietly(cli: Cli, ledger: SqlLedger, logbook: FileLogBook) -> None:
+    owns(ledger, "alice", "shop")
+    job = pushed(ledger, "shop")
+    logbook.append(job.id, b"-----> Building\n")
+    command = [sys.executable, "-m", "gitreceive", "logs", "--build", str(job.id), "-f"]
+    env = {**config.process_environment(), "PYTHONPATH": os.pathsep.join(sys.path)}
+    with subprocess.Popen(command, stdout=-1, stderr=-1, text=True, env=env) as following:
+        assert following.stdout
+        assert following.stderr
+        assert following.stdout.readline().endswith("-----> Building\n")
+        logbook.append(job.id, b"       more\n")
+        assert following.stdout.readline().endswith("more\n")
+        following.send_signal(signal.SIGINT)
+        assert following.wait(20) == 130
+        assert (following.stdout.read(), following.stderr.read().strip()) == ("", "")
 
 
 def _line(text: str, process: str = "web") -> LogLine:

@@ -64,6 +64,12 @@ def test_who_may_not_see_the_one_or_push_to_the_other_is_refused(cli: Cli, three
     assert [job.app for job in three.ledger.jobs()] == ["shop", "shop"]
 
 
+def test_where_one_is_locked_none_begins(cli: Cli, three: Place) -> None:
+    cli("lock", "--app", "prod-eu", "-m", "the sale runs").ok()
+    cli("promote", "shop", "--to", "prod", "--to", "prod-eu").failed(4, "prod-eu is locked", "the sale runs")
+    assert len(three.ledger.jobs()) == 2
+
+
 @pytest.mark.parametrize(
     ("words", "texts"),
     [

@@ -4,7 +4,7 @@ import pytest
 
 from gitreceive.errors import RolloutError
 from gitreceive.jobs import JobRunner
-from gitreceive.model import AppName, Secret, UserName
+from gitreceive.model import AppName, CheckKind, CronTask, Declared, HealthCheck, Scripts, Secret, UserName
 from tests.cli.conftest import Cli
 from tests.cli.people import has_key
 from tests.cli.place import Place
@@ -73,6 +73,22 @@ def test_two_releases_are_compared_by_names_alone(cli: Cli, two: Place) -> None:
     assert facts.json()["config"] == {"added": ["GONE"], "removed": ["DEBUG"], "changed": ["TOKEN"]}
     assert "hush" not in told + facts.out
     assert "v1 and v1 are the same" in cli("releases", "diff", "shop", "v1", "v1").ok().err
+
+
+def test_what_the_source_of_a_release_declares_is_told_and_compared(cli: Cli, place: Place) -> None:
+    checks = {"web": (HealthCheck(CheckKind.STARTUP, path="/up"),)}
+    place.live("shop", declared=Declared(checks, (CronTask("@daily", "clean"),), Scripts(before="check")))
+    place.live("shop", declared=Declared(scripts=Scripts(before="check")))
+    said = cli("releases", "info", "shop", "v1").ok().out
+    for line in (
+        "scripts: dokku.predeploy: check",
+        "healthchecks: web: startup, GET /up",
+        "cron: @daily: clean",
+    ):
+        assert line in said
+    facts = cli("releases", "info", "shop", "v2", "--json").ok().json()["declares"]
+    assert (facts["scripts"]["before"], facts["healthchecks"], facts["cron"]) == ("check", {}, [])
+    assert "-cron, -healthchecks.web" in cli("releases", "diff", "shop", "v1", "v2").ok().out
 
 
 def test_a_rollback_shows_its_log_and_is_the_next_release(cli: Cli, two: Place, runner: JobRunner) -> None:

@@ -2,6 +2,7 @@
 
 import json
 import os
+import pty
 import subprocess
 import sys
 from pathlib import Path
@@ -94,6 +95,30 @@ def test_a_command_goes_to_the_server_of_the_remote(typed: list[str], asked: str
     done = laptop.run(*typed)
     assert json.loads(done.stdout)[0] == [*_TO, asked], done.stderr
     assert done.returncode == 5
+
+
+@pytest.mark.parametrize(
+    ("environment", "asked"),
+    [
+        ({"TERM": "xterm"}, "logs --color always --app shop -f"),
+        ({"TERM": "xterm", "NO_COLOR": "1"}, "logs --app shop -f"),
+        ({"TERM": "dumb"}, "logs --app shop -f"),
+    ],
+)
+def test_a_terminal_here_is_told_to_the_server(
+    environment: dict[str, str], asked: str, laptop: Laptop
+) -> None:
+    ours, theirs = pty.openpty()
+    env = {"PATH": str(laptop.ssh.parent), "HOME": str(laptop.home), "PYTHONPATH": os.pathsep.join(sys.path)}
+    command = [sys.executable, "-m", "gitreceive", "logs", "-f"]
+    with subprocess.Popen(
+        command, cwd=laptop.clone, env=env | environment, stdin=subprocess.DEVNULL, stdout=theirs
+    ) as done:
+        os.close(theirs)
+        with open(ours, "rb", buffering=0) as terminal:
+            said = terminal.readline()
+        assert done.wait(20) == 5
+    assert json.loads(said)[0] == [*_TO, asked]
 
 
 def test_standard_input_goes_along(laptop: Laptop) -> None:

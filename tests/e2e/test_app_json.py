@@ -31,8 +31,7 @@ def test_an_app_of_herokus_works_with_no_edit_and_a_branch_of_it_has_its_own_add
     assert shop.get() == "Welcome, with a key of 64 characters\n"
     key = alice.ssh("config", "get", shop.app, "SECRET_KEY").ok().out.strip()
     first.does_not_say(key)
-    running = alice.ssh("ps", "--app", shop.app, "--json").ok().json()
-    assert sorted(process["process"] for process in running) == ["web", "worker", "worker"]
+    assert sorted(process["process"] for process in shop.processes()) == ["web", "worker", "worker"]
 
     # a review app
     alice.ssh("reviews", "set", shop.app, "--lifetime", "2h").ok()

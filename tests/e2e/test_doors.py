@@ -1,7 +1,5 @@
 """The same commands on the server's own host and over SSH, about an app that runs."""
 
-import json
-import subprocess
 import time
 from collections.abc import Callable
 
@@ -40,43 +38,6 @@ def test_what_runs_is_told_alike_on_the_host_and_over_ssh(new_app: Callable[[str
         "web",
         "worker",
     }
-
-
-def test_logs_are_filtered_counted_and_followed(new_app: Callable[[str], Clone]) -> None:
-    shop = new_app("procfile-worker")
-    shop.push().ok()
-    shop.get("/")
-
-    worker = shop.owner.ssh("logs", "--app", shop.app, "--ps", "worker", "--json").ok()
-    lines = [json.loads(line) for line in worker.out.splitlines()]
-    assert lines
-    assert {line["process"] for line in lines} == {"worker"}
-    assert len(shop.owner.ssh("logs", "--app", shop.app, "-n", "1").ok().out.splitlines()) == 1
-    shop.owner.ssh("logs", "--app", shop.app, "--since", "soon").failed().says("is not a length of time")
-
-    following = subprocess.Popen(
-        [
-            *shop.owner.ssh_command,
-            "-p",
-            str(shop.owner.server.ssh_port),
-            "git@127.0.0.1",
-            "logs",
-            "-f",
-            "--app",
-            shop.app,
-        ],
-        stdout=subprocess.PIPE,
-        text=True,
-    )
-    try:
-        assert following.stdout is not None
-        seen = [following.stdout.readline() for _ in range(len(lines) + 2)]
-        assert all("]: " in line for line in seen)
-    finally:
-        following.terminate()
-        following.wait(10)
-        assert following.stdout is not None
-        following.stdout.close()
 
 
 def test_destroy_wants_the_name_typed_and_leaves_nothing(new_app: Callable[[str], Clone]) -> None:

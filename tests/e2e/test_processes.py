@@ -118,7 +118,9 @@ def autoscaled(shop: Clone, alice: Developer, server: Server) -> None:
     (scaler,) = api.list("HorizontalPodAutoscaler", space)["items"]
     assert (scaler["spec"]["minReplicas"], scaler["spec"]["maxReplicas"]) == (1, 4)
     assert scaler["spec"]["scaleTargetRef"]["name"] == "web"
-    api.scale("web", space, 3)  # as the autoscaler does
+    path = f"/apis/apps/v1/namespaces/{space}/deployments/web/scale"  # as the autoscaler does
+    scale = {"apiVersion": "autoscaling/v1", "kind": "Scale", "spec": {"replicas": 3}}
+    api._call("PATCH", path, {"fieldManager": "autoscaler"}, scale, patch="application/merge-patch+json")
     alice.ssh("ps", "scale", shop.app, "web=1").failed().says("web is scaled by the cluster, from 1 to 4")
     shop.commit("Nothing, again")
     shop.push().ok()
@@ -126,6 +128,7 @@ def autoscaled(shop: Clone, alice: Developer, server: Server) -> None:
     alice.ssh("ps", "autoscale", shop.app, "web", "--off").ok()
     assert api.list("HorizontalPodAutoscaler", space)["items"] == []
     shop.owner.ssh("ps", shop.app).ok().says("web: 3 of 3 ready").does_not_say("scaled by the cluster")
+    alice.ssh("ps", "scale", shop.app, "web=1").ok()
 
 
 def test_an_app_is_closed_in_each_of_its_ways_and_opened_again(shop: Clone, alice: Developer) -> None:

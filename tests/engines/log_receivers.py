@@ -88,7 +88,8 @@ class HttpsServer:
     lines: list[dict[str, Any]] = field(default_factory=list)
     headers: list[dict[str, str]] = field(default_factory=list)
     answers: list[tuple[int, dict[str, str]]] = field(default_factory=list)
-    most: int = 10**9
+    most: int = 10**9  # lines in a request
+    longest: int = 10**9  # bytes of a request
     server: ThreadingHTTPServer | None = None
 
     def start(self) -> None:
@@ -100,7 +101,7 @@ class HttpsServer:
                 owner.headers.append({"path": self.path, **dict(self.headers.items())})
                 lines = [json.loads(line) for line in body.splitlines()]
                 code, headers = owner.answers.pop(0) if owner.answers else (200, {})
-                code = 413 if len(lines) > owner.most else code
+                code = 413 if len(lines) > owner.most or len(body) > owner.longest else code
                 if code == 200:
                     owner.lines += lines
                 self.send_response(code)

@@ -153,7 +153,7 @@ class Handler(BaseHTTPRequestHandler):
         self._serve(self._put)
 
     def do_DELETE(self) -> None:
-        self._serve(lambda: self.answer(204, b""))
+        self._serve(self._delete)
 
     def body(self) -> bytes:
         return self.rfile.read(int(self.headers.get("Content-Length", 0)))
@@ -230,6 +230,18 @@ class Handler(BaseHTTPRequestHandler):
             self.answer(200, content, {"Content-Type": media_type})
         else:
             self.answer(404, b"")
+
+    def _delete(self) -> None:
+        name, kind, reference = self._split()
+        found = self.registry.manifests.get(name, {})
+        if kind != "manifests":
+            self.answer(204, b"")
+        elif reference not in found:
+            self.answer(404, b"")
+        else:
+            content = found[reference]
+            self.registry.manifests[name] = {tag: one for tag, one in found.items() if one != content}
+            self.answer(202, b"")
 
     def _post(self) -> None:
         self.body()

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
+from gitreceive.engines.docker_target.connection import Notice
 from gitreceive.engines.docker_target.forwarder import Forwarder
 from gitreceive.errors import UnavailableError
 
@@ -225,3 +226,25 @@ def test_what_is_dropped_or_stopped_listens_no_more(forwarder: Forwarder, port: 
             socket.create_connection((HOST, port))
     forwarder.drop("shop")
     forwarder.stop(0)
+
+
+def test_a_notice_is_told_in_place_of_the_app_also_on_a_connection_that_was_open(
+    forwarder: Forwarder, start: Callable[..., Echo]
+) -> None:
+    old = start(b"old", http)
+    with socket.create_server((HOST, 0)) as door:
+        port = door.getsockname()[1]
+    forwarder.route("shop", port, [old.address])
+    with socket.create_connection((HOST, port), timeout=5) as kept:
+        kept.sendall(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n")
+        assert b"200 OK" in kept.recv(1000)
+        forwarder.route("shop", port, [old.address], Notice(b"closed", 60))
+        kept.sendall(b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 100000\r\n\r\n" + b"x" * 100_000)
+        answer = b"".join(iter(lambda: kept.recv(1000), b""))
+    assert answer.startswith(b"HTTP/1.1 503 ")
+    assert b"Retry-After: 60\r\n" in answer
+    assert answer.endswith(b"\r\n\r\nclosed")
+    forwarder.route("shop", port, [old.address])
+    with socket.create_connection((HOST, port), timeout=5) as new:
+        new.sendall(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n")
+        assert b"200 OK" in new.recv(1000)

@@ -307,3 +307,23 @@ def test_config_is_kept_while_a_release_that_runs_or_ran_names_it() -> None:
 def test_config_of_a_process_that_leaves_goes_with_it() -> None:
     web, worker = _replica_set("web", 1, "config-a"), _replica_set("worker", 1, "config-b")
     assert _kept_configs(_staying([web, worker], {"worker"}), set()) == {"config-a"}
+
+
+def test_a_failed_health_check_is_told_by_kind_and_answer() -> None:
+    pod = a_pod(state={"running": {}})
+    pod["spec"]["containers"] = [
+        {"name": "web", "startupProbe": {"httpGet": {}}, "readinessProbe": {"tcpSocket": {}}}
+    ]
+    unwell = an_event("Unhealthy", "Startup probe failed: HTTP probe failed with statuscode: 500")
+    (problem,) = seen(pod, events=(unwell,)).problems
+    assert problem.text == "web failed its startup check: HTTP probe failed with statuscode: 500"
+    assert problem.patience > 1000
+    killed = an_event("Killing", "Container web failed startup probe, will be restarted")
+    assert seen(pod, events=(unwell, killed)).problems[0].patience == 0
+
+
+def test_a_web_that_is_only_asked_whether_it_listens_is_starting() -> None:
+    pod = a_pod(state={"running": {}})
+    pod["spec"]["containers"] = [{"name": "web", "readinessProbe": {"tcpSocket": {}}}]
+    event = an_event("Unhealthy", "Readiness probe failed: dial tcp: connect: connection refused")
+    assert seen(pod, events=(event,)).problems == ()

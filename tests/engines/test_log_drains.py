@@ -133,6 +133,17 @@ def test_an_https_receiver_that_fails_and_goes_away_loses_nothing(
     assert "canary" not in status
 
 
+def test_a_line_that_the_receiver_finds_too_long_is_cut_and_holds_nothing_up(
+    ground: Ground, https: HttpsServer
+) -> None:
+    https.longest = 3000
+    entries = [word_of_ours(SHOP, text) for text in ("short", "x" * 5000, "last")]
+    with closing(ground.receiver(f"https://localhost:{https.port}/")) as receiver:
+        while entries:
+            entries = entries[receiver.send(entries) :]
+    assert https.texts == ["short", f"{'x' * 1000} [cut]", "last"]
+
+
 def test_a_message_is_what_rfc_5424_says() -> None:
     entry = word_of_ours(SHOP, "hällo") | {"time": "2026-01-31T12:00:00.000001Z", "instance": "web 1"}
     (frame,) = frames(entry)

@@ -18,7 +18,7 @@ from gitreceive.model import Build, ImageRef, Layer
 from gitreceive.ports import Registry
 from tests.engines.oci_images import Notes, build, digest, layer
 from tests.engines.real_registry import docker_registry
-from tests.engines.scripted_registry import ScriptedRegistry, serving
+from tests.engines.scripted_registry import ScriptedRegistry, serving, status
 from tests.fake_registry import FakeRegistry
 
 
@@ -250,6 +250,42 @@ def test_an_image_is_taken_over_by_another_repository_without_being_sent(
     assert oci.layers(copied) == oci.layers(image)
     assert "sending layer" not in notes.text
     assert oci.copy(str(image), repository, Notes(), Cancellation()) == copied
+
+
+def test_an_image_is_removed_with_its_tags_and_alone(
+    oci: OciRegistry, repository: str, tmp_path: Path
+) -> None:
+    base = publish(oci, build(layer(tmp_path, "system")), f"{repository}-base")
+    first = publish(oci, build(layer(tmp_path, "one"), run_image=base), repository)
+    second = publish(oci, build(layer(tmp_path, "two"), run_image=base), repository)
+    oci.tag(first, "newest", Cancellation())
+    sizes = {blob.digest: blob.size for blob in oci.contents(first)}
+    assert set(sizes) >= {blob.digest for blob in oci.blobs(first)}
+    assert len(sizes) == len(oci.blobs(first)) + 1, "and the config"
+
+    assert oci.remove(first)
+
+    assert oci.contents(first) == ()
+    assert oci.layers(first) == {}
+    assert not oci.remove(first)
+    assert len(oci.layers(second)) == 2
+    with pytest.raises(RegistryError):
+        oci.resolve(f"{first.repository}:newest", Cancellation())
+    assert publish(oci, build(layer(tmp_path, "one"), run_image=base), repository) == first, (
+        "it may come again"
+    )
+
+
+def test_a_registry_that_deletes_nothing_is_told_with_the_remedy(
+    scripted: ScriptedRegistry, tmp_path: Path
+) -> None:
+    engine = OciRegistry(scripted.address, insecure=False, environment={}, login=lambda host: None)
+    image = publish(engine, build(layer(tmp_path, "app")), "shop")
+    scripted.fail("DELETE", "/manifests/", status(405, error="UNSUPPORTED"))
+    with pytest.raises(RegistryError, match="deletes nothing") as caught:
+        engine.remove(image)
+    engine.close()
+    assert "delete.enabled" in caught.value.hint
 
 
 def test_of_an_index_this_machine_s_platform_is_taken_and_media_types_stay(

@@ -169,6 +169,26 @@ def test_a_kept_commit_is_on_a_ref_of_its_own_until_it_is_released(world: World)
     assert world.store.head(SHOP, "refs/gitreceive/builds/7") == ZERO_COMMIT
 
 
+def test_the_jobs_that_commits_are_kept_for_are_told(world: World) -> None:
+    assert world.store.kept(AppName("none")) == frozenset()
+    first = world.commit(SHOP, {"a": FakeFile(b"1")})
+    world.store.keep(SHOP, JobId(7), first)
+    world.store.keep(SHOP, JobId(12), first)
+    assert world.store.kept(SHOP) == {7, 12}
+    world.store.release(SHOP, JobId(7))
+    assert world.store.kept(SHOP) == {12}
+
+
+def test_tidying_loses_nothing_that_was_just_brought(world: World) -> None:
+    first = world.commit(SHOP, {"a": FakeFile(b"1")})
+    loose = world.commit(SHOP, {"a": FakeFile(b"2")}, first)
+    world.store.move(SHOP, MAIN, ZERO_COMMIT, first)
+    assert world.store.tidy(AppName("none")) == 0
+    assert world.store.tidy(SHOP) >= 0
+    world.store.move(SHOP, MAIN, first, loose)
+    assert world.store.read(Source(SHOP, loose), "a") == b"2"
+
+
 def test_a_ref_is_removed_also_where_there_is_none(world: World) -> None:
     commit = world.commit(SHOP, FILES)
     world.store.move(SHOP, "refs/heads/fix/a", ZERO_COMMIT, commit)

@@ -5,6 +5,7 @@ import os
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -183,6 +184,36 @@ class Clone:
         options = [word for word in words if word.startswith("-")]
         refs = [word for word in words if not word.startswith("-")]
         return self.git("push", *options, self.place.url(app), *(refs or ["main"]))
+
+
+class pushing:  # noqa: N801  reads as a verb
+    """A push that goes on beside the test."""
+
+    def __init__(self, clone: Clone) -> None:
+        self._process = subprocess.Popen(
+            ["git", "push", clone.place.url(), "main"],
+            cwd=clone.path,
+            env=clone.place.environment(clone.user),
+            stderr=subprocess.PIPE,
+            text=True,
+            start_new_session=True,
+        )
+
+    def __enter__(self) -> "subprocess.Popen[str]":
+        return self._process.__enter__()
+
+    def __exit__(self, *error: object) -> None:
+        if error[0] is not None:
+            self._process.kill()
+        self._process.__exit__(None, None, None)
+
+
+def until(true: "object", seconds: float = 10) -> None:
+    assert callable(true)
+    end = time.monotonic() + seconds
+    while not true():
+        assert time.monotonic() < end, "it did not come to be"
+        time.sleep(0.02)
 
 
 @pytest.fixture

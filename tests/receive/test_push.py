@@ -3,9 +3,7 @@
 import os
 import re
 import signal
-import subprocess
 import threading
-import time
 from pathlib import Path
 
 import pytest
@@ -13,7 +11,7 @@ import pytest
 from gitreceive.model import ZERO_COMMIT, Job, JobId, JobState, Push, PushOptions, ReviewRules
 from gitreceive.voice import Voice
 from tests.fake_receive import BuildFailed
-from tests.receive.conftest import SHOP, Clone, Place
+from tests.receive.conftest import SHOP, Clone, Place, pushing, until
 
 MAIN = "refs/heads/main"
 
@@ -38,7 +36,7 @@ def test_output_is_shown_while_the_build_runs(place: Place, clone: Clone) -> Non
         voice.step("second")
 
     place.runner.run = slow
-    with _pushing(clone) as push:
+    with pushing(clone) as push:
         assert push.stderr
         seen = ""
         while "first" not in seen:
@@ -269,16 +267,16 @@ def test_ctrl_c_leaves_the_build_running(place: Place, clone: Clone) -> None:
         assert go_on.wait(20)
 
     place.runner.run = slow
-    with _pushing(clone) as push:
+    with pushing(clone) as push:
         assert push.stderr
         while "building" not in push.stderr.readline():
             pass
         os.killpg(push.pid, signal.SIGINT)
         push.wait(10)
-    _until(lambda: not _processes_of(place), seconds=3)
+    until(lambda: not _processes_of(place), seconds=3)
     assert place.ledger.job(JobId(1)).state is JobState.BUILDING
     go_on.set()
-    _until(lambda: place.ledger.job(JobId(1)).state is JobState.LIVE)
+    until(lambda: place.ledger.job(JobId(1)).state is JobState.LIVE)
     assert place.head() == clone.head
 
 
@@ -290,12 +288,12 @@ def test_a_second_push_says_what_it_waits_for(place: Place, clone: Clone) -> Non
         assert go_on.wait(20)
 
     place.runner.run = slow
-    with _pushing(clone) as push:
+    with pushing(clone) as push:
         assert push.stderr
         while "building" not in push.stderr.readline():
             pass
         clone.commit(app_py="print('second')\n")
-        with _pushing(clone) as second:
+        with pushing(clone) as second:
             assert second.stderr
             seen = ""
             while "Waiting" not in seen:
@@ -310,7 +308,7 @@ def test_a_second_push_says_what_it_waits_for(place: Place, clone: Clone) -> Non
 
 def test_a_canceled_build_rejects_and_says_who_canceled(place: Place, clone: Clone) -> None:
     place.runner.paused.set()
-    with _pushing(clone) as push:
+    with pushing(clone) as push:
         assert push.stderr
         while "Build 1" not in push.stderr.readline():
             pass
@@ -321,14 +319,14 @@ def test_a_canceled_build_rejects_and_says_who_canceled(place: Place, clone: Clo
 
 def test_a_server_that_stops_tells_the_pusher_that_the_build_goes_on(place: Place, clone: Clone) -> None:
     place.runner.paused.set()
-    with _pushing(clone) as push:
+    with pushing(clone) as push:
         assert push.stderr
         while "Build 1" not in push.stderr.readline():
             pass
         place.stop()
         assert "(server restarting; build 1 continues: builds attach 1)" in push.stderr.read()
     place.runner.paused.clear()
-    _until(lambda: place.ledger.job(JobId(1)).state is JobState.LIVE)
+    until(lambda: place.ledger.job(JobId(1)).state is JobState.LIVE)
 
 
 def test_an_unknown_app_is_refused_with_the_command_that_creates_it(place: Place, clone: Clone) -> None:
@@ -397,36 +395,6 @@ def test_only_the_git_protocol_is_taken_from_the_clients_environment(place: Plac
     assert '"GITRECEIVE_ACTING_USER": "alice"' in shown.out
 
 
-class _pushing:  # noqa: N801  reads as a verb
-    """A push that goes on beside the test."""
-
-    def __init__(self, clone: Clone) -> None:
-        self._process = subprocess.Popen(
-            ["git", "push", clone.place.url(), "main"],
-            cwd=clone.path,
-            env=clone.place.environment(clone.user),
-            stderr=subprocess.PIPE,
-            text=True,
-            start_new_session=True,
-        )
-
-    def __enter__(self) -> "subprocess.Popen[str]":
-        return self._process.__enter__()
-
-    def __exit__(self, *error: object) -> None:
-        if error[0] is not None:
-            self._process.kill()
-        self._process.__exit__(None, None, None)
-
-
-def _until(true: "object", seconds: float = 10) -> None:
-    assert callable(true)
-    end = time.monotonic() + seconds
-    while not true():
-        assert time.monotonic() < end, "it did not come to be"
-        time.sleep(0.02)
-
-
 def _processes_of(place: Place) -> list[str]:
     """Command lines of git and hooks that work on the place's repositories."""
     lines = []
@@ -450,8 +418,8 @@ def test_two_pushes_of_different_commits_at_once_both_get_a_true_answer(
     other.commit(app_py="print('other')\n")
     clone.commit(app_py="print('this')\n")
     place.runner.paused.set()
-    with _pushing(clone) as one, _pushing(other) as two:
-        _until(lambda: len(place.ledger.jobs()) == 3)
+    with pushing(clone) as one, pushing(other) as two:
+        until(lambda: len(place.ledger.jobs()) == 3)
         place.runner.paused.clear()
         assert one.stderr
         assert two.stderr

@@ -66,6 +66,7 @@ class Container:
     host_port: int | None
     address: Address | None
     created: float  # seconds since 1970
+    source: str = ""  # what one that runs once is, as LogSource; empty: somebody's command
 
     @property
     def instance(self) -> str:
@@ -229,4 +230,5 @@ def _container(row: Mapping[str, Any]) -> Container:
         host_port=int(port) if port else None,
         address=(ip, int(labels["gitreceive.listens"])) if ip else None,
         created=float(row["Created"]),
+        source=labels.get("gitreceive.source", ""),
     )

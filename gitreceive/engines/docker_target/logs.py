@@ -9,7 +9,7 @@ from gitreceive.model import RELEASE_PROCESS, LogSource
 from gitreceive.tailing import Run
 from gitreceive.tailing.lines import SECOND
 
-_LOOK_SECONDS = 0.3
+_LOOK_SECONDS = 0.5
 
 
 class ContainerRuns:
@@ -39,4 +39,5 @@ def _run(container: Container) -> Run:
 def _source(container: Container) -> LogSource:
     if not container.once:
         return LogSource.APP
-    return LogSource.RELEASE if container.place.process == RELEASE_PROCESS else LogSource.RUN
+    usual = LogSource.RELEASE if container.place.process == RELEASE_PROCESS else LogSource.RUN
+    return LogSource(container.source or usual)

@@ -16,7 +16,8 @@ from gitreceive.manifests import MANAGER, ClusterApi, Manifest
 
 _TIMEOUT = (5.0, 20.0)  # seconds to connect, and between two answers
 _ATTEMPTS = 4
-_APPLY, _MERGE = "application/apply-patch+yaml", "application/merge-patch+json"
+_APPLY, _STRATEGIC = "application/apply-patch+yaml", "application/strategic-merge-patch+json"
+_PROBES = ("startupProbe", "livenessProbe", "readinessProbe")
 _FACTS_SECONDS = 300.0  # after which a cluster may have been upgraded
 _API_VERSIONS = {
     "Namespace": "v1",
@@ -82,11 +83,31 @@ class Api:
         assert done is not None
         return done
 
-    def scale(self, name: str, namespace: str, replicas: int) -> None:
-        """Set the replicas of a Deployment, whoever owns that field; whoever applies the same number next owns it too."""
-        path = self._path("Deployment", name, namespace)
-        body = {"spec": {"replicas": replicas}}
-        self._call("PATCH", path, {"fieldManager": f"{MANAGER}-scale"}, body, patch=_MERGE)
+    def take_replicas(self, name: str, namespace: str, replicas: int | None) -> None:
+        """Own that one field of a Deployment, whoever owned it, until it is called with None: then whoever applied it since has it alone."""
+        body: Manifest = {
+            "apiVersion": self.api_version("Deployment"),
+            "kind": "Deployment",
+            "metadata": {"name": name, "namespace": namespace},
+        }
+        if replicas is not None:
+            body["spec"] = {"replicas": replicas}
+        query = {"fieldManager": f"{MANAGER}-scale", "force": "true"}
+        self._call("PATCH", self._path("Deployment", name, namespace), query, body)
+
+    def drop_probes(self, item: Manifest) -> None:
+        """Take the probes away that a Deployment has and ``item`` has not. Clusters before 1.22 keep an empty one where it is only left
+        out, and refuse that.
+        """
+        pod = item["spec"]["template"]["spec"]
+        gone = [
+            {"name": one["name"], **{probe: None for probe in _PROBES if probe not in one}}
+            for one in pod["containers"]
+        ]
+        metadata = item["metadata"]
+        path = self._path("Deployment", metadata["name"], metadata["namespace"])
+        body = {"spec": {"template": {"spec": {"containers": gone}}}}
+        self._call("PATCH", path, {"fieldManager": MANAGER}, body, patch=_STRATEGIC)
 
     def create(self, item: Manifest) -> Manifest:
         path = self._path(item["kind"], None, item["metadata"].get("namespace"))

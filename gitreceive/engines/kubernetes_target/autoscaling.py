@@ -36,11 +36,13 @@ def hand_over(
     objects: Iterable[Manifest],
     live: Mapping[str, Manifest],
     there: Iterable[Scaler],
-) -> None:
+) -> tuple[str, ...]:
     """Make ``objects``, which are to be applied, leave replicas to whom they belong. ``there``: the autoscalers of before.
 
-    Where our own autoscaler goes, its number is set here, as a field that it owned could not be applied.
+    Where our own autoscaler goes, its number is taken from it here, as a field that it owns could not be applied; for these
+    Deployments, which are returned, ``Api.take_replicas`` is to be called with None behind it.
     """
+    taken = []
     objects = list(objects)
     ours = {item["metadata"]["name"]: item for item in objects if item["kind"] == "HorizontalPodAutoscaler"}
     others = {scaler.deployment for scaler in there if not scaler.ours}
@@ -50,11 +52,13 @@ def hand_over(
         if name in leaving:
             api.delete("HorizontalPodAutoscaler", leaving[name], namespace)
             if name in live:
-                api.scale(name, namespace, item["spec"]["replicas"])
+                api.take_replicas(name, namespace, item["spec"]["replicas"])
+                taken.append(name)
         elif name in ours:
             _leave_replicas(item, live.get(name), ours[name]["spec"])
         elif name in others:
             _leave_replicas(item, live.get(name), {})
+    return tuple(taken)
 
 
 def _leave_replicas(wanted: Manifest, live: Manifest | None, bounds: Mapping[str, int]) -> None:

@@ -10,7 +10,7 @@ from typing import Self
 from gitreceive.engines.kubernetes_target.api import Api, LineStream
 from gitreceive.engines.kubernetes_target.watching import NamespaceWatch
 from gitreceive.errors import RolloutError, UnavailableError
-from gitreceive.manifests import COMPONENT_LABEL, ONCE_LABEL, OWNED, Manifest
+from gitreceive.manifests import COMPONENT_LABEL, ONCE_LABEL, OWNED, SOURCE_LABEL, Manifest
 from gitreceive.model import RELEASE_PROCESS, LogLine, LogQuery, LogSource
 from gitreceive.tailing import Follower, Run, read
 from gitreceive.tailing.lines import SECOND, Seen, stamped
@@ -75,11 +75,11 @@ class PodRuns:
             try:
                 now = self._is_previous(run)
             except BaseException:
-                log.end()
+                log.close()
                 raise
             if now == previous:
                 return log
-            log.end()
+            log.close()
             previous = now
         raise UnavailableError(f"{run.instance} restarts too quickly to read its log")
 
@@ -124,19 +124,20 @@ class PodLog:
 
     def __init__(self, lines: LineStream) -> None:
         self._lines = lines
+        self._read = False
 
     def __iter__(self) -> Iterator[bytes]:
+        self._read = True
         try:
             yield from self._lines.chunks()
         finally:
             self._lines.close()
 
     def close(self) -> None:
-        self._lines.interrupt()
-
-    def end(self) -> None:
-        """It was not read."""
-        self._lines.close()
+        if self._read:
+            self._lines.interrupt()  # the reader lets go of it
+        else:
+            self._lines.close()
 
 
 # --- which containers -----------------------------------------------------------------------------------------------
@@ -171,7 +172,8 @@ def _printing(pod: Manifest) -> Iterator[tuple[str, LogSource]]:
         yield str(labels[COMPONENT_LABEL]), LogSource.APP
     elif ONCE_LABEL in labels:
         once = str(labels[ONCE_LABEL])
-        yield once, LogSource.RELEASE if once == RELEASE_PROCESS else LogSource.RUN
+        usual = LogSource.RELEASE if once == RELEASE_PROCESS else LogSource.RUN
+        yield once, LogSource(labels.get(SOURCE_LABEL, usual))
 
 
 def _containers(pod: Manifest) -> Iterator[Container]:
@@ -181,7 +183,7 @@ def _containers(pod: Manifest) -> Iterator[Container]:
         process = status["name"]
         before = (status.get("lastState", {}).get("terminated") or {}).get("containerID")
         state = status.get("state", {})
-        running = bool(state.get("running"))
+        running = state.get("running") is not None
         now = (state.get("terminated") or {}).get("containerID") or (
             status.get("containerID") if running else None
         )

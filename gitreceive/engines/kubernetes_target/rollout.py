@@ -3,6 +3,7 @@
 import time
 from collections.abc import Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 
 from gitreceive.buildpacks.system_packages import hint_of_crash
 from gitreceive.cancellation import Cancellation
@@ -64,9 +65,21 @@ def apply_release(api: Api, objects: Iterable[Manifest], watch: NamespaceWatch) 
         list(pool.map(api.apply, support))
         watch.wait_until_listed()
         live = watch.snapshot()[1].deployments
-        autoscaling.hand_over(api, watch.namespace, rest, live, scalers.result())
-        applied = list(pool.map(api.apply, deployments))
+        taken = autoscaling.hand_over(api, watch.namespace, rest, live, scalers.result())
+        applied = list(pool.map(partial(_apply_deployment, api), deployments))
+        for name in taken:
+            api.take_replicas(name, watch.namespace, None)
     return {item["metadata"]["name"]: item["metadata"]["generation"] for item in applied}
+
+
+def _apply_deployment(api: Api, item: Manifest) -> Manifest:
+    try:
+        return api.apply(item)
+    except RolloutError as error:
+        if "must specify a handler type" not in error.message:
+            raise
+        api.drop_probes(item)
+        return api.apply(item)
 
 
 def await_healthy(

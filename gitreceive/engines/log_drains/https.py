@@ -12,6 +12,7 @@ from gitreceive.errors import UnavailableError, cause
 
 _TIMEOUT = httpx.Timeout(30.0, connect=10.0)
 _TOO_LARGE = 413
+_BEGINNING = 1000  # characters
 _LONGEST_WAIT = 300.0  # seconds of Retry-After that are heeded
 
 
@@ -49,25 +50,33 @@ class HttpsReceiver:
         if time.monotonic() < self._not_before:
             raise UnavailableError(f"the log drain {self._shown} asks for patience")
         chosen = entries[: self._most]
-        body = b"".join(json.dumps(e, ensure_ascii=False).encode("utf-8", "replace") + b"\n" for e in chosen)
-        try:
-            answer = self._client.post(self._url, content=body)
-        except httpx.HTTPError as error:
-            raise UnavailableError(
-                f"the log drain {self._shown} cannot be reached: {_why(error)}",
-                hint="see that the receiver runs; drains.ca_bundle adds certificate authorities",
-            ) from error
+        answer = self._post(chosen)
+        while answer.status_code == _TOO_LARGE and len(chosen) > 1:
+            chosen = chosen[: len(chosen) // 2]
+            self._most = len(chosen)
+            answer = self._post(chosen)
+        if (
+            answer.status_code == _TOO_LARGE
+        ):  # of one line, its beginning is better than nothing, and nothing behind it
+            answer = self._post([{**chosen[0], "text": f"{chosen[0]['text'][:_BEGINNING]} [cut]"}])
         if answer.is_success:
             self._most = min(1 << 16, self._most * 2)
             return len(chosen)
-        if answer.status_code == _TOO_LARGE and len(chosen) > 1:
-            self._most = len(chosen) // 2
-            return self.send(entries)
         self._heed(answer)
         raise UnavailableError(
             f"the log drain {self._shown} answers {answer.status_code} {answer.reason_phrase}",
             hint="see that its URL and token are right: log-drains test",
         )
+
+    def _post(self, entries: Sequence[Mapping[str, Any]]) -> httpx.Response:
+        lines = (json.dumps(entry, ensure_ascii=False).encode("utf-8", "replace") for entry in entries)
+        try:
+            return self._client.post(self._url, content=b"".join(line + b"\n" for line in lines))
+        except httpx.HTTPError as error:
+            raise UnavailableError(
+                f"the log drain {self._shown} cannot be reached: {_why(error)}",
+                hint="see that the receiver runs; drains.ca_bundle adds certificate authorities",
+            ) from error
 
     def check(self) -> bool:
         """Each request has its own connection."""

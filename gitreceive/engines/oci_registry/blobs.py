@@ -138,10 +138,12 @@ def has_manifest(transport: Transport, place: Repository, digest: Digest, errand
 
 
 def delete_manifest(transport: Transport, place: Repository, digest: Digest, errand: Errand) -> bool:
-    """False where there was none. Raises RegistryError, with the remedy where the registry deletes nothing."""
+    """False where there was none. Asked once, so that what is asked for here never happens long after. Raises RegistryError, with the remedy where
+    the registry deletes nothing.
+    """
     path = f"/v2/{place.name}/manifests/{digest}"
     call = Call("DELETE", place.host, path, (place.delete,), accept=frozenset({200, 202, 404, 405}))
-    answer = transport.send(call, errand)
+    answer = transport.once(call, errand)
     if answer.status == 405:  # OCI distribution spec: "deletion is disabled"
         raise RegistryError(
             f"the registry {place.host} deletes nothing",

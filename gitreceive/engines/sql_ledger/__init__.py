@@ -11,19 +11,25 @@ from sqlalchemy.engine import make_url
 from sqlalchemy.exc import ArgumentError
 
 from gitreceive.config import Settings
+from gitreceive.engines.sql_ledger.access import Access
 from gitreceive.engines.sql_ledger.apps import Apps
+from gitreceive.engines.sql_ledger.archive import Archive
 from gitreceive.engines.sql_ledger.checks import findings
 from gitreceive.engines.sql_ledger.database import Database
 from gitreceive.engines.sql_ledger.drains import Drains
+from gitreceive.engines.sql_ledger.events import Events
 from gitreceive.engines.sql_ledger.jobs import Jobs
 from gitreceive.engines.sql_ledger.keyring import Keyring
 from gitreceive.engines.sql_ledger.keys import Keys
+from gitreceive.engines.sql_ledger.people import Teams, Users
+from gitreceive.engines.sql_ledger.quotas import Quotas
 from gitreceive.engines.sql_ledger.releases import Releases
 from gitreceive.engines.sql_ledger.retention import Retention
 from gitreceive.engines.sql_ledger.routing import Certificates
 from gitreceive.engines.sql_ledger.sealing import Sealing
 from gitreceive.engines.sql_ledger.settings import Settings as SettingsPart
 from gitreceive.engines.sql_ledger.stacks import Stacks
+from gitreceive.engines.sql_ledger.tokens import Tokens
 from gitreceive.errors import ConfigError
 from gitreceive.model import Check
 
@@ -35,7 +41,25 @@ def open_ledger(settings: Settings) -> "SqlLedger":
     return SqlLedger(settings.database or f"sqlite:///{settings.data_dir / 'ledger.db'}", keyring)
 
 
-class SqlLedger(Apps, Certificates, Drains, Keys, Jobs, Releases, Retention, Sealing, SettingsPart, Stacks):
+class SqlLedger(
+    Apps,
+    Archive,
+    Certificates,
+    Drains,
+    Keys,
+    Users,
+    Teams,
+    Access,
+    Tokens,
+    Events,
+    Quotas,
+    Jobs,
+    Releases,
+    Retention,
+    Sealing,
+    SettingsPart,
+    Stacks,
+):
     """The port ``Ledger``."""
 
     def __init__(self, url: str, keyring: Keyring) -> None:

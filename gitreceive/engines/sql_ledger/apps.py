@@ -9,10 +9,11 @@ from sqlalchemy import Connection, Row, delete, insert, select, update
 
 from gitreceive.engines.sql_ledger.database import now
 from gitreceive.engines.sql_ledger.documents import config_document, config_from, storable
+from gitreceive.engines.sql_ledger.events import note
 from gitreceive.engines.sql_ledger.part import Part
-from gitreceive.engines.sql_ledger.schema import apps, jobs, releases
+from gitreceive.engines.sql_ledger.schema import apps, jobs, quotas, releases
 from gitreceive.errors import ConflictError, NotFoundError
-from gitreceive.model import App, AppName, Lock, Review, ReviewRules, Secret, UserName
+from gitreceive.model import App, AppName, Lock, QuotaKind, Review, ReviewRules, Secret, UserName
 
 
 class Apps(Part):
@@ -34,6 +35,7 @@ class Apps(Part):
                     review_until=review.until if review else None,
                 )
             )
+            note(connection, "apps create", f"owner {owner}, branch {branch}", name)
         return app
 
     def app(self, name: AppName) -> App:
@@ -54,6 +56,7 @@ class Apps(Part):
                     hint=f"look, and try again: gitreceive buildpacks list {name}",
                 )
             connection.execute(update(apps).where(apps.c.name == name).values(buildpacks=list(after)))
+            note(connection, "buildpacks set", ", ".join(after) or "none", name)
         return replace(app, buildpacks=after)
 
     def lock_app(self, name: AppName, user: UserName, reason: str) -> App:
@@ -76,8 +79,10 @@ class Apps(Part):
                     f"what is set for reviews of {name} was changed just now",
                     hint=f"look, and try again: gitreceive reviews list {name}",
                 )
-            document = {"wanted": after.wanted, "seconds": after.seconds, "inherit": list(after.inherit)}
-            connection.execute(update(apps).where(apps.c.name == name).values(reviews=document))
+            connection.execute(update(apps).where(apps.c.name == name).values(reviews=rules_document(after)))
+            wanted = "for every branch" if after.wanted else "where asked for"
+            said = f"{wanted}, for {after.seconds} s, inherit {', '.join(after.inherit) or 'nothing'}"
+            note(connection, "reviews set", said, name)
         return replace(app, reviews=after)
 
     def keep_review(self, name: AppName, until: datetime) -> App:
@@ -101,6 +106,7 @@ class Apps(Part):
                 raise ConflictError(f"the config of {app} was changed just now", hint="look, and try again")
             require_no_release(connection, app)
             connection.execute(update(apps).where(apps.c.name == app).values(config=config_document(after)))
+            note(connection, "config set", _changed(before, after), app)
 
     def delete_app(self, name: AppName) -> None:
         under_way = select(jobs.c.id).where(jobs.c.app == name, jobs.c.ended_at.is_(None)).order_by(jobs.c.id)
@@ -112,6 +118,8 @@ class Apps(Part):
                     hint=f"wait for it, or stop it: builds cancel {job}",
                 )
             connection.execute(delete(apps).where(apps.c.name == name))
+            connection.execute(delete(quotas).where(quotas.c.kind == QuotaKind.APP, quotas.c.name == name))
+            note(connection, "apps destroy", "with its builds and releases", name)
 
 
 def read_app(connection: Connection, name: AppName) -> App:
@@ -141,6 +149,10 @@ def require_no_release(connection: Connection, app: AppName) -> None:
         )
 
 
+def rules_document(rules: ReviewRules) -> dict[str, Any]:
+    return {"wanted": rules.wanted, "seconds": rules.seconds, "inherit": list(rules.inherit)}
+
+
 def next_config(connection: Connection, app: AppName) -> dict[str, str]:
     """What the app's next release takes over: of the live one, else what waits for the first. Raises NotFoundError."""
     waiting = connection.execute(select(apps.c.config).where(apps.c.name == app)).first()
@@ -154,6 +166,14 @@ def next_config(connection: Connection, app: AppName) -> dict[str, str]:
     ).first()
     found: dict[str, str] = live.config if live else waiting.config
     return found
+
+
+def _changed(before: Mapping[str, Secret], after: Mapping[str, Secret]) -> str:
+    """Names, and no value."""
+    given = sorted(name for name, value in after.items() if before.get(name) != value)
+    gone = sorted(before.keys() - after.keys())
+    words = (f"set {', '.join(given)}" if given else "", f"unset {', '.join(gone)}" if gone else "")
+    return "; ".join(word for word in words if word)
 
 
 def no_app(name: AppName) -> NotFoundError:

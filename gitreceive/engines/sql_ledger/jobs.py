@@ -14,11 +14,23 @@ from gitreceive.engines.sql_ledger.apps import unlocked
 from gitreceive.engines.sql_ledger.causes import cause_columns, cause_from
 from gitreceive.engines.sql_ledger.database import now
 from gitreceive.engines.sql_ledger.documents import image_document, image_from, storable
+from gitreceive.engines.sql_ledger.events import note, note_of_server
 from gitreceive.engines.sql_ledger.part import Part
+from gitreceive.engines.sql_ledger.quotas import reached_by, within_builds
 from gitreceive.engines.sql_ledger.routing import claim_domains
 from gitreceive.engines.sql_ledger.schema import apps, jobs, releases
 from gitreceive.errors import ConflictError, LeaseLostError, NotFoundError, UsageError
-from gitreceive.model import AppName, Cause, ConfigChange, Image, Job, JobId, JobState, SettingsChange
+from gitreceive.model import (
+    AppName,
+    Cause,
+    ConfigChange,
+    Image,
+    Job,
+    JobId,
+    JobState,
+    Outcome,
+    SettingsChange,
+)
 
 
 class Jobs(Part):
@@ -43,7 +55,9 @@ class Jobs(Part):
                     seconds={},
                 )
             )
-            return read_job(connection, JobId(new.scalar_one()))
+            job = read_job(connection, JobId(new.scalar_one()))
+            note(connection, cause.kind, f"build {job.id}: {job.title}", cause.app)
+            return job
 
     def job(self, job: JobId) -> Job:
         with self._database.reading() as connection:
@@ -61,6 +75,10 @@ class Jobs(Part):
         query = _select().where(jobs.c.app == app, jobs.c.id < job, jobs.c.ended_at.is_(None))
         with self._database.reading() as connection:
             return tuple(_job(row) for row in connection.execute(query.order_by(jobs.c.id)))
+
+    def held_back(self, job: JobId) -> str:
+        with self._database.reading() as connection:
+            return reached_by(connection, job, now(connection))
 
     def claim(self, holder: str, lease_seconds: float) -> Job | None:
         with self._database.writing() as connection:
@@ -95,6 +113,7 @@ class Jobs(Part):
                 raise ConflictError(f"build {job} has ended already: it is {found.state}")
             by = found.cancel_requested_by or by
             connection.execute(update(jobs).where(jobs.c.id == job).values(cancel_requested_by=by))
+            note(connection, "builds cancel", f"build {job}: {found.title}", found.app)
             if found.state is JobState.QUEUED:
                 record_end(connection, job, JobState.CANCELED, f"canceled by {by}", {})
             return read_job(connection, job)
@@ -133,16 +152,17 @@ def held(connection: Connection, job: JobId, fence: int) -> Job:
 
 
 def record_end(
-    connection: Connection, job: JobId, state: JobState, reason: str, seconds: Mapping[str, float]
+    connection: Connection, id_: JobId, state: JobState, reason: str, seconds: Mapping[str, float]
 ) -> None:
     """The job has ended so, now, and nobody holds it. What it was to set is forgotten, but for the names."""
-    cause = read_job(connection, job).cause
+    job = read_job(connection, id_)
+    cause = job.cause
     if isinstance(cause, ConfigChange):
         bare = cause_columns(cause.without_values())
-        connection.execute(update(jobs).where(jobs.c.id == job).values(**bare))
+        connection.execute(update(jobs).where(jobs.c.id == id_).values(**bare))
     connection.execute(
         update(jobs)
-        .where(jobs.c.id == job)
+        .where(jobs.c.id == id_)
         .values(
             state=state,
             reason=storable(reason),
@@ -152,6 +172,16 @@ def record_end(
             lease_until=None,
         )
     )
+    note_of_server(
+        connection, job.user, "build", job.app, f"build {job.id}: {job.title}", _OUTCOME[state], reason
+    )
+
+
+_OUTCOME = {
+    JobState.LIVE: Outcome.DONE,
+    JobState.FAILED: Outcome.FAILED,
+    JobState.CANCELED: Outcome.FAILED,
+}
 
 
 def unended(connection: Connection, app: AppName | None = None) -> list[Job]:
@@ -159,7 +189,7 @@ def unended(connection: Connection, app: AppName | None = None) -> list[Job]:
     query = _select().where(jobs.c.ended_at.is_(None))
     if app is not None:
         query = query.where(jobs.c.app == app)
-    return [_job(row) for row in connection.execute(query)]
+    return [_job(row) for row in connection.execute(query.order_by(jobs.c.id))]
 
 
 def _claimable(time: datetime) -> Select[Any]:
@@ -178,6 +208,7 @@ def _claimable(time: datetime) -> Select[Any]:
         select(jobs.c.id)
         .where(jobs.c.ended_at.is_(None), ~not_first, ~held)
         .where(jobs.c.lease_until.is_(None) | (jobs.c.lease_until <= time))
+        .where(within_builds(time))
         .order_by(case((jobs.c.fence > 0, 0), else_=1), under_way, jobs.c.id)
         .limit(1)
     )

@@ -6,6 +6,7 @@ from sqlalchemy import Row, delete, insert, or_, select, update
 
 from gitreceive.engines.sql_ledger.database import now
 from gitreceive.engines.sql_ledger.documents import storable
+from gitreceive.engines.sql_ledger.events import note
 from gitreceive.engines.sql_ledger.part import Part
 from gitreceive.engines.sql_ledger.schema import keys, users
 from gitreceive.errors import ConflictError, NotFoundError
@@ -23,6 +24,7 @@ class Keys(Part):
             if row := connection.execute(known).first():
                 promotion = update(users).where(users.c.name == user, users.c.admin.is_(False))
                 if row.user == user and admin and connection.execute(promotion.values(admin=True)).rowcount:
+                    note(connection, "keys add", f"{user}: administrator")
                     return _key(row)
                 raise _taken(row, user)
             if not connection.execute(select(users.c.name).where(users.c.name == user)).first():
@@ -40,6 +42,7 @@ class Keys(Part):
                     added_at=key.added_at,
                 )
             )
+            note(connection, "keys add", f"{user}: {fingerprint}" + (", administrator" if admin else ""))
         return key
 
     def keys(self, user: UserName | None = None) -> tuple[PublicKey, ...]:
@@ -56,24 +59,40 @@ class Keys(Part):
             if row is None:
                 raise NotFoundError(f"there is no key {fingerprint}", hint="keys list shows all")
             connection.execute(delete(keys).where(this))
+            note(connection, "keys remove", f"{row.user}: {fingerprint}")
         return _key(row)
 
     def user(self, name: UserName) -> User:
         with self._database.reading() as connection:
             row = connection.execute(select(users).where(users.c.name == name)).first()
         if row is None:
-            raise NotFoundError(f"there is no user {name}", hint=f"give them a key: keys add {name}")
-        return User(UserName(row.name), row.admin)
+            raise no_user(name)
+        return user_from(row.name, row)
+
+    def key(self, algorithm: str, blob: str) -> PublicKey | None:
+        query = select(keys).where(keys.c.blob == blob, keys.c.algorithm == algorithm)
+        with self._database.reading() as connection:
+            row = connection.execute(query).first()
+        return _key(row) if row else None
 
     def user_of_key(self, algorithm: str, blob: str) -> User | None:
         query = (
             select(users)
             .join(keys, keys.c.user == users.c.name)
-            .where(keys.c.blob == blob, keys.c.algorithm == algorithm)
+            .where(keys.c.blob == blob, keys.c.algorithm == algorithm, users.c.suspended.is_(False))
         )
         with self._database.reading() as connection:
             row = connection.execute(query).first()
-        return User(UserName(row.name), row.admin) if row else None
+        return user_from(row.name, row) if row else None
+
+
+def user_from(name: str, row: Row[Any]) -> User:
+    """A row with the columns of a user."""
+    return User(UserName(name), row.admin, row.suspended)
+
+
+def no_user(name: UserName) -> NotFoundError:
+    return NotFoundError(f"there is no user {name}", hint=f"give them a key: keys add {name}")
 
 
 def _taken(row: Row[Any], user: UserName) -> ConflictError:

@@ -8,7 +8,6 @@ from sqlalchemy import Connection, Row, Select, insert, select, update
 
 from gitreceive.engines.sql_ledger.apps import next_config
 from gitreceive.engines.sql_ledger.database import now
-from gitreceive.engines.sql_ledger.declarations import declared_document, declared_from
 from gitreceive.engines.sql_ledger.documents import config_document, config_from, image_document, image_from
 from gitreceive.engines.sql_ledger.jobs import held, record_end
 from gitreceive.engines.sql_ledger.part import Part
@@ -28,6 +27,7 @@ from gitreceive.model import (
     Secret,
     UserName,
 )
+from gitreceive.model.declarations import declared_document, declared_from
 
 
 class Releases(Part):

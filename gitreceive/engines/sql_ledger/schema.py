@@ -19,6 +19,7 @@ from sqlalchemy import (
     Table,
     Text,
     UniqueConstraint,
+    false,
 )
 from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.sql.functions import GenericFunction
@@ -99,6 +100,7 @@ users = Table(
     metadata,
     Column("name", String(39), primary_key=True),
     Column("admin", Boolean, nullable=False),
+    Column("suspended", Boolean, nullable=False, server_default=false()),
 )
 
 keys = Table(
@@ -111,6 +113,35 @@ keys = Table(
     Column("comment", Text, nullable=False),
     Column("fingerprint", String(64), nullable=False, unique=True),
     Column("added_at", Instant, nullable=False),
+)
+
+tokens = Table(
+    "tokens",
+    metadata,
+    Column("id", String(10), primary_key=True),
+    Column("user", ForeignKey("users.name", ondelete="CASCADE"), nullable=False, index=True),
+    Column("name", Text, nullable=False),
+    Column("hash", String(64), nullable=False),
+    Column("scopes", JSON, nullable=False),
+    Column("apps", JSON(none_as_null=True)),  # none: all that the user has
+    Column("created_by", String(39), nullable=False),
+    Column("created_at", Instant, nullable=False),
+    Column("expires_at", Instant, nullable=False),
+    Column("last_used_at", Instant),
+)
+
+teams = Table(
+    "teams",
+    metadata,
+    Column("name", String(39), primary_key=True),
+    Column("created_at", Instant, nullable=False),
+)
+
+members = Table(
+    "members",
+    metadata,
+    Column("team", ForeignKey("teams.name", ondelete="CASCADE"), primary_key=True),
+    Column("user", ForeignKey("users.name", ondelete="CASCADE"), primary_key=True, index=True),
 )
 
 apps = Table(
@@ -149,6 +180,52 @@ certificates = Table(
     Column("facts", JSON, nullable=False),
     Column("chain", Text, nullable=False),
     Column("key", Sealed, nullable=False),
+)
+
+# who was given what, one row each: by their own name, or by that of their team
+access_of_users = Table(
+    "access_of_users",
+    metadata,
+    Column("app", ForeignKey("apps.name", ondelete="CASCADE"), primary_key=True),
+    Column("user", ForeignKey("users.name", ondelete="CASCADE"), primary_key=True, index=True),
+    Column("role", String(20), nullable=False),
+)
+
+access_of_teams = Table(
+    "access_of_teams",
+    metadata,
+    Column("app", ForeignKey("apps.name", ondelete="CASCADE"), primary_key=True),
+    Column("team", ForeignKey("teams.name", ondelete="CASCADE"), primary_key=True, index=True),
+    Column("role", String(20), nullable=False),
+)
+
+quotas = Table(
+    "quotas",
+    metadata,
+    Column("kind", String(10), primary_key=True),  # of what: app, user, team
+    Column("name", String(40), primary_key=True),
+    Column("builds", Integer),  # this and the two below: none is no quota
+    Column("memory", BigInteger),
+    Column("replicas", Integer),
+)
+
+# nothing here refers to another table: what happened outlives whom and what it happened to. Triggers keep it as it is
+events = Table(
+    "events",
+    metadata,
+    Column("id", Integer, primary_key=True),
+    Column("at", Instant, nullable=False),
+    Column("user", String(39), nullable=False),
+    Column("via", Text, nullable=False),
+    Column("address", Text, nullable=False),
+    Column("verb", String(60), nullable=False),
+    Column("app", String(40)),
+    Column("what", Text, nullable=False),
+    Column("outcome", String(20), nullable=False),
+    Column("reason", Text, nullable=False),
+    Index("ix_events_app_id", "app", "id"),
+    Index("ix_events_user_id", "user", "id"),
+    sqlite_autoincrement=True,
 )
 
 jobs = Table(

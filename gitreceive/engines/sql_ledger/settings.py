@@ -6,6 +6,7 @@ from typing import Any
 from sqlalchemy import Connection, select, update
 
 from gitreceive.engines.sql_ledger.apps import no_app, require_no_release
+from gitreceive.engines.sql_ledger.events import note
 from gitreceive.engines.sql_ledger.jobs import held, read_job, record_end
 from gitreceive.engines.sql_ledger.part import Part
 from gitreceive.engines.sql_ledger.routing import claim_domains, let_domains_go
@@ -30,6 +31,8 @@ class Settings(Part):
             require_no_release(connection, app)
             claim_domains(connection, app, after.routing.domains)
             put_settings(connection, app, after)
+            was, now_ = before.document(), after.document()
+            note(connection, "settings", ", ".join(name for name in now_ if now_[name] != was[name]), app)
 
     def settle(self, job: JobId, fence: int, settings: AppSettings, seconds: Mapping[str, float]) -> Job:
         with self._database.writing() as connection:

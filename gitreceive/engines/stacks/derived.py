@@ -4,6 +4,7 @@ import contextlib
 import fcntl
 import hashlib
 import json
+import os
 import tempfile
 import threading
 import time
@@ -37,8 +38,10 @@ class Derived:
 
 class DerivedStacks:
     """Installs packages into stacks. What was made is known in the data folder, also to the next server, and pushed beside the stack's
-    images. ``owner`` is what a builder over the same data folder has, which sweeps up the containers of a killed server.
+    images. It is a Shelf, too. ``owner`` is what a builder over the same data folder has, which sweeps up the containers of a killed server.
     """
+
+    title = "images with system packages that nothing was built on"
 
     def __init__(self, settings: BuildSettings, data_dir: Path, registry: Registry) -> None:
         self._settings = settings
@@ -100,6 +103,27 @@ class DerivedStacks:
         with self._alone(base, packages, log, cancel):
             return self._read(base, packages) or self._make(stack, kind, base, packages, (log, cancel))
 
+    def unused(self, seconds: float) -> dict[str, int]:
+        """A Shelf: records of what was installed for builds. Its bytes are the registry's, and so are none of this machine."""
+        with _disk_speaks():
+            idle = (path for path in self._folder.glob("*.json") if _idle(path, seconds))
+            return dict.fromkeys((path.stem for path in idle), 0)
+
+    def drop(self, name: str, seconds: float) -> bool:
+        """The record goes first: who asks from then on makes the image anew. Those that apps have are not touched: their layers are their own."""
+        path = self._folder / f"{name}.json"
+        with _disk_speaks():
+            try:
+                image = ImageRef.parse(json.loads(path.read_text(encoding="utf-8"))["image"])
+            except (ValueError, TypeError, KeyError, UsageError):
+                image = None  # nobody can use it either
+            if not _idle(path, seconds):
+                return False
+            path.unlink()
+        if image is not None:
+            self._registry.remove(image)
+        return True
+
     def _make(
         self,
         stack: Stack,
@@ -138,7 +162,11 @@ class DerivedStacks:
             made = Derived(image, tuple(document["installed"]), int(document["added_bytes"]))
         except (OSError, ValueError, TypeError, KeyError, UsageError):
             return None
-        return made if self._registry.layers(image) else None
+        if not self._registry.layers(image):
+            return None
+        with contextlib.suppress(OSError):  # gone, or not ours to write: then it is as old as it was
+            os.utime(self._path(base, packages))  # used now
+        return made
 
     def _write(self, base: ImageRef, packages: Sequence[SystemPackage], made: Derived) -> None:
         document = {
@@ -188,6 +216,10 @@ class DerivedStacks:
 
     def _path(self, base: ImageRef, packages: Sequence[SystemPackage]) -> Path:
         return self._folder / f"{_key(_RECIPE, base, *packages)}.json"
+
+
+def _idle(path: Path, seconds: float) -> bool:
+    return time.time() - path.stat().st_mtime > seconds
 
 
 def _beginning(stack: Stack, packages: Sequence[SystemPackage], known: Derived | None) -> str:

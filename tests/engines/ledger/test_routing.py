@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 
@@ -89,6 +90,16 @@ def test_what_is_removed_or_destroyed_is_free(ledger: Ledger) -> None:
         ledger.keep_settings(BLOG, domains("a.example.com"), domains("a.example.com", "b.example.com"))
     ledger.delete_app(SHOP)
     ledger.keep_settings(BLOG, domains("a.example.com"), domains("a.example.com", "b.example.com"))
+
+
+def test_an_app_that_comes_from_elsewhere_takes_no_host_of_another(ledger: Ledger) -> None:
+    ledger.keep_settings(SHOP, NONE, domains("a.example.com"))
+    new = replace(ledger.app(BLOG), name=AppName("new"))
+    with pytest.raises(ConflictError):
+        ledger.take_over(new, {}, domains("a.example.com"), ())
+    ledger.take_over(new, {}, domains("b.example.com"), ())
+    with pytest.raises(ConflictError):
+        ledger.enqueue(change(SHOP, "b.example.com"))
 
 
 def test_of_all_who_ask_at_once_one_gets_it(ledger: Ledger) -> None:

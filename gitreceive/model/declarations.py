@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import asdict
 from typing import Any
 
-from gitreceive.model import CheckKind, CronTask, Declared, HealthCheck, Scripts
+from gitreceive.model.declared import CheckKind, CronTask, Declared, HealthCheck, Scripts
 
 
 def declared_document(declared: Declared) -> dict[str, Any]:
