@@ -144,6 +144,25 @@ class DockerSettings:
 
 
 @dataclass(frozen=True)
+class HttpSettings:
+    """The HTTP door: `git push https://HOST/APP` with a token."""
+
+    certificate: str = _setting(
+        "",
+        "A PEM file with the server's certificate and those between it and the authority: speak HTTPS. It is read again when it changes.",
+    )
+    key: str = _setting("", "The PEM file of the certificate's private key; empty: in the same file.")
+    trusted_proxies: tuple[str, ...] = _setting(
+        (),
+        "Addresses and networks of the proxies in front of this door: `X-Forwarded-For` and `X-Forwarded-Proto` count from them alone. "
+        "In the environment: words with spaces between them.",
+    )
+    plain: bool = _setting(
+        False, "Take tokens over plain HTTP from other hosts too. On loopback addresses that is done anyway."
+    )
+
+
+@dataclass(frozen=True)
 class DrainSettings:
     """Log drains."""
 
@@ -182,9 +201,13 @@ class Settings:
 
     data_dir: Path = _setting(Path("~/.local/share/gitreceive"), "Repositories, ledger, logs, host key.")
     ssh_listen: str = _setting("127.0.0.1:2222", "HOST:PORT of the SSH door.")
-    http_listen: str = _setting("127.0.0.1:8222", "HOST:PORT of health checks.")
+    http_listen: str = _setting("127.0.0.1:8222", "HOST:PORT of the HTTP door and of health checks.")
     public_host: str = _setting(
         "", "The host name in commands that users are shown; empty: the SSH door's own."
+    )
+    public_url: str = _setting(
+        "",
+        "The HTTP door's URL as users reach it, such as `https://git.example.com`; empty: as the request names it.",
     )
     registry: str = _setting("127.0.0.1:5000", "HOST[:PORT][/PREFIX] where images are kept.")
     registry_insecure: bool = _setting(
@@ -212,6 +235,7 @@ class Settings:
     build: BuildSettings = field(default_factory=BuildSettings)
     kubernetes: KubernetesSettings = field(default_factory=KubernetesSettings)
     docker: DockerSettings = field(default_factory=DockerSettings)
+    http: HttpSettings = field(default_factory=HttpSettings)
     drains: DrainSettings = field(default_factory=DrainSettings)
     retention: RetentionSettings = field(default_factory=RetentionSettings)
 
@@ -223,6 +247,11 @@ class Settings:
     def socket(self) -> Path:
         """Where hooks find the server."""
         return self.data_dir / "server.sock"
+
+    @property
+    def session_socket(self) -> Path:
+        """Where sessions that OpenSSH's sshd lets in find the server."""
+        return self.data_dir / "sessions.sock"
 
 
 def load(environ: Mapping[str, str] | None = None) -> Settings:

@@ -14,13 +14,15 @@ from functools import partial
 from gitreceive import __version__, config, wiring
 from gitreceive.chore import Chore
 from gitreceive.collector import once
-from gitreceive.errors import ConfigError
 from gitreceive.jobs import JobRunner
 from gitreceive.ports import Platform
-from gitreceive.receive.server import serve
+from gitreceive.receive.server import Receiver, serve
 from gitreceive.removal import remove, remove_overdue_reviews
 from gitreceive.voice import Voice
-from gitreceive.web import health
+from gitreceive.web.application import application
+from gitreceive.web.git_door import GitDoor
+from gitreceive.web.listener import HttpListener
+from gitreceive.web.visitors import Attempts, Visitors
 
 _REVIEWS_SECONDS = 30.0  # between two looks for review apps whose time is over
 _COLLECT_FIRST_SECONDS = 900.0  # a server that has just come up has better things to do
@@ -70,30 +72,26 @@ async def _serve(
         retire=partial(remove, platform),
         enqueued=runner.wake,
     )
-    http = asyncio.create_task(_serve_http(settings, platform))
-    announce(f"gitreceive {__version__}: SSH on {settings.ssh_listen}, health on {settings.http_listen}")
-    announce(f"target {settings.target}, registry {settings.registry}, data in {settings.data_dir}")
-    stopped = asyncio.create_task(stopping.wait())
-    await asyncio.wait({http, stopped}, return_when=asyncio.FIRST_COMPLETED)
-    announce("stopping")
-    await receiver.close()
-    stopped.cancel()
-    http.cancel()
-    failure = (await asyncio.gather(http, return_exceptions=True))[0]
+    http = _http(settings, platform, receiver)
+    try:
+        await http.open()
+        announce(f"gitreceive {__version__}: SSH on {settings.ssh_listen}, HTTP on {settings.http_listen}")
+        announce(f"target {settings.target}, registry {settings.registry}, data in {settings.data_dir}")
+        stopped, ended = asyncio.create_task(stopping.wait()), asyncio.create_task(http.ended())
+        await asyncio.wait({stopped, ended}, return_when=asyncio.FIRST_COMPLETED)
+        stopped.cancel()
+        announce("stopping")
+    finally:
+        await receiver.close()
+        await http.close()
+    failure = (await asyncio.gather(ended, return_exceptions=True))[0]
     if isinstance(failure, Exception):
         raise failure
 
 
-async def _serve_http(settings: config.Settings, platform: Platform) -> None:
-    host, port = config.parse_listen(settings.http_listen)
-    server = health.HealthServer(health.application(platform.ledger.apps), host, port)
-    try:
-        await server.serve()
-    except SystemExit:
-        raise ConfigError(
-            f"{settings.http_listen} cannot be listened on",
-            hint="stop what listens there, or set GITRECEIVE_HTTP_LISTEN",
-        ) from None
+def _http(settings: config.Settings, platform: Platform, receiver: Receiver) -> HttpListener:
+    door = GitDoor(settings, receiver.git, Visitors(platform.ledger, Attempts()), receiver.port)
+    return HttpListener(settings, application(platform.ledger.apps, door))
 
 
 def _chores(settings: config.Settings, platform: Platform) -> tuple[Chore, ...]:

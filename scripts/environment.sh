@@ -78,6 +78,7 @@ need_stack() {
 need_ground() {
   "$ROOT/scripts/devcluster" up --yes
   eval "$("$ROOT/scripts/devcluster" env)"
+  need_idle_packages /usr/sbin/sshd=openssh-server # scenarios start one of their own
   # where devcluster has unpacked what it does not install, tests start registries of their own
   PATH=$PATH:$CACHE/devcluster/packages/docker-registry/usr/bin
   export GITRECEIVE_DATA_DIR=$STATE/test-stack

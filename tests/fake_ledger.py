@@ -100,11 +100,13 @@ class FakeLedger(FakePeople):
         with self._lock:
             app = self._unlocked(name)
             self._apps[name] = replace(app, lock=Lock(user, reason, self._clock()))
+            self._note("lock", reason, name)
             return self._apps[name]
 
     def unlock_app(self, name: AppName) -> App:
         with self._lock:
             self._apps[name] = replace(self.app(name), lock=None)
+            self._note("unlock", "", name)
             return self._apps[name]
 
     def _unlocked(self, name: AppName) -> App:
@@ -175,6 +177,7 @@ class FakeLedger(FakePeople):
                 raise ConflictError(f"{app} has that log drain already, or as many as it may")
             self._last_drain += 1
             self._drains.append(Drain(self._last_drain, app, user, url, self._clock(), dict(headers)))
+            self._note("log-drains add", f"log drain {self._last_drain}", app)
             return self._drains[-1]
 
     def drains(self, app: AppName | None = None) -> tuple[Drain, ...]:
@@ -187,6 +190,7 @@ class FakeLedger(FakePeople):
             if found is None:
                 raise NotFoundError(f"{app} has no log drain {drain}")
             self._drains.remove(found)
+            self._note("log-drains remove", f"log drain {drain}", app)
             return found
 
     # settings

@@ -38,6 +38,9 @@ READS = frozenset(
         "logs",
         "maintenance info",
         "open",
+        "openssh authorized-keys",
+        "openssh session",  # what is done in it is recorded by the server
+        "openssh settings",
         "plan",
         "ps",
         "ps list",

@@ -14,11 +14,12 @@ from gitreceive.cli import config_words
 from gitreceive.errors import NotFoundError, UnavailableError, UsageError
 from gitreceive.model import AppName
 
-LOCAL_ONLY = frozenset({"ledger", "server", "stack", "plan", "buildpack"})  # refused over SSH
+LOCAL_ONLY = frozenset({"ledger", "server", "stack", "plan", "buildpack", "openssh"})  # refused over SSH
 _ASKED_HERE = LOCAL_ONLY | {"app-json", "doctor", "version"}
 _REMOTES = ("deploy", "gitreceive")
 # neither may look like an option to ssh, or hold what ssh or a shell reads as more than a name
 _USER = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,63}", re.ASCII)
+_APP = re.compile(r"/([A-Za-z0-9-]+?)(?:\.git)?/?", re.ASCII)
 _HOST = re.compile(r"[A-Za-z0-9:][A-Za-z0-9.:_-]{0,253}", re.ASCII)
 
 
@@ -72,7 +73,7 @@ def find(folder: Path | None = None) -> Remote | None:
 
 
 def parse(url: str) -> Remote:
-    """``ssh://[USER@]HOST[:PORT]/APP`` or ``[USER@]HOST:APP``. Raises UsageError."""
+    """``ssh://[USER@]HOST[:PORT]/APP`` or ``[USER@]HOST:APP``. Raises UsageError, which repeats no password."""
     full = url
     if "://" not in url and ":" in url:
         place, _, path = url.partition(":")
@@ -82,6 +83,9 @@ def parse(url: str) -> Remote:
         user, host, port = parts.username or "git", parts.hostname or "", parts.port or 22
     except ValueError as error:  # a port or an IPv6 address that is none
         raise _no_server(url) from error
+    by_http = parts.scheme in ("http", "https") and _HOST.fullmatch(host) and _APP.fullmatch(parts.path)
+    if by_http:
+        raise _by_http(parts.scheme, host, AppName.parse(by_http[1]))
     if parts.scheme != "ssh" or not _USER.fullmatch(user) or not _HOST.fullmatch(host):
         raise _no_server(url)
     return Remote(user, host, port, AppName.parse(parts.path.strip("/").removesuffix(".git")))
@@ -125,9 +129,19 @@ def _urls(folder: Path) -> Iterator[str]:
         return
 
 
-def _no_server(url: str) -> UsageError:
+def _by_http(scheme: str, host: str, app: AppName) -> UsageError:
     return UsageError(
-        f"the git remote {url[:120]!r} is no gitreceive server", hint="use ssh://git@HOST:2222/APP"
+        f"the git remote {scheme}://{host}/{app} is for pushes, and commands go over SSH",
+        hint=f"name a remote for them: git remote add gitreceive ssh://git@{host}:2222/{app}\n"
+        f"or, with nothing installed: ssh -p 2222 git@{host} COMMAND --app {app}",
+    )
+
+
+def _no_server(url: str) -> UsageError:
+    scheme, _, rest = url.rpartition("://")
+    shown = f"{scheme}://{rest.rpartition('@')[2]}" if scheme else url  # without a password
+    return UsageError(
+        f"the git remote {shown[:120]!r} is no gitreceive server", hint="use ssh://git@HOST:2222/APP"
     )
 
 

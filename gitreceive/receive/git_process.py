@@ -43,8 +43,22 @@ _RECEIVE = {
 _UPLOAD = {"transfer.hideRefs": "refs/gitreceive", "uploadpack.allowFilter": "true", "pack.threads": "2"}
 
 
+# git's CGI program starts the service itself, at once, so it has its limits from its first instruction on
+_LIMITED = ("prlimit", f"--data={_HEAP}:{_HEAP}", f"--cpu={_CPU}:{_CPU}", "--core=0:0", "--")
+_HTTP = {"http.receivepack": "true", "http.uploadpack": "true", "http.getanyfile": "false"}
+
+
 def git_service(service: str, repository: Path, settings: Settings) -> list[str]:
     """The command line of ``receive-pack`` or ``upload-pack``."""
+    return git_command([*_given(_rules(service, settings)), service, str(repository)])
+
+
+def git_http_backend(service: str, settings: Settings) -> list[str]:
+    """The command line of git's CGI program (git-http-backend(1)), for requests of one service."""
+    return [*_LIMITED, *git_command([*_given({**_rules(service, settings), **_HTTP}), "http-backend"])]
+
+
+def _rules(service: str, settings: Settings) -> dict[str, str]:
     values = dict(_UPLOAD)
     if service == "receive-pack":
         values = {
@@ -52,13 +66,16 @@ def git_service(service: str, repository: Path, settings: Settings) -> list[str]
             "receive.maxInputSize": str(settings.policy.max_push_bytes),
             "core.hooksPath": str(hooks_path(settings)),
         }
-    given = [word for name, value in values.items() for word in ("-c", f"{name}={value}")]
-    return git_command([*given, service, str(repository)])
+    return values
 
 
-def service_environment(protocol: str | None, hooks: Mapping[str, str]) -> dict[str, str]:
-    """A clean environment: GIT_PROTOCOL where the client sent one, and what the hooks need."""
-    return git_environment({**hooks, **({"GIT_PROTOCOL": protocol} if protocol else {})})
+def _given(values: Mapping[str, str]) -> list[str]:
+    return [word for name, value in values.items() for word in ("-c", f"{name}={value}")]
+
+
+def service_environment(protocol: str | None, more: Mapping[str, str] | None = None) -> dict[str, str]:
+    """A clean environment: GIT_PROTOCOL where the client sent one, and ``more``."""
+    return git_environment({**(more or {}), **({"GIT_PROTOCOL": protocol} if protocol else {})})
 
 
 def limit(pid: int) -> None:

@@ -1,4 +1,4 @@
-"""Programs that speak with a client over SSH: started, connected, and ended with it."""
+"""Programs that speak with a client: started, connected, and ended with it."""
 
 import asyncio
 import os
@@ -6,18 +6,64 @@ import signal
 import time
 from collections.abc import AsyncIterator, Callable, Coroutine, Mapping, Sequence
 from contextlib import asynccontextmanager, suppress
+from typing import Protocol
 
 import asyncssh
 
 from gitreceive.errors import ForbiddenError, UnavailableError, UsageError
 from gitreceive.receive.sessions import Session
 
-Process = asyncssh.SSHServerProcess[bytes]
-
 _CHUNK = 64 << 10
-_SILENCE = 600.0  # seconds that a client may send nothing while its push is being received
+SILENCE = 600.0  # seconds that a client may send nothing while its push is being received
 _RECEIVING = 3600.0  # seconds that receiving may take
 _GRACE = 5.0  # seconds from a signal to the next, harder one
+
+
+class Source(Protocol):
+    """What a client sends."""
+
+    async def read(self, n: int = -1, /) -> bytes:
+        """What has come, and about ``n`` bytes at most; none at the end. Raises ConnectionError where the client has gone, UsageError
+        where what it sends makes no sense.
+        """
+
+
+class Sink(Protocol):
+    """What a client is sent."""
+
+    def write(self, data: bytes, /) -> None: ...
+
+    async def drain(self) -> None:
+        """Wait until there is room for more. Raises ConnectionError where the client has gone."""
+
+
+class Client(Protocol):
+    """Whoever is on the other side of a door."""
+
+    @property
+    def stdin(self) -> Source: ...
+
+    @property
+    def stdout(self) -> Sink: ...
+
+    @property
+    def stderr(self) -> Sink: ...
+
+    async def wait_closed(self) -> None:
+        """Returns once nobody is there any more."""
+
+
+class SshClient(Client, Protocol):
+    """A session of SSH, as asyncssh describes one."""
+
+    @property
+    def command(self) -> str | None: ...
+
+    @property
+    def subsystem(self) -> str | None: ...
+
+    @property
+    def env(self) -> Mapping[str, str]: ...
 
 
 class Clock:
@@ -40,7 +86,7 @@ class Clock:
         if self._session is None or self._session.received.is_set():
             return False
         now = time.monotonic()
-        return now - self._last > _SILENCE or now - self._began > _RECEIVING
+        return now - self._last > SILENCE or now - self._began > _RECEIVING
 
 
 @asynccontextmanager
@@ -84,7 +130,7 @@ async def _ended(child: asyncio.subprocess.Process, seconds: float) -> bool:
 
 
 async def connect(
-    process: Process,
+    client: Client,
     child: asyncio.subprocess.Process,
     clock: Clock,
     withdrawal: Coroutine[None, None, str],
@@ -97,9 +143,9 @@ async def connect(
     assert child.stdin
     assert child.stdout
     assert child.stderr
-    stdin = asyncio.create_task(_feed(process, child.stdin, clock, passed_on))
-    outputs = asyncio.create_task(_drain_both(child.stdout, child.stderr, process))
-    gone = asyncio.create_task(_gone(process, clock))
+    stdin = asyncio.create_task(_feed(client, child.stdin, clock, passed_on))
+    outputs = asyncio.create_task(_drain_both(child.stdout, child.stderr, client))
+    gone = asyncio.create_task(_gone(client, clock))
     withdrawn = asyncio.create_task(withdrawal)
     try:
         await asyncio.wait([outputs, gone, withdrawn], return_when=asyncio.FIRST_COMPLETED)
@@ -120,34 +166,34 @@ async def connect(
 
 
 async def _feed(
-    process: Process, stdin: asyncio.StreamWriter, clock: Clock, passed_on: Callable[[bytes], bytes]
+    client: Client, stdin: asyncio.StreamWriter, clock: Clock, passed_on: Callable[[bytes], bytes]
 ) -> None:
     try:
-        while chunk := await process.stdin.read(_CHUNK):
+        while chunk := await client.stdin.read(_CHUNK):
             clock.tick()
             stdin.write(passed_on(chunk))
             await stdin.drain()
     except UsageError as error:
-        process.stderr.write(f"gitreceive: {error.message}\n".encode())
+        client.stderr.write(f"gitreceive: {error.message}\n".encode())
     except (ConnectionError, asyncssh.Error, asyncssh.SignalReceived, asyncssh.BreakReceived):
         pass  # the program has read enough, or the client has gone: either is seen elsewhere
     finally:
         stdin.close()
 
 
-async def _drain_both(stdout: asyncio.StreamReader, stderr: asyncio.StreamReader, process: Process) -> None:
-    await asyncio.gather(_drain(stdout, process.stdout), _drain(stderr, process.stderr))
+async def _drain_both(stdout: asyncio.StreamReader, stderr: asyncio.StreamReader, client: Client) -> None:
+    await asyncio.gather(_drain(stdout, client.stdout), _drain(stderr, client.stderr))
 
 
-async def _drain(output: asyncio.StreamReader, client: "asyncssh.SSHWriter[bytes]") -> None:
+async def _drain(output: asyncio.StreamReader, sink: Sink) -> None:
     while chunk := await output.read(_CHUNK):
-        client.write(chunk)
-        await client.drain()
+        sink.write(chunk)
+        await sink.drain()
 
 
-async def _gone(process: Process, clock: Clock) -> None:
+async def _gone(client: Client, clock: Clock) -> None:
     """Returns once nobody is there any more."""
-    closed = asyncio.create_task(process.channel.wait_closed())
+    closed = asyncio.create_task(client.wait_closed())
     try:
         while not closed.done() and not clock.run_out:
             await asyncio.wait([closed], timeout=1.0)

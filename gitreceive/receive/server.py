@@ -8,8 +8,10 @@ from gitreceive.config import Settings
 from gitreceive.model import App
 from gitreceive.ports import Ledger, Log, LogBook, SourceStore
 from gitreceive.receive.git_process import check_git, install_hooks
+from gitreceive.receive.git_sessions import GitSessions
 from gitreceive.receive.hook_answers import HookAnswers
 from gitreceive.receive.hook_socket import HookSocket
+from gitreceive.receive.openssh_door import OpensshDoor
 from gitreceive.receive.revocations import Revocations
 from gitreceive.receive.session_runner import SessionRunner
 from gitreceive.receive.sessions import Sessions, sweep_quarantines
@@ -22,6 +24,8 @@ class Receiver:
 
     door: SshDoor
     hooks: HookSocket
+    openssh: OpensshDoor
+    git: GitSessions  # for further doors
 
     @property
     def port(self) -> int:
@@ -29,9 +33,9 @@ class Receiver:
         return self.door.port
 
     async def close(self) -> None:
-        """Pushes that wait are told that their builds go on; then the door closes."""
+        """Pushes that wait are told that their builds go on; then the doors close."""
         await asyncio.to_thread(self.hooks.close)
-        await self.door.close()
+        await asyncio.gather(self.door.close(), self.openssh.close())
 
 
 async def serve(
@@ -56,11 +60,14 @@ async def serve(
     hooks.start()  # refuses where another server has pushes under way here
     await asyncio.to_thread(sweep_quarantines, settings.repositories)
     more = {"cli": cli} if cli else {}
-    runner = SessionRunner(settings, ledger, Revocations(ledger), sources, sessions, str(hooks.path), **more)
-    door = SshDoor(settings, ledger, runner)
+    git = GitSessions(settings, ledger, sources, sessions, Revocations(ledger), str(hooks.path))
+    runner = SessionRunner(settings, git, **more)
+    door, openssh = SshDoor(settings, ledger, runner), OpensshDoor(settings, ledger, runner)
     try:
+        await openssh.open()
         await door.open()
     except BaseException:
+        await openssh.close()
         hooks.close()
         raise
-    return Receiver(door, hooks)
+    return Receiver(door, hooks, openssh, git)

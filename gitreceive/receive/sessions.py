@@ -16,20 +16,26 @@ from gitreceive.receive.policy import Findings
 
 @dataclass(frozen=True)
 class Address:
-    """Where the client found the server, for the commands that it is shown."""
+    """Where the client found the server, for the commands that it is shown. ``web`` is the URL of the HTTP door where it came by that."""
 
     host: str
     port: int
+    user: str = "git"
+    web: str = ""
 
     @property
     def ssh(self) -> str:
         """``ssh -p 2222 git@host``."""
-        return f"ssh -p {self.port} git@{self.host}" if self.port != 22 else f"ssh git@{self.host}"
+        there = f"{self.user}@{self.host}"
+        return f"ssh -p {self.port} {there}" if self.port != 22 else f"ssh {there}"
 
     def remote(self, app: str) -> str:
-        """``ssh://git@host:2222/shop``."""
+        """``ssh://git@host:2222/shop``, or ``https://host/shop``."""
+        if self.web:
+            return f"{self.web}/{app}"
         host = f"[{self.host}]" if ":" in self.host else self.host
-        return f"ssh://git@{host}:{self.port}/{app}" if self.port != 22 else f"ssh://git@{host}/{app}"
+        port = f":{self.port}" if self.port != 22 else ""
+        return f"ssh://{self.user}@{host}{port}/{app}"
 
 
 @dataclass

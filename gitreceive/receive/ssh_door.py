@@ -8,7 +8,6 @@ from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from contextvars import ContextVar
 from pathlib import Path
-from typing import Protocol
 
 import asyncssh
 from asyncssh.kex import get_kex_algs
@@ -16,8 +15,7 @@ from asyncssh.kex import get_kex_algs
 from gitreceive.acting import Actor
 from gitreceive.config import Settings, parse_listen
 from gitreceive.errors import ConfigError, GitreceiveError
-from gitreceive.model import Happening, Outcome
-from gitreceive.ports import EventLedger, KeyLedger
+from gitreceive.receive.known_keys import KeyringLedger, actor_of_key
 from gitreceive.receive.sessions import Address
 
 _log = logging.getLogger(__name__)
@@ -46,21 +44,16 @@ _SIGNATURES = (
 _LOGIN_GRACE = 30  # seconds
 _KEEPALIVE = (15, 4)  # seconds between probes, and how many may stay unanswered
 _MOST_CONNECTIONS = 512
-_QUIET = 60.0  # seconds in which the same refusal is recorded once
 _MOST_SESSIONS = 10  # of one connection, as in OpenSSH
 _ANY = {"0.0.0.0", "::"}  # noqa: S104  compared with, not bound to
 
 Serve = Callable[["asyncssh.SSHServerProcess[bytes]", Actor, Address], Awaitable[int]]
 
 
-class DoorLedger(KeyLedger, EventLedger, Protocol):
-    """What the door needs of the ledger."""
-
-
 class SshDoor:
     """Open from ``open`` to ``close``."""
 
-    def __init__(self, settings: Settings, keys: DoorLedger, serve: Serve) -> None:
+    def __init__(self, settings: Settings, keys: KeyringLedger, serve: Serve) -> None:
         self._settings = settings
         self._keys = keys
         self._serve = serve
@@ -132,26 +125,10 @@ class SshDoor:
             return
         guest.sessions += 1
         try:
-            code = await self._answer(process, guest.actor, guest)
+            code = await self._serve(process, guest.actor, self._address(guest))
         finally:
             guest.sessions -= 1
         process.exit(code)
-
-    async def _answer(
-        self, process: "asyncssh.SSHServerProcess[bytes]", actor: Actor, guest: "_Guest"
-    ) -> int:
-        try:
-            return await self._serve(process, actor, self._address(guest))
-        except GitreceiveError as error:
-            complaint = f"gitreceive: {error.message}\n" + (f"  {error.hint}\n" if error.hint else "")
-            process.stderr.write(complaint.encode("utf-8", "replace"))
-            return error.exit_code
-        except (BrokenPipeError, asyncssh.Error, ConnectionError):
-            return 255  # the client went away
-        except Exception:  # noqa: BLE001  the edge: nobody above could tell the client
-            _log.exception("a session failed")
-            process.stderr.write(b"gitreceive: the server has a fault; its log has more\n")
-            return 1
 
     def _address(self, guest: "_Guest") -> Address:
         """The configured name, else the address that the client has reached us at."""
@@ -164,7 +141,7 @@ class SshDoor:
 class _Guest(asyncssh.SSHServer):
     """One connection. ``actor`` is set when authentication completes, by the key that completed it."""
 
-    def __init__(self, door: SshDoor, keys: DoorLedger) -> None:
+    def __init__(self, door: SshDoor, keys: KeyringLedger) -> None:
         self._door = door
         self._keys = keys
         self.connection: asyncssh.SSHServerConnection | None = None
@@ -194,31 +171,12 @@ class _Guest(asyncssh.SSHServer):
     async def validate_public_key(self, username: str, key: asyncssh.SSHKey) -> bool:  # noqa: ARG002
         algorithm, blob = key.export_public_key("openssh").decode("ascii").split()[:2]
         try:
-            known = await asyncio.to_thread(self._known, algorithm, blob)
+            known = await asyncio.to_thread(actor_of_key, self._keys, algorithm, blob, self._address())
         except GitreceiveError:
             _log.exception("a key could not be looked up")
             return False
         _offered.set(known)
         return known is not None
-
-    def _known(self, algorithm: str, blob: str) -> Actor | None:
-        """Who comes by this key. That somebody is known and may not come in is recorded."""
-        key = self._keys.key(algorithm, blob)
-        if key is None:
-            return None
-        actor = Actor(key.user, key=key.fingerprint, address=self._address())
-        if self._keys.user_of_key(algorithm, blob) is not None:
-            return actor
-        happening = Happening(
-            user=actor.user,
-            via=actor.via,
-            address=actor.address,
-            verb="login",
-            outcome=Outcome.DENIED,
-            reason=f"{actor.user} is suspended",
-        )
-        self._keys.record(happening, quiet_seconds=_QUIET)
-        return None
 
     def _address(self) -> str:
         peer = self.connection.get_extra_info("peername") if self.connection else None

@@ -1,10 +1,7 @@
 """``/healthz``: the process lives. ``/readyz``: a push would be taken, as the ledger answers."""
 
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 
-import uvicorn
-from starlette.applications import Starlette
 from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
 from starlette.responses import PlainTextResponse
@@ -13,7 +10,7 @@ from starlette.routing import Route
 from gitreceive.errors import GitreceiveError
 
 
-def application(ask_ledger: Callable[[], object]) -> Starlette:
+def routes(ask_ledger: Callable[[], object]) -> tuple[Route, ...]:
     """``ask_ledger`` raises a GitreceiveError where no push could be taken now; it may block."""
 
     async def healthz(_request: Request) -> PlainTextResponse:
@@ -26,19 +23,4 @@ def application(ask_ledger: Callable[[], object]) -> Starlette:
             return PlainTextResponse(f"{error.message}\n", status_code=503)
         return PlainTextResponse("ok\n")
 
-    return Starlette(routes=[Route("/healthz", healthz), Route("/readyz", readyz)])
-
-
-class HealthServer(uvicorn.Server):
-    """Served within a running loop. Signals are the process's, not its own."""
-
-    def __init__(self, app: Starlette, host: str, port: int) -> None:
-        super().__init__(
-            uvicorn.Config(
-                app, host=host, port=port, log_level="critical", access_log=False, lifespan="off", ws="none"
-            )
-        )
-
-    @contextmanager
-    def capture_signals(self) -> Iterator[None]:
-        yield
+    return Route("/healthz", healthz), Route("/readyz", readyz)

@@ -14,6 +14,25 @@ need_packages() {
   run_apt install --yes --no-install-recommends "${missing[@]}"
 }
 
+# need_idle_packages COMMAND=PACKAGE...: the same, for packages that would start a service: Debian's policy-rc.d keeps it from that.
+need_idle_packages() {
+  local policy=/usr/sbin/policy-rc.d pair lacking=''
+  for pair in "$@"; do
+    if ! command -v "${pair%%=*}" >/dev/null; then lacking=yes; fi
+  done
+  if [[ -z $lacking ]]; then return; fi
+  if [[ -e $policy ]]; then
+    need_packages "$@"
+    return
+  fi
+  (
+    trap 'rm -f "$policy"' EXIT
+    printf '#!/bin/sh\nexit 101\n' >"$policy"
+    chmod 755 "$policy"
+    need_packages "$@"
+  )
+}
+
 # unpack_package PACKAGE FILE: unpacks PACKAGE into the cache and prints the path of its FILE. For what would start a
 # service when it is installed (docker-registry, etcd-server) or push out another package (busybox-static).
 unpack_package() {

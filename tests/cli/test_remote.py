@@ -57,6 +57,23 @@ def test_what_is_no_servers_remote_is_refused(url: str) -> None:
         parse(url)
 
 
+@pytest.mark.parametrize(
+    "url", ["https://paas/shop", "https://alice:secret@paas:8222/shop.git", "http://paas/shop/"]
+)
+def test_a_remote_of_https_takes_pushes_and_says_where_commands_go(url: str) -> None:
+    with pytest.raises(UsageError) as caught:
+        parse(url)
+    assert caught.value.message.endswith("://paas/shop is for pushes, and commands go over SSH")
+    assert "git remote add gitreceive ssh://git@paas:2222/shop" in caught.value.hint
+    assert "ssh -p 2222 git@paas COMMAND --app shop" in caught.value.hint
+
+
+def test_no_password_in_a_remote_is_repeated() -> None:
+    with pytest.raises(UsageError) as caught:
+        parse("https://alice:secret@example.com/acme/shop")
+    assert "'https://example.com/acme/shop' is no gitreceive server" in caught.value.message
+
+
 def test_no_word_for_ssh_can_be_taken_for_an_option() -> None:
     assert parse("ssh://git@host:2222/shop").ssh == ["ssh", "-p", "2222", "--", "git@host"]
 
@@ -83,7 +100,7 @@ def test_deploy_comes_before_gitreceive_and_nothing_else_counts(tmp_path: Path) 
 def test_a_deploy_remote_to_somewhere_else_does_not_hide_ours(tmp_path: Path) -> None:
     clone = _clone(tmp_path / "a", deploy="https://example.com/shop", gitreceive="ssh://git@two/shop")
     assert find(clone) == Remote("git", "two", 22, SHOP)
-    with pytest.raises(UsageError, match=r"example\.com/shop.* is no gitreceive server"):
+    with pytest.raises(UsageError, match=r"example\.com/shop is for pushes"):
         find(_clone(tmp_path / "b", deploy="https://example.com/shop"))
 
 

@@ -11,7 +11,12 @@ from gitreceive.cli.common import print_table
 from tests.cli.conftest import Cli
 
 # prints no data: it runs until it is stopped
-_WITHOUT_JSON = {"server"}
+_WITHOUT_JSON = {
+    "server",
+    "openssh authorized-keys",
+    "openssh session",
+    "openssh settings",
+}  # sshd reads them
 
 
 def _commands(

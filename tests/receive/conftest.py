@@ -5,18 +5,22 @@ import os
 import subprocess
 import sys
 import threading
-import time
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
 
 from gitreceive.config import Settings
 from gitreceive.engines.git_store import GitStore
-from gitreceive.model import App, AppName, CommitId, UserName
+from gitreceive.model import App, AppName, CommitId, Reach, Scope, UserName, draw_token
 from gitreceive.ports import Log
 from gitreceive.receive.server import Receiver, serve
+from gitreceive.web.application import application
+from gitreceive.web.git_door import GitDoor
+from gitreceive.web.listener import HttpListener, Times
+from gitreceive.web.visitors import Attempts, Visitors
 from tests.fake_ledger import FakeLedger
 from tests.fake_logbook import FakeLogBook
 from tests.fake_receive import FakeRunner
@@ -33,11 +37,15 @@ class Outcome:
 
 
 class Place:
-    """A server with its folder, and two users: alice, who owns shop, and bob. root is the administrator."""
+    """A server with its folder, and two users: alice, who owns shop, and bob. root is the administrator. ``door`` is where git comes in."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, door: str = "ssh") -> None:
         self.folder = folder
-        self.settings = Settings(data_dir=folder / "data", ssh_listen="127.0.0.1:0")
+        self.door = door
+        self.settings = Settings(
+            data_dir=folder / "data", ssh_listen="127.0.0.1:0", http_listen="127.0.0.1:0"
+        )
+        self.tokens: dict[str, str] = {}
         self.ledger = FakeLedger()
         self.logbook = FakeLogBook()
         self.sources = GitStore(self.settings)
@@ -48,6 +56,8 @@ class Place:
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever)
         self.receiver: Receiver | None = None
+        self.http: HttpListener | None = None
+        self.times = Times()
 
     def policy(self, **changes: object) -> None:
         """Before ``start``."""
@@ -66,12 +76,18 @@ class Place:
             cli=(sys.executable, "-c", _CLI),
         )
         self.receiver = asyncio.run_coroutine_threadsafe(serving, self._loop).result(20)
+        door = GitDoor(
+            self.settings, self.receiver.git, Visitors(self.ledger, Attempts()), self.receiver.port
+        )
+        self.http = HttpListener(self.settings, application(self.ledger.apps, door), self.times)
+        asyncio.run_coroutine_threadsafe(self.http.open(), self._loop).result(20)
 
     def stop(self) -> None:
         """The doors only; builds go on."""
-        if self.receiver:
-            asyncio.run_coroutine_threadsafe(self.receiver.close(), self._loop).result(20)
-            self.receiver = None
+        for door in (self.receiver, self.http):
+            if door:
+                asyncio.run_coroutine_threadsafe(door.close(), self._loop).result(20)
+        self.receiver = self.http = None
 
     def end(self) -> None:
         self.stop()
@@ -91,18 +107,36 @@ class Place:
         assert self.receiver
         return self.receiver.port
 
+    @property
+    def web(self) -> str:
+        assert self.http
+        scheme = "https" if self.settings.http.certificate else "http"
+        return f"{scheme}://127.0.0.1:{self.http.port}"
+
     def url(self, app: str = "shop") -> str:
+        if self.door == "http":
+            return f"{self.web}/{app}"
+        if self.door == "openssh":
+            return f"ssh://git@127.0.0.1/{app}"
         return f"ssh://git@127.0.0.1:{self.port}/{app}"
+
+    @property
+    def shown_ssh(self) -> str:
+        """How commands are given, as users are told."""
+        return "ssh git@127.0.0.1" if self.door == "openssh" else f"ssh -p {self.port} git@127.0.0.1"
 
     def head(self, ref: str = "refs/heads/main") -> CommitId:
         return self.sources.head(SHOP, ref)
 
     def environment(self, user: str = "alice", **more: str) -> dict[str, str]:
-        words = ["ssh", *self._options(user)]
+        words = [str(self._sshd(user))] if self.door == "openssh" else ["ssh", *self._options(user)]
         return {
             "PATH": os.environ["PATH"],
             "HOME": str(self.folder),
             "GIT_SSH_COMMAND": " ".join(words),
+            "GIT_SSH_VARIANT": "ssh",
+            "GIT_ASKPASS": str(self.folder / f"{user}.token"),
+            "GIT_TERMINAL_PROMPT": "0",
             "GIT_CONFIG_NOSYSTEM": "1",
             "LC_ALL": "C.UTF-8",
             **{
@@ -130,6 +164,28 @@ class Place:
         words = [f"-o{setting}" for setting in (*settings, f"UserKnownHostsFile={known}")]
         return ["-F/dev/null", "-i", str(self.folder / user), *words]
 
+    def _sshd(self, user: str) -> Path:
+        """What sshd does with a key that it let in: the forced command, told of the client's by variables."""
+        script = self.folder / f"{user}.sshd"
+        algorithm, blob, _ = (self.folder / user).with_suffix(".pub").read_text().split()
+        variables = {
+            "PATH": os.environ["PATH"],
+            "USER": "git",
+            "SSH_CONNECTION": "127.0.0.1 40000 127.0.0.1 22",
+            "GITRECEIVE_DATA_DIR": str(self.settings.data_dir),
+            "PYTHONPATH": str(Path(__file__).parents[2]),
+        }
+        words = [sys.executable, "-m", "gitreceive", "openssh", "session", algorithm, blob]
+        script.write_text(
+            f"#!{sys.executable} -IS\n"
+            "import os, sys\n"
+            f"variables = {variables!r} | {{'SSH_ORIGINAL_COMMAND': sys.argv[-1]}}\n"
+            "variables |= {n: os.environ[n] for n in ['GIT_PROTOCOL'] if n in os.environ}\n"
+            f"os.execve({sys.executable!r}, {words!r}, variables)\n"
+        )
+        script.chmod(0o700)
+        return script
+
     def _key(self, user: str) -> None:
         path = self.folder / user
         subprocess.run(
@@ -140,6 +196,19 @@ class Place:
             self.ledger.add_key(
                 UserName(user), algorithm, blob, comment, f"SHA256:{user}", admin=user == "root"
             )
+            self.token(user, Scope.DEPLOY)
+
+    def token(self, user: str, *scopes: Scope, apps: frozenset[AppName] | None = None) -> str:
+        """A token in place of the user's one, as a password manager would hand it to git; its id."""
+        drawn = draw_token()
+        name, reach = UserName(user), Reach(frozenset(scopes), apps)
+        self.ledger.create_token(drawn, name, "git", reach, timedelta(days=1), name)
+        self.tokens[user] = drawn.text.reveal()
+        script = self.folder / f"{user}.token"
+        answers = f"case $1 in Username*) echo {user} ;; *) echo {self.tokens[user]} ;; esac"
+        script.write_text(f"#!/bin/sh\n{answers}\n")
+        script.chmod(0o700)
+        return drawn.id
 
 
 def outcome(command: list[str], *, cwd: Path, env: dict[str, str], stdin: bytes = b"") -> Outcome:
@@ -186,39 +255,15 @@ class Clone:
         return self.git("push", *options, self.place.url(app), *(refs or ["main"]))
 
 
-class pushing:  # noqa: N801  reads as a verb
-    """A push that goes on beside the test."""
-
-    def __init__(self, clone: Clone) -> None:
-        self._process = subprocess.Popen(
-            ["git", "push", clone.place.url(), "main"],
-            cwd=clone.path,
-            env=clone.place.environment(clone.user),
-            stderr=subprocess.PIPE,
-            text=True,
-            start_new_session=True,
-        )
-
-    def __enter__(self) -> "subprocess.Popen[str]":
-        return self._process.__enter__()
-
-    def __exit__(self, *error: object) -> None:
-        if error[0] is not None:
-            self._process.kill()
-        self._process.__exit__(None, None, None)
-
-
-def until(true: "object", seconds: float = 10) -> None:
-    assert callable(true)
-    end = time.monotonic() + seconds
-    while not true():
-        assert time.monotonic() < end, "it did not come to be"
-        time.sleep(0.02)
+@pytest.fixture
+def door() -> str:
+    """Where git comes in; what every door has to hold to is tried by each."""
+    return "ssh"
 
 
 @pytest.fixture
-def unstarted(tmp_path: Path) -> Iterator[Place]:
-    place = Place(tmp_path)
+def unstarted(tmp_path: Path, door: str) -> Iterator[Place]:
+    place = Place(tmp_path, door)
     yield place
     place.end()
 

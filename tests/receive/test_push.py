@@ -1,67 +1,20 @@
-"""Pushes by a real git through a real ssh to the real door; only what a build does is scripted."""
+"""Pushes by a real git through a real ssh to the real door; only what a build does is scripted. What depends on the door is tried by each
+in ``test_every_door.py``.
+"""
 
-import os
 import re
-import signal
 import threading
 from pathlib import Path
 
 import pytest
 
-from gitreceive.model import ZERO_COMMIT, Job, JobId, JobState, Push, PushOptions, ReviewRules
+from gitreceive.model import ZERO_COMMIT, Job, JobId, JobState, ReviewRules
 from gitreceive.voice import Voice
 from tests.fake_receive import BuildFailed
-from tests.receive.conftest import SHOP, Clone, Place, pushing, until
+from tests.receive.conftest import SHOP, Clone, Place
+from tests.receive.pushes import pushing, until
 
 MAIN = "refs/heads/main"
-
-
-def test_a_push_shows_its_build_and_is_accepted_once_live(place: Place, clone: Clone) -> None:
-    pushed = clone.push()
-    assert pushed.code == 0, pushed.err
-    assert re.search(r"^remote: -----> Build 1 of shop: [0-9a-f]{7} by alice", pushed.err, re.MULTILINE)
-    assert f"ssh -p {place.port} git@127.0.0.1 builds attach 1" in pushed.err
-    assert "remote: -----> v1 is live" in pushed.err
-    assert "main -> main" in pushed.err
-    assert place.head() == clone.head
-    assert place.sources.head(SHOP, "refs/gitreceive/builds/1") == clone.head
-
-
-def test_output_is_shown_while_the_build_runs(place: Place, clone: Clone) -> None:
-    go_on = threading.Event()
-
-    def slow(job: Job, voice: Voice) -> None:
-        voice.step("first")
-        assert go_on.wait(20)
-        voice.step("second")
-
-    place.runner.run = slow
-    with pushing(clone) as push:
-        assert push.stderr
-        seen = ""
-        while "first" not in seen:
-            seen += push.stderr.readline()
-        assert "second" not in seen
-        go_on.set()
-        rest = push.stderr.read()
-    assert "second" in rest
-
-
-def test_a_failed_build_rejects_with_its_reason_and_the_same_push_tries_again(
-    place: Place, clone: Clone
-) -> None:
-    def fail(job: Job, voice: Voice) -> None:
-        raise BuildFailed("no buildpack matches: add requirements.txt")
-
-    run = place.runner.run
-    place.runner.run = fail
-    pushed = clone.push()
-    assert pushed.code == 1
-    assert "! [remote rejected] main -> main (no buildpack matches: add requirements.txt)" in pushed.err
-    assert place.head() == ZERO_COMMIT
-    place.runner.run = run
-    assert clone.push().code == 0
-    assert place.head() == clone.head
 
 
 def test_pushing_what_is_live_already_does_nothing(place: Place, clone: Clone) -> None:
@@ -208,13 +161,6 @@ def test_a_forced_push_deploys_another_history(place: Place, clone: Clone) -> No
     assert place.head() == clone.head
 
 
-def test_push_options_reach_the_build(place: Place, clone: Clone) -> None:
-    assert clone.push("-onocache", "-obuildpack=gitreceive/python").code == 0
-    cause = place.ledger.job(JobId(1)).cause
-    assert isinstance(cause, Push)
-    assert cause.options == PushOptions(nocache=True, buildpack="gitreceive/python")
-
-
 @pytest.mark.parametrize("option", ["nocahe", "a;b", "nocache=1", "buildpack=../x", "$(id)"])
 def test_an_unknown_push_option_is_refused_and_the_known_ones_are_listed(
     place: Place, clone: Clone, option: str
@@ -223,24 +169,6 @@ def test_an_unknown_push_option_is_refused_and_the_known_ones_are_listed(
     assert pushed.code == 1
     assert "known options: -o nocache" in pushed.err
     assert not place.ledger.jobs()
-
-
-def test_a_clone_of_depth_one_deploys_and_the_next_full_one_too(
-    place: Place, clone: Clone, tmp_path: Path
-) -> None:
-    for number in range(3):
-        clone.commit(app_py=f"print({number})\n")
-    clone.git("clone", "--quiet", "--depth=1", f"file://{clone.path}", str(tmp_path / "shallow"))
-    shallow = Clone(place, tmp_path / "shallow")
-    pushed = shallow.push()
-    assert pushed.code == 0, pushed.err
-    assert place.head() == clone.head
-    clone.commit(app_py="print('next')\n")
-    pushed = clone.push()
-    assert pushed.code == 0, pushed.err
-    copied = clone.git("clone", "--quiet", place.url(), str(tmp_path / "copy"))
-    assert copied.code == 0, copied.err
-    assert Clone(place, tmp_path / "copy").head == clone.head
 
 
 def test_a_submodule_is_refused_by_name(place: Place, clone: Clone) -> None:
@@ -257,27 +185,6 @@ def test_an_lfs_pointer_is_refused_by_name(place: Place, clone: Clone) -> None:
     pushed = clone.push()
     assert "(Git LFS pointers cannot be deployed: model.bin)" in pushed.err
     assert not place.ledger.jobs()
-
-
-def test_ctrl_c_leaves_the_build_running(place: Place, clone: Clone) -> None:
-    go_on = threading.Event()
-
-    def slow(job: Job, voice: Voice) -> None:
-        voice.step("building")
-        assert go_on.wait(20)
-
-    place.runner.run = slow
-    with pushing(clone) as push:
-        assert push.stderr
-        while "building" not in push.stderr.readline():
-            pass
-        os.killpg(push.pid, signal.SIGINT)
-        push.wait(10)
-    until(lambda: not _processes_of(place), seconds=3)
-    assert place.ledger.job(JobId(1)).state is JobState.BUILDING
-    go_on.set()
-    until(lambda: place.ledger.job(JobId(1)).state is JobState.LIVE)
-    assert place.head() == clone.head
 
 
 def test_a_second_push_says_what_it_waits_for(place: Place, clone: Clone) -> None:
@@ -317,27 +224,6 @@ def test_a_canceled_build_rejects_and_says_who_canceled(place: Place, clone: Clo
     assert place.head() == ZERO_COMMIT
 
 
-def test_a_server_that_stops_tells_the_pusher_that_the_build_goes_on(place: Place, clone: Clone) -> None:
-    place.runner.paused.set()
-    with pushing(clone) as push:
-        assert push.stderr
-        while "Build 1" not in push.stderr.readline():
-            pass
-        place.stop()
-        assert "(server restarting; build 1 continues: builds attach 1)" in push.stderr.read()
-    place.runner.paused.clear()
-    until(lambda: place.ledger.job(JobId(1)).state is JobState.LIVE)
-
-
-def test_an_unknown_app_is_refused_with_the_command_that_creates_it(place: Place, clone: Clone) -> None:
-    pushed = clone.push(app="blog")
-    assert pushed.code == 128
-    assert (
-        f"there is no app blog\n  to create it: ssh -p {place.port} git@127.0.0.1 apps create blog"
-        in pushed.err
-    )
-
-
 def test_an_unknown_app_is_created_where_the_policy_says_so(unstarted: Place, tmp_path: Path) -> None:
     unstarted.policy(create_on_push=True)
     unstarted.start()
@@ -345,16 +231,6 @@ def test_an_unknown_app_is_created_where_the_policy_says_so(unstarted: Place, tm
     clone.commit(index_html="hello")
     assert clone.push(app="blog").code == 0
     assert [(app.name, app.owner) for app in unstarted.ledger.apps()] == [("blog", "bob"), ("shop", "alice")]
-
-
-def test_somebody_elses_app_takes_no_push_but_an_administrators(place: Place, clone: Clone) -> None:
-    clone.user = "bob"
-    pushed = clone.push()
-    assert pushed.code == 128
-    assert "bob may not push to shop" in pushed.err
-    assert "bob may not see shop" in clone.git("ls-remote", place.url()).err
-    clone.user = "root"
-    assert clone.push().code == 0
 
 
 @pytest.mark.parametrize(
@@ -393,20 +269,6 @@ def test_only_the_git_protocol_is_taken_from_the_clients_environment(place: Plac
     assert "GIT_DIR" not in shown.out
     assert "LD_PRELOAD" not in shown.out
     assert '"GITRECEIVE_ACTING_USER": "alice"' in shown.out
-
-
-def _processes_of(place: Place) -> list[str]:
-    """Command lines of git and hooks that work on the place's repositories."""
-    lines = []
-    for entry in Path("/proc").iterdir():
-        if entry.name.isdigit():
-            try:
-                line = (entry / "cmdline").read_bytes().replace(b"\0", b" ").decode("utf-8", "replace")
-            except OSError:
-                continue
-            if f"{place.settings.data_dir}" in line and ("receive-pack" in line or "hooks/" in line):
-                lines.append(line)
-    return lines
 
 
 def test_two_pushes_of_different_commits_at_once_both_get_a_true_answer(

@@ -19,7 +19,8 @@ from gitreceive.model import (
 )
 from gitreceive.voice import Voice
 from tests.fake_receive import BuildFailed
-from tests.receive.conftest import SHOP, Clone, Place, pushing, until
+from tests.receive.conftest import SHOP, Clone, Place
+from tests.receive.pushes import pushing, until
 
 BOB = UserName("bob")
 _PATIENCE = 20  # seconds: what takes a second or two may take longer on a busy machine

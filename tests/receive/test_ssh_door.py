@@ -15,7 +15,7 @@ import pytest
 
 from gitreceive.errors import ConfigError
 from gitreceive.receive.ssh_door import host_key
-from tests.receive.conftest import Clone, Place, outcome
+from tests.receive.conftest import Place, outcome
 
 
 def test_a_greeting_says_who_one_is_and_what_to_do(place: Place) -> None:
@@ -193,17 +193,6 @@ def test_an_address_in_use_is_an_error_that_says_which(place: Place, unstarted: 
         place.settings = replace(other, ssh_listen=f"127.0.0.1:{taken.getsockname()[1]}")
         with pytest.raises(ConfigError, match="cannot be listened on"):
             place.start()
-
-
-def test_fetching_needs_the_same_right_and_shows_what_is_live(
-    place: Place, clone: Clone, tmp_path: Path
-) -> None:
-    clone.push()
-    copied = clone.git("clone", "--quiet", place.url(), str(tmp_path / "copy"))
-    assert copied.code == 0, copied.err
-    assert Clone(place, tmp_path / "copy").head == clone.head
-    clone.user = "bob"
-    assert "bob may not see shop" in clone.git("ls-remote", place.url()).err
 
 
 @pytest.mark.skipif(not hasattr(socket, "TCP_QUICKACK"), reason="Linux only")

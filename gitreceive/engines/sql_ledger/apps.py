@@ -64,11 +64,13 @@ class Apps(Part):
             app = unlocked(connection, name)
             lock = Lock(user, storable(reason), now(connection))
             _put_lock(connection, name, lock)
+            note(connection, "lock", reason, name)
         return replace(app, lock=lock)
 
     def unlock_app(self, name: AppName) -> App:
         with self._database.writing() as connection:
             _put_lock(connection, name, None)
+            note(connection, "unlock", "", name)
             return read_app(connection, name)
 
     def set_reviews(self, name: AppName, before: ReviewRules, after: ReviewRules) -> App:

@@ -8,6 +8,7 @@ from sqlalchemy import Row, delete, insert, select
 from gitreceive.engines.sql_ledger.apps import no_app
 from gitreceive.engines.sql_ledger.database import now
 from gitreceive.engines.sql_ledger.documents import config_document, config_from
+from gitreceive.engines.sql_ledger.events import note
 from gitreceive.engines.sql_ledger.part import Part
 from gitreceive.engines.sql_ledger.schema import apps, drains
 from gitreceive.errors import ConflictError, NotFoundError
@@ -33,6 +34,7 @@ class Drains(Part):
             values = {"app": app, "user": user, "url": url.reveal(), "headers": config_document(headers)}
             at = now(connection)
             made = connection.execute(insert(drains).values(**values, created_at=at)).inserted_primary_key
+            note(connection, "log-drains add", f"log drain {int(made[0] if made else 0)}", app)
             return Drain(int(made[0] if made else 0), app, user, url, at, dict(headers))
 
     def drains(self, app: AppName | None = None) -> tuple[Drain, ...]:
@@ -50,6 +52,7 @@ class Drains(Part):
                     f"{app} has no log drain {drain}", hint=f"see: gitreceive log-drains list {app}"
                 )
             connection.execute(delete(drains).where(*chosen))
+            note(connection, "log-drains remove", f"log drain {drain}", app)
             return _drain(row)
 
 
