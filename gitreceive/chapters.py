@@ -185,6 +185,8 @@ def go_live(deployment: Deployment, release: Release) -> Release:
     phases = ", ".join(f"{name} {seconds:.1f} s" for name, seconds in deployment.seconds.items())
     log.step(f"{release.app} {release.label} is live after {total:.1f} s ({phases})")
     log.detail(platform.target.url(release.app) or "it has no web process, so no address")
+    if domains := release.settings.routing.domains:
+        log.detail(f"and at {', '.join(domains)}")
     for note in _unseen(release):
         log.warn(note)
     return platform.ledger.go_live(job.id, job.fence, deployment.seconds)

@@ -14,8 +14,8 @@ from dataclasses import MISSING, dataclass, field, fields, is_dataclass
 from pathlib import Path
 from typing import Any
 
-from gitreceive.errors import ConfigError
-from gitreceive.model import AppName
+from gitreceive.errors import ConfigError, UsageError
+from gitreceive.model import AppName, Domain
 
 _DOC = "doc"
 
@@ -96,10 +96,24 @@ class KubernetesSettings:
     context: str = _setting("", "The kubeconfig context; empty: the current one, or the pod's own account.")
     namespace_prefix: str = _setting("app-", "An app's namespace is this and its name.")
     expose: str = _setting(
-        "nodeport", "How web is reached from outside the cluster.", choices=("nodeport", "ingress", "none")
+        "auto",
+        "How web is reached from outside the cluster. `auto`: an app that has a host by what the cluster serves, OpenShift's Route first, then "
+        "`gateway` where that setting names one, then Ingress where there is a class of it; an app that has none by a node port.",
+        choices=("auto", "nodeport", "ingress", "gateway", "route", "none"),
     )
-    domain: str = _setting("", "With `ingress`: an app answers at APP.DOMAIN.")
     ingress_class: str = _setting("", "With `ingress`: the class; empty: the cluster's default.")
+    ingress_annotations: dict[str, str] = _setting(
+        {}, "With `ingress` and `route`: further annotations, for the cluster's controller."
+    )
+    gateway: str = _setting("", "With `gateway`: NAMESPACE/NAME of the Gateway that routes are attached to.")
+    gateway_http: str = _setting("http", "With `gateway`: its listener for plain HTTP.")
+    gateway_https: str = _setting("https", "With `gateway`: its listener for HTTPS.")
+    request_timeout: int = _setting(
+        3600, "Seconds that a request, or silence on a WebSocket, may last on its way through the cluster."
+    )
+    cert_issuer: str = _setting(
+        "", "The cert-manager ClusterIssuer that `certs auto` obtains certificates of; empty: none can be."
+    )
     node_address: str = _setting("", "With `nodeport`: the address in URLs; empty: the first node's own.")
     pull_secret: bool = _setting(
         True,
@@ -116,6 +130,12 @@ class DockerSettings:
 
     listen: str = _setting("127.0.0.1", "The address on which apps answer.")
     first_port: int = _setting(8100, "Apps get the free ports from here on, one each.")
+    http_listen: str = _setting(
+        "", "HOST:PORT at which all apps answer by their hosts, such as 0.0.0.0:80; empty: none."
+    )
+    https_listen: str = _setting(
+        "", "HOST:PORT of the same over HTTPS, for hosts that have a certificate, such as 0.0.0.0:443."
+    )
     deadline: int = _setting(60, "Seconds in which a release must answer.")
     drain: int = _setting(
         30, "Seconds that requests under way get to finish on the release that is replaced."
@@ -192,6 +212,11 @@ class Settings:
     registry: str = _setting("127.0.0.1:5000", "HOST[:PORT][/PREFIX] where images are kept.")
     registry_insecure: bool = _setting(
         False, "Speak plain HTTP to the registry. On loopback addresses that is done anyway, as Docker does."
+    )
+    domain: str = _setting(
+        "",
+        "An app answers at APP.DOMAIN, where hosts are routed: on Kubernetes unless it is exposed by node ports, on Docker with "
+        "`docker.http_listen`. The DNS has to lead all names below it there.",
     )
     target: str = _setting("docker", "What runs releases.", choices=("kubernetes", "docker"))
     stack: str = _setting("bookworm", "The stack that apps are built on.")
@@ -382,8 +407,10 @@ def _convert(f: Any, value: Any, where: str, *, text: bool) -> Any:
     choices = f.metadata["choices"]
     if choices and converted not in choices:
         raise ConfigError(f"{where} is {value!r}", hint=f"use one of: {', '.join(choices)}")
-    if f.name.endswith("_listen"):
+    if f.name.endswith("_listen") and (converted or f.default):
         parse_listen(converted, where)
+    if f.name == "domain" and converted:
+        _check_domain(converted, where)
     if f.name == "branch":
         _check_branch(converted, where)
     return converted
@@ -452,6 +479,15 @@ def parse_listen(text: str, where: str = "the address") -> tuple[str, int]:
 def _check_branch(text: str, where: str) -> None:
     if not text or text.startswith("-") or any(c in text for c in " ~^:?*[\\") or ".." in text:
         raise ConfigError(f"{where} is {text!r}", hint="write a branch name without refs/heads/")
+
+
+def _check_domain(text: str, where: str) -> None:
+    try:
+        domain = Domain.parse(text)
+    except UsageError as error:
+        raise ConfigError(f"{where} is {text!r}", hint=error.hint) from None
+    if domain != text or domain.wildcard:
+        raise ConfigError(f"{where} is {text!r}", hint=f"write {domain.removeprefix('*.')}")
 
 
 def repository_path(settings: Settings, app: AppName) -> Path:

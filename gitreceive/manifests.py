@@ -10,7 +10,7 @@ import hashlib
 import json
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -21,7 +21,8 @@ import yaml
 from gitreceive import processes
 from gitreceive.config import Settings, bundled
 from gitreceive.errors import ConfigError
-from gitreceive.model import ONE_OFF_PROCESS, WEB_PROCESS, AppName, OneOff, ProcessType, Release
+from gitreceive.exposure import CERTIFICATE_KIND, URL_ANNOTATION, Exposing, expose
+from gitreceive.model import ONE_OFF_PROCESS, WEB_PROCESS, AppName, Certificate, OneOff, ProcessType, Release
 from gitreceive.processes import (
     SETTLE_SECONDS,
     command_of,
@@ -62,6 +63,7 @@ class ClusterApi:
     disruption_budget_api: str = "policy/v1"  # v1beta1 before 1.21
     sleep_action: bool = True  # preStop.sleep, from 1.30 on; before it the image's own `sleep` is run
     autoscaler_api: str = "autoscaling/v2"  # v2beta2, which is the same, before 1.23
+    exposing: Exposing = field(default_factory=Exposing)
 
 
 @dataclass(frozen=True)
@@ -76,12 +78,14 @@ def render(
     settings: Settings,
     cluster: ClusterApi | None = None,
     pull: PullCredentials | None = None,
+    certificates: Mapping[str, Certificate] | None = None,
 ) -> tuple[Manifest, ...]:
-    """All objects of a release, in the order in which they are to be applied.
+    """All objects of a release, in the order in which they are to be applied. ``certificates``: those that its routing names, by fingerprint.
 
     Raises ConfigError, naming the template, where one is broken or makes something that is not the object it must be.
     """
     context = _context(release, settings, cluster or ClusterApi(), pull)
+    context["certificates"] = certificates or {}
     templates = _environment(settings.templates)
     objects = [_make(templates, name, context) for name in _support(release, pull)]
     for process in release.services:
@@ -178,11 +182,17 @@ def config_name(release: Release) -> str:
 
 def to_yaml(objects: Iterable[Manifest]) -> str:
     """Documents for people: the content of Secrets is hidden."""
-    shown = [
-        dict(item, data=dict.fromkeys(item.get("data", {}), "***")) if item["kind"] == "Secret" else item
-        for item in objects
-    ]
-    return yaml.safe_dump_all(shown, sort_keys=False, allow_unicode=True, width=110, explicit_start=True)
+    return yaml.safe_dump_all(
+        map(_shown, objects), sort_keys=False, allow_unicode=True, width=110, explicit_start=True
+    )
+
+
+def _shown(item: Manifest) -> Manifest:
+    if item["kind"] == "Secret":
+        return dict(item, data=dict.fromkeys(item.get("data", {}), "***"))
+    if item["kind"] == "Route" and "key" in item["spec"].get("tls", {}):
+        return dict(item, spec=dict(item["spec"], tls=dict(item["spec"]["tls"], key="***")))
+    return item
 
 
 # --- values for the templates ---------------------------------------------------------------------------------------
@@ -233,8 +243,6 @@ def _context(
             {"name": "GITRECEIVE_COMMIT", "value": str(release.commit)},
         ],
         "progress_deadline": kubernetes.deadline + release.startup_seconds + SETTLE_SECONDS,
-        "service_type": "NodePort" if kubernetes.expose == "nodeport" else "ClusterIP",
-        "ingress": {"class": kubernetes.ingress_class or None, "host": f"{release.app}.{kubernetes.domain}"},
     }
 
 
@@ -292,18 +300,15 @@ def _way_in(
     if release.settings.maintenance.on:
         names = ["maintenance_page", "maintenance", "service"]
         values = maintenance_values(values, release)
-    if settings.kubernetes.expose == "ingress":
-        _require_domain(settings)
-        names.append("ingress")
-    return [_make(templates, name, values) for name in names]
-
-
-def _require_domain(settings: Settings) -> None:
-    if not settings.kubernetes.domain:
-        raise ConfigError(
-            "kubernetes.expose is `ingress`, and kubernetes.domain is empty",
-            hint="set kubernetes.domain, so that an app answers at APP.DOMAIN",
-        )
+    exposed = expose(release, settings, values["cluster"].exposing, values["certificates"])
+    values = {
+        **values,
+        "service_type": exposed.service_type,
+        "service_annotations": {URL_ANNOTATION: exposed.url} if exposed.url else None,
+        "certificate_labels": values["app_labels"] | {KIND_LABEL: CERTIFICATE_KIND},
+    }
+    routes = [_make(templates, name, {**values, "exposed": made}) for name, made in exposed.objects]
+    return [_make(templates, name, values) for name in names] + routes
 
 
 @lru_cache(maxsize=8)
@@ -354,7 +359,11 @@ _KINDS = {
     "config": "Secret",
     "pull_secret": "Secret",
     "service": "Service",
+    "certificate": "Secret",
     "ingress": "Ingress",
+    "ingress_v1beta1": "Ingress",
+    "http_route": "HTTPRoute",
+    "route": "Route",
     "disruption_budget": "PodDisruptionBudget",
     "autoscaler": "HorizontalPodAutoscaler",
     "deployment": "Deployment",

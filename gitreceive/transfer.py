@@ -128,7 +128,13 @@ def _app(found: object) -> Transferred:
     if numbers != sorted(set(numbers)):
         raise UsageError(f"{where}: the releases are not in their order", hint="export it again")
     config = _read_config(one.get("config"), where)
-    return Transferred(app, config, AppSettings.parse(one.get("settings")), releases)
+    return Transferred(app, config, _read_settings(one.get("settings")), releases)
+
+
+def _read_settings(document: object) -> AppSettings:
+    """Without certificates: their keys stay where they are."""
+    settings = AppSettings.parse(document)
+    return replace(settings, routing=replace(settings.routing, certificates={}))
 
 
 def _read_release(app: App, found: object) -> Release:

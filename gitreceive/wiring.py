@@ -6,6 +6,7 @@ import os
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import replace
+from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -13,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 from gitreceive import config
 from gitreceive.buildpacks.package import Package
 from gitreceive.cancellation import Cancellation
+from gitreceive.certificates import SOON
 from gitreceive.errors import ConfigError, ConflictError, UnavailableError, UsageError
 from gitreceive.model import Build, Check, Digest, Drain, ImageRef, Limits, Stack, StackRecipe
 from gitreceive.ports import (
@@ -28,6 +30,7 @@ from gitreceive.ports import (
     SourceStore,
     Target,
 )
+from gitreceive.ports.targets import no_certificates
 
 if TYPE_CHECKING:
     from gitreceive.drains import DrainService, Receiver
@@ -39,12 +42,13 @@ def platform(settings: config.Settings) -> Platform:
     """All engines. Nothing is asked of Docker, the registry or the cluster yet."""
     oci = _oci_registry(settings)
     stacks = derived_stacks(settings, oci)
+    book = ledger(settings)
     return Platform(
         sources=sources(settings),
         builder=builder(settings, stacks),
         registry=_registry(settings, oci),
-        target=target(settings, oci),
-        ledger=ledger(settings),
+        target=target(settings, oci, book),
+        ledger=book,
         logbook=logbook(settings),
         stack=settings.stack,
         run_images=stacks,
@@ -86,16 +90,17 @@ def logbook(settings: config.Settings) -> LogBook:
     return FileLogBook(settings.data_dir / "logs", settings.log_limit)
 
 
-def target(settings: config.Settings, oci: "OciRegistry | None" = None) -> Target:
-    """What ``settings.target`` names, with the registry's credentials for pulling."""
+def target(settings: config.Settings, oci: "OciRegistry | None" = None, book: Ledger | None = None) -> Target:
+    """What ``settings.target`` names, with the registry's credentials for pulling and the ledger's certificates."""
     credentials = (oci or _oci_registry(settings)).credentials
+    certificates = book.certificate if book else no_certificates
     if settings.target == "kubernetes":
         from gitreceive.engines.kubernetes_target import KubernetesTarget
 
-        return KubernetesTarget(settings, credentials)
+        return KubernetesTarget(settings, credentials, certificates)
     from gitreceive.engines.docker_target import DockerTarget
 
-    return DockerTarget(settings, credentials)
+    return DockerTarget(settings, credentials, certificates)
 
 
 def builder(settings: config.Settings, stacks: "DerivedStacks | None" = None) -> Builder:
@@ -267,6 +272,7 @@ def checks(settings: config.Settings) -> Iterator[tuple[str, Callable[[], Iterab
     yield settings.target, lambda: target(settings, oci).check()
     yield "ledger", lambda: _check_ledger(settings)
     yield "stack", lambda: _check_own_stack(settings)
+    yield "certificates", lambda: _check_certificates(settings)
     yield "apps", lambda: _check_apps(settings, target(settings, oci))
 
 
@@ -358,6 +364,27 @@ def _check_own_stack(settings: config.Settings) -> Iterator[Check]:
         )
     else:
         yield from check_stack(settings, stack)
+
+
+def _check_certificates(settings: config.Settings) -> Iterator[Check]:
+    """Those that apps brought hold for a while yet."""
+    now = datetime.now(UTC)
+    with closing(ledger(settings)) as book:
+        found = [
+            (app.name, facts)
+            for app in book.apps()
+            for facts in book.settings(app.name).routing.certificates.values()
+        ]
+    late = [(app, facts) for app, facts in found if facts.expires - now < SOON]
+    for app, facts in late:
+        yield Check(
+            f"certificate of {app}",
+            ok=False,
+            seen=f"for {', '.join(facts.hosts[:3])}: {facts.days_left(now)} days left",
+            fix=f"renew it: gitreceive certs add {app}",
+        )
+    if found and not late:
+        yield Check("certificates", ok=True, seen=f"{len(found)}, none of which runs out soon")
 
 
 def _check_apps(settings: config.Settings, target: Target) -> Iterator[Check]:

@@ -14,10 +14,12 @@ from gitreceive.model import (
     AppName,
     AppSettings,
     Cause,
+    Certificate,
     Check,
     CommitId,
     ConfigChange,
     Declared,
+    Domain,
     Drain,
     Happening,
     Image,
@@ -34,6 +36,7 @@ from gitreceive.model import (
     Review,
     ReviewRules,
     Secret,
+    SettingsChange,
     Stack,
     UserName,
 )
@@ -57,6 +60,8 @@ class FakeLedger(FakePeople):
         self._stacks: dict[str, list[Stack]] = {}
         self._kept: dict[AppName, dict[str, Secret]] = {}
         self._settings: dict[AppName, AppSettings] = {}
+        self._domains: dict[Domain, AppName] = {}
+        self._certificates: dict[tuple[AppName, str], Certificate] = {}
         self._drains: list[Drain] = []
         self._holds: dict[AppName, tuple[str, datetime]] = {}
         self._last_id = 0
@@ -155,6 +160,8 @@ class FakeLedger(FakePeople):
             self._live.pop(name, None)
             self._kept.pop(name, None)
             self._settings.pop(name, None)
+            self._domains = {host: app for host, app in self._domains.items() if app != name}
+            self._certificates = {key: kept for key, kept in self._certificates.items() if key[0] != name}
             self._jobs = {id_: job for id_, job in self._jobs.items() if job.app != name}
             self._given = [given for given in self._given if given.app != name]
             self._quotas.pop((QuotaKind.APP, name), None)
@@ -200,20 +207,42 @@ class FakeLedger(FakePeople):
             self._unlocked(app)
             if self._unended(app) or self.current_release(app):
                 raise ConflictError(f"the first release of {app} is being made")
-            self._settings[app] = after
+            self._claim(app, after.routing.domains)
+            self._put(app, after)
             self._note("settings", "", app)
 
     def settle(self, job: JobId, fence: int, settings: AppSettings, seconds: Mapping[str, float]) -> Job:
         with self._lock:
             held = self._held(job, fence)
-            self._settings[held.app] = settings
+            self._put(held.app, settings)
             return self._end(held, JobState.LIVE, "", seconds)
+
+    # certificates
+
+    def keep_certificate(self, app: AppName, certificate: Certificate) -> None:
+        with self._lock:
+            self._certificates[app, certificate.fingerprint] = certificate
+
+    def certificate(self, app: AppName, fingerprint: str) -> Certificate:
+        with self._lock:
+            if (app, fingerprint) not in self._certificates:
+                raise NotFoundError(f"{app} has no certificate {fingerprint[:12]}")
+            return self._certificates[app, fingerprint]
+
+    def forget_certificates(self, app: AppName) -> None:
+        with self._lock:
+            named = self.settings(app).routing.certificates
+            for key in list(self._certificates):
+                if key[0] == app and key[1] not in named and not self._unended(app):
+                    del self._certificates[key]
 
     # jobs
 
     def enqueue(self, cause: Cause) -> Job:
         with self._lock:
             self._unlocked(cause.app)
+            if isinstance(cause, SettingsChange):
+                self._claim(cause.app, cause.domains)
             self._last_id += 1
             job = Job(JobId(self._last_id), cause, JobState.QUEUED, self._clock())
             self._jobs[job.id] = job
@@ -332,7 +361,7 @@ class FakeLedger(FakePeople):
             release = self._intended.pop(job)
             self._live.setdefault(held.app, []).append(release)
             self._kept.pop(held.app, None)
-            self._settings[held.app] = release.settings
+            self._put(held.app, release.settings)
             self._end(held, JobState.LIVE, "", seconds)
             return release
 
@@ -365,6 +394,7 @@ class FakeLedger(FakePeople):
         with self._lock:
             if app.name in self._apps:
                 raise ConflictError(f"there is an app {app.name} already")
+            self._claim(app.name, settings.routing.domains)
             self._apps[app.name] = app
             if not releases:
                 self._kept[app.name] = dict(config)
@@ -465,6 +495,20 @@ class FakeLedger(FakePeople):
 
     def _unended(self, app: AppName | None = None) -> list[Job]:
         return [job for job in self._jobs.values() if not job.state.ended and app in {None, job.app}]
+
+    def _claim(self, app: AppName, hosts: Iterable[Domain]) -> None:
+        for host in hosts:
+            for other, holder in list(self._domains.items()):
+                if holder != app and (host.covers(other) or other.covers(host)):
+                    if other in self.settings(holder).routing.domains or self._unended(holder):
+                        raise ConflictError(f"{host} is taken by another app of this server")
+                    del self._domains[other]
+            self._domains[host] = app
+
+    def _put(self, app: AppName, settings: AppSettings) -> None:
+        for host in set(self.settings(app).routing.domains) - set(settings.routing.domains):
+            del self._domains[host]
+        self._settings[app] = settings
 
     def _now(self, release: Release) -> Release:
         settings = self.settings(release.app).running(release.settings.runtime)

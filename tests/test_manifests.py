@@ -75,7 +75,7 @@ CASES = {
     "old_cluster": (a_release(), Settings(), ClusterApi("policy/v1beta1", sleep_action=False), None),
     "ingress_and_pull_secret": (
         a_release(),
-        with_kubernetes(expose="ingress", domain="apps.example.com", ingress_class="nginx"),
+        replace(with_kubernetes(expose="ingress", ingress_class="nginx"), domain="apps.example.com"),
         ClusterApi(),
         PullCredentials("registry.example.com", "puller", "s3cret"),
     ),
@@ -235,7 +235,7 @@ def test_a_broken_template_is_named_and_applies_nothing(tmp_path: Path, text: st
 
 
 def test_an_ingress_without_a_domain_is_refused() -> None:
-    with pytest.raises(ConfigError, match=r"kubernetes\.domain is empty"):
+    with pytest.raises(ConfigError, match="shop has no host"):
         render(a_release(), with_kubernetes(expose="ingress"))
 
 

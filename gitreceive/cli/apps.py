@@ -150,6 +150,7 @@ def _shown(value: object) -> str:
 def _facts(ledger: "Ledger", target: "Target", app: App) -> dict[str, object]:
     release = ledger.current_release(app.name)
     newest = ledger.jobs(app.name, 1)
+    routing = ledger.settings(app.name).routing
     settings = ledger.settings(app.name)
     return {
         "name": app.name,
@@ -157,6 +158,8 @@ def _facts(ledger: "Ledger", target: "Target", app: App) -> dict[str, object]:
         "branch": app.branch,
         "git_url": push_url(config.load(), app.review.of if app.review else app.name),
         "url": target.url(app.name) if release else None,
+        "domains": list(routing.domains),
+        "https_only": routing.https,
         "release": release.label if release else None,
         "commit": release.commit if release else None,
         "image": str(release.image.ref) if release else None,

@@ -187,6 +187,14 @@ def _no_server(url: str) -> UsageError:
 
 # commands that take --app, and how many words they are
 _TAKES_APP: dict[tuple[str, ...], int] = {
+    ("certs", "add"): 2,
+    ("certs", "auto"): 2,
+    ("certs", "list"): 2,
+    ("certs", "remove"): 2,
+    ("domains", "add"): 2,
+    ("domains", "https"): 2,
+    ("domains", "list"): 2,
+    ("domains", "remove"): 2,
     ("events",): 1,
     ("healthchecks", "list"): 2,
     ("healthchecks", "set"): 2,
@@ -253,11 +261,13 @@ _APP_IS_A_WORD = {
     "access": 1,
     **dict.fromkeys(("apps", "lock", "logs", "maintenance", "promote", "rebase", "redeploy"), 0),
     **dict.fromkeys(("releases", "reviews", "rollback", "unlock"), 0),
+    **dict.fromkeys(("certs add", "certs list", "domains list"), 0),
     **dict.fromkeys(("healthchecks list", "ps list", "ps start", "ps stop"), 0),
 }
 _WITH_A_VALUE = {
     *("-a", "--app", "-e", "--env", "--size", "--memory", "--cpu", "--timeout"),
     *("-m", "-n", "--reason", "--stack", "--to", "--lifetime", "--inherit", "--role", "--team"),
+    *("--cert", "--key"),
     *("--build", "--color", "--colour", "--ps", "--since", "--source", "--until"),
 }
 RELEASE = re.compile(r"v[1-9][0-9]{0,8}", re.ASCII)  # v7, where an app may stand too

@@ -80,6 +80,13 @@ from gitreceive.model.releases import (
     Release,
 )
 from gitreceive.model.rights import Permission, Reach, Role, Scope, parse_role, parse_scope
+from gitreceive.model.routing import (
+    MOST_DOMAINS,
+    Certificate,
+    CertificateFacts,
+    Domain,
+    Routing,
+)
 from gitreceive.model.runtime import Limits, Runtime, out_of_memory
 from gitreceive.model.settings import AppSettings
 from gitreceive.model.tokens import (
@@ -101,6 +108,7 @@ __all__ = [
     "LONGEST_REASON",
     "LONGEST_VALUE",
     "MOST_BUILDPACKS",
+    "MOST_DOMAINS",
     "MOST_DRAINS",
     "MOST_REPLICAS",
     "ONE_AT_A_TIME",
@@ -122,6 +130,8 @@ __all__ = [
     "Build",
     "BuildpackRef",
     "Cause",
+    "Certificate",
+    "CertificateFacts",
     "Changes",
     "Check",
     "CheckKind",
@@ -131,6 +141,7 @@ __all__ = [
     "CronTask",
     "Declared",
     "Digest",
+    "Domain",
     "Drain",
     "DrainAddress",
     "Event",
@@ -178,6 +189,7 @@ __all__ = [
     "ReviewRules",
     "Role",
     "Rollback",
+    "Routing",
     "Runtime",
     "Scope",
     "Scripts",

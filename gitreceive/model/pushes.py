@@ -10,6 +10,7 @@ from gitreceive.errors import UsageError
 from gitreceive.model.builds import Image
 from gitreceive.model.names import AppName, CommitId, Digest, Secret, UserName
 from gitreceive.model.references import BuildpackRef
+from gitreceive.model.routing import Domain
 
 JobId = NewType("JobId", int)
 
@@ -161,6 +162,12 @@ class SettingsChange:
     user: UserName
     title: str  # what is changed, in a few words, no secrets in them: scale web=3
     patch: Mapping[str, Any]
+
+    @property
+    def domains(self) -> tuple[Domain, ...]:
+        """Those that it gives to the app. Raises UsageError where one cannot be."""
+        named = (self.patch.get("routing") or {}).get("domains") or {}
+        return tuple(Domain.parse(name) for name, given in named.items() if given is not None)
 
 
 _MOST_NAMES = 5

@@ -7,6 +7,7 @@ from typing import Any, Protocol, Self
 from gitreceive.model.documents import merged, table
 from gitreceive.model.formation import Formation
 from gitreceive.model.maintenance import Maintenance
+from gitreceive.model.routing import Routing
 from gitreceive.model.runtime import Runtime
 
 
@@ -21,6 +22,7 @@ _SECTIONS: Mapping[str, type[_Section]] = {
     "runtime": Runtime,
     "formation": Formation,
     "maintenance": Maintenance,
+    "routing": Routing,
 }
 
 
@@ -33,6 +35,7 @@ class AppSettings:
     runtime: Runtime = field(default_factory=Runtime)
     formation: Formation = field(default_factory=Formation)
     maintenance: Maintenance = field(default_factory=Maintenance)
+    routing: Routing = field(default_factory=Routing)
 
     @classmethod
     def parse(cls, document: object) -> Self:

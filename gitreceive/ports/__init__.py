@@ -18,6 +18,7 @@ from gitreceive.ports.building import (
 from gitreceive.ports.ledger import (
     AppLedger,
     ArchiveLedger,
+    CertificateLedger,
     DrainLedger,
     JobLedger,
     Ledger,
@@ -39,7 +40,7 @@ from gitreceive.ports.people import (
     UserLedger,
 )
 from gitreceive.ports.sources import SourceStore
-from gitreceive.ports.targets import Target
+from gitreceive.ports.targets import CertificateSource, Target
 
 __all__ = [
     "STDERR",
@@ -51,6 +52,8 @@ __all__ = [
     "BuildRequest",
     "Builder",
     "BuildpackSource",
+    "CertificateLedger",
+    "CertificateSource",
     "DrainLedger",
     "EventLedger",
     "FetchedBuildpack",

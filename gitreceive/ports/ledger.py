@@ -10,6 +10,7 @@ from gitreceive.model import (
     AppName,
     AppSettings,
     Cause,
+    Certificate,
     Check,
     CommitId,
     Declared,
@@ -96,7 +97,9 @@ class JobLedger(Protocol):
     """Jobs and their leases. Order is by id; times are the database's."""
 
     def enqueue(self, cause: Cause) -> Job:
-        """A job for it, at the end of the app's queue. Raises NotFoundError where the app is gone, ConflictError where it is locked."""
+        """A job for it, at the end of the app's queue. Domains that it is to set are the app's from now on. Raises NotFoundError where the
+        app is gone; ConflictError where it is locked, and where another app has one of the domains, by its name or under a wildcard.
+        """
 
     def job(self, job: JobId) -> Job:
         """Raises NotFoundError."""
@@ -170,6 +173,19 @@ class SettingsLedger(Protocol):
         """In one transaction: these are the app's settings, and the job has ended live, with no release. Raises LeaseLostError."""
 
 
+class CertificateLedger(Protocol):
+    """Certificates with their private keys. Which of them an app goes by is in its settings."""
+
+    def keep_certificate(self, app: AppName, certificate: Certificate) -> None:
+        """For a change of settings that is to name it. May be called twice."""
+
+    def certificate(self, app: AppName, fingerprint: str) -> Certificate:
+        """Raises NotFoundError."""
+
+    def forget_certificates(self, app: AppName) -> None:
+        """Those that its settings do not name; while a job of the app has not ended, none."""
+
+
 class SealedLedger(Protocol):
     """What nobody may read in the ledger's files is sealed with keys that are kept apart from it."""
 
@@ -206,7 +222,7 @@ class ArchiveLedger(Protocol):
         self, app: App, config: Mapping[str, Secret], settings: AppSettings, releases: Sequence[Release]
     ) -> App:
         """In one transaction: the app as it was elsewhere, with its releases by number, oldest first, each as a push that ended live. ``config``
-        waits for the first release where there are none. Raises ConflictError where the name is taken.
+        waits for the first release where there are none. Raises ConflictError where the name, or one of its domains, is taken.
         """
 
 
@@ -235,6 +251,7 @@ class RetentionLedger(Protocol):
 
 class Ledger(
     AppLedger,
+    CertificateLedger,
     ArchiveLedger,
     DrainLedger,
     KeyLedger,

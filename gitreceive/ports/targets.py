@@ -1,12 +1,30 @@
 """What runs releases."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import Protocol
 
 from gitreceive.cancellation import Cancellation
-from gitreceive.model import AppName, Check, ImageRef, LogLine, LogQuery, ProcessStatus, ProcessType, Release
+from gitreceive.errors import NotFoundError
+from gitreceive.model import (
+    AppName,
+    Certificate,
+    Check,
+    ImageRef,
+    LogLine,
+    LogQuery,
+    ProcessStatus,
+    ProcessType,
+    Release,
+)
 from gitreceive.ports.logs import Log
 from gitreceive.ports.one_offs import OneOffs
+
+CertificateSource = Callable[[AppName, str], Certificate]  # by fingerprint; raises NotFoundError
+
+
+def no_certificates(app: AppName, fingerprint: str) -> Certificate:
+    """For targets of apps that have none."""
+    raise NotFoundError(f"{app} has no certificate {fingerprint[:12]}")
 
 
 class Target(OneOffs, Protocol):

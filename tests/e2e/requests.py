@@ -10,10 +10,11 @@ from urllib.parse import urlsplit
 
 
 class Requests:
-    """While inside, asks the URL again and again. ``failures`` has every answer that was not 200, and every error."""
+    """While inside, asks the URL again and again, of ``host`` where it is another. ``failures`` has every answer that was not 200, and every error."""
 
-    def __init__(self, url: str) -> None:
+    def __init__(self, url: str, host: str = "") -> None:
         self._url = urlsplit(url)
+        self._headers = {"Host": host} if host else {}
         self._stop = threading.Event()
         self._bodies: set[str] = set()
         self.failures: list[str] = []
@@ -57,7 +58,7 @@ class Requests:
         connection.close()
 
     def _one(self, connection: http.client.HTTPConnection) -> None:
-        connection.request("GET", self._url.path or "/")
+        connection.request("GET", self._url.path or "/", headers=self._headers)
         answer = connection.getresponse()
         body = answer.read().decode()
         self.count += 1

@@ -37,7 +37,7 @@ class Notice:
         return head if request.startswith(b"HEAD ") else head + self.body
 
 
-_UNAVAILABLE = Notice(b"the app does not answer\n", 5)
+UNAVAILABLE = Notice(b"the app does not answer\n", 5)
 
 
 class Serving(Protocol):
@@ -96,7 +96,7 @@ class Connection:
             container = self._container or await self._connect()
             self._conversation.from_client(chunk)
             if container is None:
-                await self._tell(self._serving.notice or _UNAVAILABLE, chunk)
+                await self._tell(self._serving.notice or UNAVAILABLE, chunk)
                 return
             container.write(chunk)
             await container.drain()

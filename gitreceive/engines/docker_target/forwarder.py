@@ -1,15 +1,20 @@
-"""The forwarder: a port for each app, and behind it whichever containers serve at the moment.
+"""The forwarder: a port for each app, or one for all of them, and behind it whichever containers serve at the moment.
 
 It lives in the server process, on an event loop in a thread of its own.
 """
 
 import asyncio
+import ssl
 import threading
-from collections.abc import Coroutine, Sequence
+from collections.abc import Coroutine, Iterator, Sequence
 from concurrent.futures import Future
+from contextlib import contextmanager
 from typing import Any, TypeVar
 
 from gitreceive.engines.docker_target.connection import Address, Connection, Notice
+from gitreceive.engines.docker_target.router import Router, Table, close_door
+from gitreceive.engines.docker_target.tls import door_context
+from gitreceive.engines.docker_target.visit import Carried, Patience
 from gitreceive.errors import UnavailableError
 
 _T = TypeVar("_T")
@@ -20,12 +25,25 @@ _BACKLOG = 1024
 class Forwarder:
     """All methods block, may be called from any thread, and may be called twice."""
 
-    def __init__(self, host: str) -> None:
+    def __init__(self, host: str, patience: Patience | None = None) -> None:
         self._host = host
         self._lock = threading.Lock()
         self._loop: asyncio.AbstractEventLoop | None = None
         self._thread: threading.Thread | None = None
         self._routes: dict[str, _Route] = {}
+        self._router = Router(self._routes.get, patience or Patience())
+
+    def open_door(self, host: str, port: int, *, secure: bool) -> None:
+        """Answer there for all apps, by the hosts of the table; over TLS with the certificates in it. Raises UnavailableError."""
+
+        def find(name: str) -> ssl.SSLContext | None:
+            return self._router.table.context(name)
+
+        self._run(self._router.listen(host, port, door_context(find) if secure else None))
+
+    def lead(self, table: Table) -> None:
+        """Requests that begin from now on go by this table."""
+        self._router.table = table
 
     def route(self, app: str, port: int, addresses: Sequence[Address], notice: Notice | None = None) -> None:
         """Requests that begin from now on go to ``addresses``, in turn, or are answered with ``notice``. Listens where it does not yet.
@@ -91,6 +109,7 @@ class Forwarder:
 
     async def _stop(self, grace: float) -> None:
         routes = list(self._routes.values())
+        await self._router.close(grace)
         self._routes.clear()
         await asyncio.gather(*(route.close(grace) for route in routes))
         here = {asyncio.current_task()}
@@ -112,7 +131,7 @@ class _Route:
         self.notice: Notice | None = None
         self._turn = 0
         self._server: asyncio.Server | None = None
-        self._open: dict[Connection, asyncio.Task[Any]] = {}
+        self._open: dict[Carried, asyncio.Task[Any]] = {}
 
     async def listen(self, app: str, host: str) -> None:
         try:
@@ -130,7 +149,7 @@ class _Route:
     async def close(self, grace: float) -> None:
         if self._server is not None:
             server, self._server = self._server, None
-            await _close_door(server)
+            await close_door(server)
         self.addresses = ()
         self.move()
         await self.drained(None, grace)
@@ -161,30 +180,21 @@ class _Route:
         self._turn = (self._turn + 1) % len(self.addresses)
         return self.addresses[self._turn :] + self.addresses[: self._turn]
 
+    @contextmanager
+    def carrying(self, carried: Carried) -> Iterator[None]:
+        task = asyncio.current_task()
+        if task is None:
+            raise RuntimeError("a connection outside a task")
+        self._open[carried] = task
+        try:
+            yield
+        finally:
+            del self._open[carried]
+
     async def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         if self._server is None:
             writer.transport.abort()
             return
         connection = Connection(reader, writer, self)
-        task = asyncio.current_task()
-        if task is None:
-            raise RuntimeError("a connection outside a task")
-        self._open[connection] = task
-        try:
+        with self.carrying(connection):
             await connection.carry()
-        finally:
-            del self._open[connection]
-
-
-async def _close_door(server: asyncio.Server) -> None:
-    """Accept no more, let what has just been accepted arrive, then close.
-
-    asyncio trips over a connection that it accepted in the turn before ``close`` (an assertion in ``Server._attach``), and
-    leaves its socket open.
-    """
-    loop = asyncio.get_running_loop()
-    for door in server.sockets:
-        loop.remove_reader(door.fileno())
-    for _ in range(2):
-        await asyncio.sleep(0)
-    server.close()

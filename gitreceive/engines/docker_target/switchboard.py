@@ -6,11 +6,12 @@ import threading
 from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
 
-from gitreceive.config import DockerSettings
+from gitreceive.config import DockerSettings, parse_listen
 from gitreceive.engines.docker_target.connection import Notice
 from gitreceive.engines.docker_target.containers import Container, Stage, current, listed
 from gitreceive.engines.docker_target.engine import Engine
 from gitreceive.engines.docker_target.forwarder import Forwarder
+from gitreceive.engines.docker_target.hosts import Hosts
 from gitreceive.engines.docker_target.pages import Pages
 from gitreceive.errors import GitreceiveError, UnavailableError
 from gitreceive.model import RETRY_SECONDS, WEB_PROCESS, AppName
@@ -30,8 +31,11 @@ class Switchboard:
     sees it within a second.
     """
 
-    def __init__(self, engine: Engine, owned_by: str, settings: DockerSettings, pages: Pages) -> None:
+    def __init__(
+        self, engine: Engine, owned_by: str, settings: DockerSettings, pages: Pages, hosts: Hosts
+    ) -> None:
         self._engine = engine
+        self._hosts = hosts
         self._owned_by = owned_by
         self._settings = settings
         self._pages = pages
@@ -44,10 +48,14 @@ class Switchboard:
         self._thread: threading.Thread | None = None
 
     def start(self) -> None:
-        """Listen for every app that has containers, and look again each second. May be called twice."""
+        """Listen for every app that has containers, and look again each second. May be called twice.
+
+        Raises UnavailableError where a port for all apps cannot be had.
+        """
         with self._ports_lock:
             if self._thread is not None:
                 return
+            self._open_doors()
             self._stopping.clear()
             self._thread = threading.Thread(target=self._keep_in_step, name="switchboard", daemon=True)
             self._thread.start()
@@ -84,6 +92,7 @@ class Switchboard:
         """See now who serves an app, and send new requests there. Raises UnavailableError where its port cannot be had."""
         with self._lock:
             self._connect(app, self.containers(app))
+            self._lead()
 
     def retire(self, containers: Iterable[Container]) -> None:
         """Stop and remove containers that are named as retiring, in the background: web ones when their requests are done."""
@@ -92,6 +101,17 @@ class Switchboard:
             self._leaving.update(c.id for c in leaving)
         if leaving:
             threading.Thread(target=self._retire, args=(leaving,), name="retire", daemon=True).start()
+
+    def _open_doors(self) -> None:
+        for listen, secure in ((self._settings.http_listen, False), (self._settings.https_listen, True)):
+            if listen:
+                self._forwarder.open_door(*parse_listen(listen), secure=secure)
+
+    def _lead(self) -> None:
+        if self._settings.http_listen or self._settings.https_listen:
+            table = self._hosts.table()
+            if table is not None:
+                self._forwarder.lead(table)
 
     def _keep_in_step(self) -> None:
         silent = True
@@ -113,7 +133,13 @@ class Switchboard:
         with self._lock:
             containers = self.containers()
             apps = {c.app for c in containers} | {AppName(app) for app in self._forwarder.apps}
-            failures = [error for app in sorted(apps) if (error := self._try(app, containers))]
+            failures: list[GitreceiveError] = [
+                error for app in sorted(apps) if (error := self._try(app, containers))
+            ]
+            try:
+                self._lead()
+            except GitreceiveError as error:  # what has to go still goes
+                failures.append(error)
         self.retire(c for c in containers if c.stage is Stage.RETIRING)
         if failures:
             raise failures[0]

@@ -16,8 +16,11 @@ from gitreceive.engines.docker_target import diagnosis, one_offs
 from gitreceive.engines.docker_target.containers import Container, Place, Stage
 from gitreceive.engines.docker_target.engine import Credentials, Engine
 from gitreceive.engines.docker_target.health import wait_until_well
+from gitreceive.engines.docker_target.hosts import Hosts
+from gitreceive.engines.docker_target.hosts import url as url_by_host
 from gitreceive.engines.docker_target.logs import ContainerRuns
 from gitreceive.engines.docker_target.pages import Pages
+from gitreceive.engines.docker_target.routes import Routes
 from gitreceive.engines.docker_target.switchboard import Switchboard
 from gitreceive.errors import GitreceiveError, RolloutError
 from gitreceive.model import (
@@ -36,7 +39,8 @@ from gitreceive.model import (
     Release,
     Terminal,
 )
-from gitreceive.ports import Attachment, Log, Pipe
+from gitreceive.ports import Attachment, CertificateSource, Log, Pipe
+from gitreceive.ports.targets import no_certificates
 from gitreceive.tailing import Follower, read
 
 _GRACE_SECONDS = 10  # for what is destroyed: nobody waits for its answers
@@ -48,12 +52,19 @@ class DockerTarget:
     The engine must be on this host: the forwarder reaches the containers at their own addresses.
     """
 
-    def __init__(self, settings: Settings, credentials: Credentials = lambda: None) -> None:
+    def __init__(
+        self,
+        settings: Settings,
+        credentials: Credentials = lambda: None,
+        certificates: CertificateSource = no_certificates,
+    ) -> None:
         self._settings = settings
         self._owned_by = made.owner(settings.data_dir)
         self._engine = Engine(credentials)
+        self._routes = Routes(settings.data_dir.expanduser() / "routes")
         self._pages = Pages(settings.data_dir.expanduser() / "maintenance")
-        self._switchboard = Switchboard(self._engine, self._owned_by, settings.docker, self._pages)
+        hosts = Hosts(self._routes, settings.domain, certificates)
+        self._switchboard = Switchboard(self._engine, self._owned_by, settings.docker, self._pages, hosts)
         self._locks: dict[AppName, threading.RLock] = {}
         self._locks_lock = threading.Lock()
 
@@ -74,7 +85,9 @@ class DockerTarget:
         with self._lock(failed.app):
             self._remove(c for c in self._of(failed) if c.stage is Stage.STARTING)  # they serve nobody
             try:
-                if previous is not None:
+                if previous is None:
+                    self._routes.drop(failed.app)
+                else:
                     self._bring_up(previous, log, Cancellation())
             finally:
                 self._remove(c for c in self._of(failed) if c.stage is not Stage.RETIRING)
@@ -152,6 +165,11 @@ class DockerTarget:
     def url(self, app: AppName) -> str | None:
         found = self._switchboard.containers(app)
         serving = made.current(found)
+        if not any(c.place.release == serving and c.host_port for c in found):
+            return None
+        by_host = url_by_host(self._routes.of(app), app, self._settings.domain, self._settings.docker)
+        if by_host:
+            return by_host
         port = next((c.host_port for c in found if c.place.release == serving and c.host_port), None)
         host = self._settings.docker.listen
         if host in {"0.0.0.0", "::"}:  # noqa: S104  # every address of this host: this is one of them
@@ -177,6 +195,7 @@ class DockerTarget:
             self._remove(found)
             for image in {c.image for c in found}:
                 self._engine.remove_image(image)
+            self._routes.drop(app)
             self._pages.put(app, Maintenance())
             self._switchboard.forget(app)
 
@@ -208,6 +227,7 @@ class DockerTarget:
             cancel=cancel,
         )
         cancel.raise_if_requested()
+        self._routes.put(release.app, release.settings.routing)
         self._pages.put(release.app, release.settings.maintenance)
         self._switch(release.app, wanted)
 

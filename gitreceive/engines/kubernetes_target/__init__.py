@@ -7,7 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 
-from gitreceive import manifests
+from gitreceive import exposure, manifests
 from gitreceive.cancellation import Cancellation
 from gitreceive.config import Settings
 from gitreceive.engines.kubernetes_target import logs, once, one_offs, permissions, reach, rollout
@@ -15,6 +15,7 @@ from gitreceive.engines.kubernetes_target.api import Api
 from gitreceive.engines.kubernetes_target.statuses import release_of, statuses
 from gitreceive.engines.kubernetes_target.watching import NamespaceWatch
 from gitreceive.errors import ConflictError, GitreceiveError, RolloutError
+from gitreceive.exposure import URL_ANNOTATION
 from gitreceive.manifests import COMPONENT_LABEL, MANAGED_LABEL, MANAGER, OWNED, Manifest, PullCredentials
 from gitreceive.model import (
     WEB_PROCESS,
@@ -31,7 +32,8 @@ from gitreceive.model import (
     Terminal,
 )
 from gitreceive.one_offs import kept
-from gitreceive.ports import Attachment, Log, Pipe
+from gitreceive.ports import Attachment, CertificateSource, Log, Pipe
+from gitreceive.ports.targets import no_certificates
 
 _DESTROY_SECONDS = 60.0
 _DESTROY_GRACE_SECONDS = 2
@@ -46,18 +48,28 @@ class KubernetesTarget:
     roll-out. Nothing is asked of the cluster before the first call.
     """
 
-    def __init__(self, settings: Settings, credentials: Callable[[], tuple[str, str] | None]) -> None:
+    def __init__(
+        self,
+        settings: Settings,
+        credentials: Callable[[], tuple[str, str] | None],
+        certificates: CertificateSource = no_certificates,
+    ) -> None:
         self._settings = settings
         self._credentials = credentials
+        self._certificates = certificates
         self._api = Api(settings.kubernetes.context)
 
     def roll_out(self, release: Release, log: Log, cancel: Cancellation) -> None:
-        objects = manifests.render(release, self._settings, self._api.facts(), self._pull())
+        objects = self._objects(release)
+        for note in exposure.notes(release, self._settings, self._api.facts().exposing):
+            log.warn(note)
         namespace = self._namespace(release.app)
         with NamespaceWatch(self._api, namespace) as watch:  # it lists while the namespace is looked at
             rollout.claim_namespace(self._api, objects[0])
             cancel.raise_if_requested()
-            unreached = self._settings.kubernetes.expose == "nodeport" and self.url(release.app) is None
+            unreached = (
+                self._settings.kubernetes.expose in {"auto", "nodeport"} and self.url(release.app) is None
+            )
             now, later = rollout.divided(objects, release)
             applied = rollout.apply_release(self._api, now, watch)
             deadline = self._settings.kubernetes.deadline + release.startup_seconds
@@ -80,7 +92,7 @@ class KubernetesTarget:
         if previous is None:
             rollout.remove_surplus(self._api, namespace, (), drop)
             return
-        objects = manifests.render(previous, self._settings, self._api.facts(), self._pull())
+        objects = self._objects(previous)
         with NamespaceWatch(self._api, namespace) as watch:
             now, later = rollout.divided(objects, previous)
             applied = rollout.apply_release(self._api, now, watch)
@@ -135,12 +147,13 @@ class KubernetesTarget:
             yield pipe
 
     def url(self, app: AppName) -> str | None:
-        settings, namespace = self._settings.kubernetes, self._namespace(app)
-        if settings.expose == "ingress":
-            there = self._api.get("Ingress", "web", namespace)
-            return f"http://{there['spec']['rules'][0]['host']}" if there else None
-        service = self._api.get("Service", "web", namespace) if settings.expose == "nodeport" else None
-        port = service["spec"]["ports"][0].get("nodePort") if service else None
+        service = self._api.get("Service", "web", self._namespace(app))
+        if service is None:
+            return None
+        annotations = service["metadata"].get("annotations") or {}
+        if URL_ANNOTATION in annotations:
+            return str(annotations[URL_ANNOTATION])
+        port = service["spec"]["ports"][0].get("nodePort") if service["spec"]["type"] == "NodePort" else None
         return f"http://{self._node_address()}:{port}" if port else None
 
     def running(self, app: AppName) -> int | None:
@@ -201,6 +214,9 @@ class KubernetesTarget:
 
     def _await_answer(self, app: AppName, log: Log, cancel: Cancellation) -> None:
         """A node port that was just opened. That it cannot be reached from here does not make the release a failure."""
+        service = self._api.get("Service", "web", self._namespace(app)) or {}
+        if URL_ANNOTATION in (service.get("metadata", {}).get("annotations") or {}):
+            return  # a host: the controller's way, and the DNS's
         url = self.url(app)
         if url and not reach.await_answer(url, cancel):
             log.warn(f"{url} does not answer this server yet; see kubernetes.node_address if it stays so")
@@ -217,6 +233,11 @@ class KubernetesTarget:
     def _warm_up(self) -> None:
         with suppress(GitreceiveError):
             self._api.facts()
+
+    def _objects(self, release: Release) -> tuple[Manifest, ...]:
+        named = release.settings.routing.certificates
+        brought = {each: self._certificates(release.app, each) for each in named}
+        return manifests.render(release, self._settings, self._api.facts(), self._pull(), brought)
 
     def _namespace(self, app: AppName) -> str:
         return manifests.namespace(self._settings, app)

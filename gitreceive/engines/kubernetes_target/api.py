@@ -10,7 +10,9 @@ from typing import Any
 
 from gitreceive.config import cache_dir
 from gitreceive.engines.kubernetes_target.channels import PROTOCOL, Channels
+from gitreceive.engines.kubernetes_target.ways import ways
 from gitreceive.errors import ConfigError, GitreceiveError, RolloutError, UnavailableError
+from gitreceive.exposure import Exposing
 from gitreceive.manifests import MANAGER, ClusterApi, Manifest
 
 _TIMEOUT = (5.0, 20.0)  # seconds to connect, and between two answers
@@ -29,12 +31,16 @@ _API_VERSIONS = {
     "ConfigMap": "v1",
     "Deployment": "apps/v1",
     "ReplicaSet": "apps/v1",
-    "Ingress": "networking.k8s.io/v1",
+    "CustomResourceDefinition": "apiextensions.k8s.io/v1",
     "SelfSubjectAccessReview": "authorization.k8s.io/v1",
 }
 # Newest first; the first that the cluster serves is spoken.
 _BY_DISCOVERY = {
     "PodDisruptionBudget": ("policy/v1", "policy/v1beta1"),
+    "Ingress": ("networking.k8s.io/v1", "networking.k8s.io/v1beta1"),
+    "IngressClass": ("networking.k8s.io/v1", "networking.k8s.io/v1beta1"),
+    "HTTPRoute": ("gateway.networking.k8s.io/v1", "gateway.networking.k8s.io/v1beta1"),
+    "Route": ("route.openshift.io/v1",),
     "HorizontalPodAutoscaler": ("autoscaling/v2", "autoscaling/v2beta2"),
 }
 
@@ -57,6 +63,7 @@ class Api:
         self._served: frozenset[str] = frozenset()
         self._version: Manifest = {}
         self._asked_at = 0.0
+        self._exposing: Exposing | None = None
 
     def get(self, kind: str, name: str, namespace: str | None = None) -> Manifest | None:
         """None where there is no such object."""
@@ -177,6 +184,11 @@ class Api:
                 return version
         return _API_VERSIONS.get(kind) or _BY_DISCOVERY[kind][0]
 
+    def serves(self, kind: str) -> bool:
+        """Whether the cluster knows this kind, which not every cluster does."""
+        self._connected()
+        return any(version in self._served for version in _BY_DISCOVERY[kind])
+
     def facts(self) -> ClusterApi:
         """What rendering depends on."""
         self._connected()
@@ -185,6 +197,7 @@ class Api:
             self.api_version("PodDisruptionBudget"),
             sleep_action=(major, minor) >= (1, 30),
             autoscaler_api=self.api_version("HorizontalPodAutoscaler"),
+            exposing=self._ways(),
         )
 
     def version(self) -> str:
@@ -192,6 +205,13 @@ class Api:
         answer = self._call("GET", "/version")
         assert answer is not None
         return str(answer.get("gitVersion", "unknown"))
+
+    def _ways(self) -> Exposing:
+        """Looked at once for each time that the cluster is asked what it serves."""
+        with self._lock:
+            if self._exposing is None:
+                self._exposing = ways(self)
+            return self._exposing
 
     # --- below: how it is asked -------------------------------------------------------------------------------------
 
@@ -263,7 +283,7 @@ class Api:
                 self._served = frozenset(
                     version["groupVersion"] for group in groups["groups"] for version in group["versions"]
                 )
-                self._client, self._asked_at = client, now
+                self._client, self._asked_at, self._exposing = client, now, None
             return self._client
 
 

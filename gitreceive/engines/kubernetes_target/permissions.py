@@ -25,8 +25,20 @@ PERMISSIONS: tuple[tuple[str, str, tuple[str, ...]], ...] = (
     ("apps", "replicasets", ("list", "watch")),
     ("policy", "poddisruptionbudgets", ("list", "create", "patch", "delete")),
     ("networking.k8s.io", "ingresses", ("get", "list", "create", "patch", "delete")),
+    ("networking.k8s.io", "ingressclasses", ("list",)),
     ("autoscaling", "horizontalpodautoscalers", ("list", "create", "patch", "delete")),
 )
+# and these where the cluster serves the kind
+_WHERE_SERVED: dict[str, tuple[tuple[str, str, tuple[str, ...]], ...]] = {
+    "HTTPRoute": (
+        ("gateway.networking.k8s.io", "httproutes", ("list", "create", "patch", "delete")),
+        ("apiextensions.k8s.io", "customresourcedefinitions", ("get",)),
+    ),
+    "Route": (
+        ("route.openshift.io", "routes", ("list", "create", "patch", "delete")),
+        ("route.openshift.io", "routes/custom-host", ("create",)),
+    ),
+}
 
 
 def check(api: Api) -> Iterable[Check]:
@@ -45,11 +57,13 @@ def check(api: Api) -> Iterable[Check]:
 
 
 def _permissions(api: Api) -> Iterable[Check]:
-    asked = [(group, resource, verb) for group, resource, verbs in PERMISSIONS for verb in verbs]
+    served = [kind for kind in _WHERE_SERVED if api.serves(kind)]
+    permissions = (*PERMISSIONS, *(each for kind in served for each in _WHERE_SERVED[kind]))
+    asked = [(group, resource, verb) for group, resource, verbs in permissions for verb in verbs]
     with ThreadPoolExecutor(max_workers=8) as pool:
         answers = dict(zip(asked, pool.map(lambda question: _may(api, *question), asked), strict=True))
     denied = False
-    for group, resource, verbs in PERMISSIONS:
+    for group, resource, verbs in permissions:
         missing = [verb for verb in verbs if not answers[group, resource, verb]]
         if missing:
             denied = True

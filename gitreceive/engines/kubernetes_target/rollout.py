@@ -12,6 +12,7 @@ from gitreceive.engines.kubernetes_target.api import Api
 from gitreceive.engines.kubernetes_target.verdict import Patience, Problem, State, look
 from gitreceive.engines.kubernetes_target.watching import NamespaceWatch
 from gitreceive.errors import ConflictError, GitreceiveError, RolloutError
+from gitreceive.exposure import CERTIFICATE_KIND
 from gitreceive.manifests import COMPONENT_LABEL, KIND_LABEL, MANAGED_LABEL, MANAGER, OWNED, Manifest
 from gitreceive.model import Release
 from gitreceive.ports import Log
@@ -118,9 +119,10 @@ def remove_surplus(api: Api, namespace: str, objects: Iterable[Manifest], drop: 
     releases does not name. ``drop`` is config that goes unless something runs with it.
     """
     wanted = {(item["kind"], item["metadata"]["name"]) for item in objects}
-    kinds = _REMOVED
+    kinds = (*_REMOVED, *filter(api.serves, ("HTTPRoute", "Route")))
     with ThreadPoolExecutor(max_workers=8) as pool:
         configs = pool.submit(api.list, "Secret", namespace, f"{OWNED},{KIND_LABEL}=config")
+        brought = pool.submit(api.list, "Secret", namespace, f"{OWNED},{KIND_LABEL}={CERTIFICATE_KIND}")
         replica_sets = pool.submit(api.list, "ReplicaSet", namespace, OWNED)
         found = {kind: pool.submit(api.list, kind, namespace, OWNED) for kind in kinds}
         surplus = [
@@ -131,7 +133,7 @@ def remove_surplus(api: Api, namespace: str, objects: Iterable[Manifest], drop: 
         ]
         staying = _staying(replica_sets.result()["items"], {n for kind, n in surplus if kind == "Deployment"})
         kept = {name for kind, name in wanted if kind == "Secret"} | _kept_configs(staying, set(drop))
-        names = {item["metadata"]["name"] for item in configs.result()["items"]}
+        names = {item["metadata"]["name"] for each in (configs, brought) for item in each.result()["items"]}
         surplus += [("Secret", name) for name in sorted(names - kept)]
         list(pool.map(lambda item: api.delete(item[0], item[1], namespace), surplus))
     _await_leaving(api, namespace, {name for kind, name in surplus if kind == "Deployment"})

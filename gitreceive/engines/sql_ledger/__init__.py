@@ -25,6 +25,7 @@ from gitreceive.engines.sql_ledger.people import Teams, Users
 from gitreceive.engines.sql_ledger.quotas import Quotas
 from gitreceive.engines.sql_ledger.releases import Releases
 from gitreceive.engines.sql_ledger.retention import Retention
+from gitreceive.engines.sql_ledger.routing import Certificates
 from gitreceive.engines.sql_ledger.sealing import Sealing
 from gitreceive.engines.sql_ledger.settings import Settings as SettingsPart
 from gitreceive.engines.sql_ledger.stacks import Stacks
@@ -43,6 +44,7 @@ def open_ledger(settings: Settings) -> "SqlLedger":
 class SqlLedger(
     Apps,
     Archive,
+    Certificates,
     Drains,
     Keys,
     Users,

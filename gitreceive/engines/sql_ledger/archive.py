@@ -13,6 +13,7 @@ from gitreceive.engines.sql_ledger.causes import cause_columns
 from gitreceive.engines.sql_ledger.database import now
 from gitreceive.engines.sql_ledger.documents import config_document, image_document
 from gitreceive.engines.sql_ledger.part import Part
+from gitreceive.engines.sql_ledger.routing import claim_domains
 from gitreceive.engines.sql_ledger.schema import apps, jobs, releases
 from gitreceive.engines.sql_ledger.settings import put_settings
 from gitreceive.errors import ConflictError, UnavailableError, UsageError
@@ -71,6 +72,7 @@ class Archive(Part):
             )
             for release in releases:
                 _put(connection, app, release)
+            claim_domains(connection, app.name, settings.routing.domains)
             put_settings(connection, app.name, settings)
         return app
 

@@ -17,9 +17,20 @@ from gitreceive.engines.sql_ledger.documents import image_document, image_from, 
 from gitreceive.engines.sql_ledger.events import note, note_of_server
 from gitreceive.engines.sql_ledger.part import Part
 from gitreceive.engines.sql_ledger.quotas import reached_by, within_builds
+from gitreceive.engines.sql_ledger.routing import claim_domains
 from gitreceive.engines.sql_ledger.schema import apps, jobs, releases
 from gitreceive.errors import ConflictError, LeaseLostError, NotFoundError, UsageError
-from gitreceive.model import AppName, Cause, ConfigChange, Image, Job, JobId, JobState, Outcome
+from gitreceive.model import (
+    AppName,
+    Cause,
+    ConfigChange,
+    Image,
+    Job,
+    JobId,
+    JobState,
+    Outcome,
+    SettingsChange,
+)
 
 
 class Jobs(Part):
@@ -28,6 +39,8 @@ class Jobs(Part):
     def enqueue(self, cause: Cause) -> Job:
         with self._database.writing() as connection:
             unlocked(connection, cause.app)
+            if isinstance(cause, SettingsChange):
+                claim_domains(connection, cause.app, cause.domains)
             new = connection.execute(
                 insert(jobs)
                 .returning(jobs.c.id)

@@ -165,6 +165,23 @@ apps = Table(
     Column("locked_at", Instant),
 )
 
+domains = Table(
+    "domains",
+    metadata,
+    Column("host", String(255), primary_key=True),
+    Column("app", ForeignKey("apps.name", ondelete="CASCADE"), nullable=False, index=True),
+)
+
+certificates = Table(
+    "certificates",
+    metadata,
+    Column("app", ForeignKey("apps.name", ondelete="CASCADE"), primary_key=True),
+    Column("fingerprint", String(64), primary_key=True),
+    Column("facts", JSON, nullable=False),
+    Column("chain", Text, nullable=False),
+    Column("key", Sealed, nullable=False),
+)
+
 # who was given what, one row each: by their own name, or by that of their team
 access_of_users = Table(
     "access_of_users",

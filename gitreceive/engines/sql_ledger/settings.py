@@ -9,6 +9,7 @@ from gitreceive.engines.sql_ledger.apps import no_app, require_no_release
 from gitreceive.engines.sql_ledger.events import note
 from gitreceive.engines.sql_ledger.jobs import held, read_job, record_end
 from gitreceive.engines.sql_ledger.part import Part
+from gitreceive.engines.sql_ledger.routing import claim_domains, let_domains_go
 from gitreceive.engines.sql_ledger.schema import apps
 from gitreceive.errors import ConflictError
 from gitreceive.model import AppName, AppSettings, Job, JobId, JobState
@@ -28,6 +29,7 @@ class Settings(Part):
                     f"the settings of {app} were changed just now", hint="look, and try again"
                 )
             require_no_release(connection, app)
+            claim_domains(connection, app, after.routing.domains)
             put_settings(connection, app, after)
             was, now_ = before.document(), after.document()
             note(connection, "settings", ", ".join(name for name in now_ if now_[name] != was[name]), app)
@@ -50,4 +52,5 @@ def settings_of(connection: Connection, app: AppName) -> dict[str, Any]:
 
 
 def put_settings(connection: Connection, app: AppName, settings: AppSettings) -> None:
+    let_domains_go(connection, app, settings)
     connection.execute(update(apps).where(apps.c.name == app).values(settings=settings.document()))
