@@ -22,10 +22,23 @@ from gitreceive import processes
 from gitreceive.config import Settings, bundled
 from gitreceive.errors import ConfigError
 from gitreceive.exposure import CERTIFICATE_KIND, URL_ANNOTATION, Exposing, expose
-from gitreceive.model import ONE_OFF_PROCESS, WEB_PROCESS, AppName, Certificate, OneOff, ProcessType, Release
+from gitreceive.model import (
+    CRON_PROCESS,
+    ONE_OFF_PROCESS,
+    WEB_PROCESS,
+    AppName,
+    Certificate,
+    CronEntry,
+    LogSource,
+    OneOff,
+    ProcessType,
+    Release,
+    script_process,
+)
 from gitreceive.processes import (
     SETTLE_SECONDS,
     command_of,
+    cron_values,
     maintenance_values,
     process_values,
     resources,
@@ -39,6 +52,8 @@ INSTANCE_LABEL = processes.INSTANCE_LABEL
 COMPONENT_LABEL = processes.COMPONENT_LABEL
 KIND_LABEL = processes.KIND_LABEL
 ONE_OFF = "one-off"  # a KIND_LABEL
+CRON = "cron"  # another
+ENTRY_LABEL = "gitreceive/cron"  # the entry that a pod, its Job and the CronJob are of
 USER_ANNOTATION = "gitreceive/user"
 LINE_ANNOTATION = "gitreceive/command"
 ONCE_LABEL = "gitreceive/once"  # the process that a pod runs once
@@ -63,6 +78,8 @@ class ClusterApi:
     disruption_budget_api: str = "policy/v1"  # v1beta1 before 1.21
     sleep_action: bool = True  # preStop.sleep, from 1.30 on; before it the image's own `sleep` is run
     autoscaler_api: str = "autoscaling/v2"  # v2beta2, which is the same, before 1.23
+    cron_api: str = "batch/v1"  # v1beta1 before 1.21
+    time_zones: bool = True  # CronJobs say theirs, from 1.27 on; before it they have the control plane's
     exposing: Exposing = field(default_factory=Exposing)
 
 
@@ -90,6 +107,7 @@ def render(
     objects = [_make(templates, name, context) for name in _support(release, pull)]
     for process in release.services:
         objects += _process_objects(templates, context, release, process, settings)
+    objects += [_cron_job(templates, context, release, entry, settings) for entry in release.cron]
     _check(objects, context["namespace"])
     return tuple(objects)
 
@@ -292,6 +310,28 @@ def _process_objects(
     return objects + (_way_in(templates, values, release, settings) if process.name == WEB_PROCESS else [])
 
 
+def _cron_job(
+    templates: jinja2.Environment,
+    context: Mapping[str, Any],
+    release: Release,
+    entry: CronEntry,
+    settings: Settings,
+) -> Manifest:
+    process = script_process(release.image, CRON_PROCESS, entry.command)
+    once = _once_context(context, process, entry.name)
+    once["labels"] |= {KIND_LABEL: CRON, SOURCE_LABEL: LogSource.CRON.value, ENTRY_LABEL: entry.name}
+    once["seconds"] = entry.seconds
+    once["annotations"][LINE_ANNOTATION] = entry.command[:1000]
+    values = {
+        **context,
+        **resources(release, process, settings.kubernetes),
+        "once": once,
+        "process": {"name": process.name, "command": command_of(process)},
+        "cron": cron_values(release, entry, time_zones=context["cluster"].time_zones),
+    }
+    return _make(templates, "cron", values)
+
+
 def _way_in(
     templates: jinja2.Environment, values: Mapping[str, Any], release: Release, settings: Settings
 ) -> list[Manifest]:
@@ -370,6 +410,7 @@ _KINDS = {
     "maintenance": "Deployment",
     "maintenance_page": "ConfigMap",
     "once": "Pod",
+    "cron": "CronJob",
 }
 
 

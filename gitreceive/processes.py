@@ -8,7 +8,16 @@ from typing import Any
 from gitreceive import maintenance_page
 from gitreceive.config import KubernetesSettings
 from gitreceive.errors import ConfigError
-from gitreceive.model import RETRY_SECONDS, WEB_PROCESS, Limits, ProcessType, Release
+from gitreceive.model import (
+    RETRY_SECONDS,
+    STARTING_SECONDS,
+    WEB_PROCESS,
+    CronEntry,
+    Limits,
+    ProcessType,
+    Release,
+    five_fields,
+)
 from gitreceive.probes import probes
 
 INSTANCE_LABEL = "app.kubernetes.io/instance"
@@ -21,6 +30,7 @@ SETTLE_SECONDS = 2
 # Endpoints must be gone from every node before the process is told to stop; kube-proxy needs about a second.
 _DRAIN_SECONDS = 5
 _PAGE_PORT = 8080
+_KEPT_RUNS = 5  # of those that ended well, and as many of those that failed
 _GRACE_SECONDS = 30
 
 
@@ -79,6 +89,19 @@ def maintenance_values(values: Mapping[str, Any], release: Release) -> dict[str,
         },
         "process": values["process"] | {"selector": selector},
         "port": _PAGE_PORT,
+    }
+
+
+def cron_values(release: Release, entry: CronEntry, *, time_zones: bool) -> dict[str, Any]:
+    """When and how an entry is run. Nothing of an app that is stopped is."""
+    return {
+        "schedule": five_fields(entry.schedule),
+        "time_zone": "Etc/UTC" if time_zones else None,
+        "suspend": release.settings.formation.stopped,
+        "policy": entry.concurrency.capitalize(),
+        "starting_seconds": STARTING_SECONDS,
+        "kept_ended": _KEPT_RUNS,
+        "kept_failed": _KEPT_RUNS,
     }
 
 

@@ -14,6 +14,7 @@ from functools import partial
 from gitreceive import __version__, config, wiring
 from gitreceive.chore import Chore
 from gitreceive.collector import once
+from gitreceive.cron import Clock
 from gitreceive.custody import sweep
 from gitreceive.jobs import JobRunner
 from gitreceive.ports import Platform
@@ -25,6 +26,7 @@ from gitreceive.web.git_door import GitDoor
 from gitreceive.web.listener import HttpListener
 from gitreceive.web.visitors import Attempts, Visitors
 
+_CLOCK_SECONDS = 1.0
 _CUSTODY_SECONDS = 2.0
 _REVIEWS_SECONDS = 30.0  # between two looks for review apps whose time is over
 _COLLECT_FIRST_SECONDS = 900.0  # a server that has just come up has better things to do
@@ -111,6 +113,9 @@ def _chores(settings: config.Settings, platform: Platform) -> tuple[Chore, ...]:
             every=_CUSTODY_SECONDS,
         ),
     ]
+    if not platform.target.has_clock:
+        clock = Clock(settings.data_dir, platform.ledger, platform.target, log)
+        chores.append(Chore("cron", lambda: clock.tick(datetime.now(UTC)), every=_CLOCK_SECONDS))
     if settings.retention.automatic:
         collect = partial(once, platform, settings.retention, _holder())
         every = settings.retention.every_hours * 3600.0

@@ -18,6 +18,7 @@ from gitreceive.model import (
     Blob,
     Build,
     Check,
+    CronRun,
     Digest,
     ImageRef,
     Layer,
@@ -136,6 +137,8 @@ class FakeTarget:
     calls: list[str] = field(default_factory=list)
     asked: list[tuple[Release, OneOff]] = field(default_factory=list)
     alone: dict[AppName, list[OneOffStatus]] = field(default_factory=dict)
+    has_clock: bool = False
+    by_clock: dict[AppName, list[CronRun]] = field(default_factory=dict)
 
     def roll_out(self, release: Release, log: Log, cancel: Cancellation) -> None:
         self.calls.append(f"roll out {release.label}")
@@ -166,6 +169,12 @@ class FakeTarget:
 
     def detach(self, release: Release, asked: OneOff, log: Log, cancel: Cancellation) -> None:
         self.asked.append((release, asked))
+        if self.run_failure:
+            raise self.run_failure
+        if asked.entry:
+            run = CronRun(asked.entry, asked.name, release.number, "up", datetime.now(UTC))
+            self.by_clock.setdefault(release.app, []).append(run)
+            return
         status = OneOffStatus(
             asked.name, release.number, "up", asked.user, asked.line, datetime.now(UTC), detached=True
         )
@@ -178,10 +187,15 @@ class FakeTarget:
         self.calls.append(f"remove {name}")
         there = self.alone.get(app, [])
         self.alone[app] = [status for status in there if status.name != name]
-        return len(self.alone[app]) < len(there)
+        runs = self.by_clock.get(app, [])
+        self.by_clock[app] = [run for run in runs if run.name != name]
+        return len(self.alone[app]) + len(self.by_clock[app]) < len(there) + len(runs)
 
     def end_one_off(self, app: AppName, name: str) -> None:
         self.calls.append(f"end {name}")
+
+    def cron_runs(self, app: AppName) -> tuple[CronRun, ...]:
+        return tuple(self.by_clock.get(app, ()))
 
     @contextmanager
     def enter(

@@ -26,6 +26,7 @@ _COMMANDS = {
     "builds": ("gitreceive.cli.builds", "Builds: list, log, attach, cancel."),
     "certs": ("gitreceive.cli.certs", "Certificates for HTTPS: add, remove, list, auto."),
     "config": ("gitreceive.cli.configs", "The app's environment: list, get, set, unset, import, export."),
+    "cron": ("gitreceive.cli.cron", "What runs by the clock: list, set, unset, run, history."),
     "doctor": ("gitreceive.cli.doctor", "Look at everything the server stands on, and say how to mend it."),
     "domains": ("gitreceive.cli.domains", "The hosts of an app: add, remove, list, https."),
     "events": ("gitreceive.cli.events", "What happened: who did what, by which key, from where."),

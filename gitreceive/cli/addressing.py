@@ -8,9 +8,14 @@ from gitreceive.model import AppName
 
 
 def addressed(
-    words: Sequence[str], app: str | None, least: int, *, most: int | None = None
+    words: Sequence[str],
+    app: str | None,
+    least: int,
+    *,
+    most: int | None = None,
+    what: str = "process types",
 ) -> tuple[AppName, tuple[str, ...]]:
-    """The app, by --app, else by a first word, else by the git remote; and ``least`` to ``most`` process types behind it.
+    """The app, by --app, else by a first word, else by the git remote; and ``least`` to ``most`` words behind it, which name ``what``.
 
     Raises UsageError, NotFoundError.
     """
@@ -19,7 +24,7 @@ def addressed(
         app, words = words[0], words[1:]
     if not least <= len(words) <= most:
         raise UsageError(
-            f"{len(words)} process types are named here, and not {least}",
+            f"{len(words)} {what} are named here, and not {least}",
             hint="name the app by --app, and behind it what of it is meant",
         )
     return remote.app_name(app), tuple(words)

@@ -30,6 +30,8 @@ READS = frozenset(
         "builds list",
         "builds log",
         "config list",
+        "cron history",
+        "cron list",
         "doctor",
         "events",
         "healthchecks list",

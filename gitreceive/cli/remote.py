@@ -79,6 +79,8 @@ def _forwarding(arguments: list[str], remote: Remote) -> list[str] | None:
 
 def begins_elsewhere(arguments: list[str]) -> int:
     """Where the words begin that are another program's: behind ``--``, or the first one that is no option of ours."""
+    if arguments[:2] == ["cron", "set"]:
+        return arguments.index("--") if "--" in arguments else len(arguments)
     if arguments[:1] == [] or arguments[0] not in _WITH_A_COMMAND:
         return len(arguments)
     before = ""
@@ -191,6 +193,11 @@ _TAKES_APP: dict[tuple[str, ...], int] = {
     ("certs", "auto"): 2,
     ("certs", "list"): 2,
     ("certs", "remove"): 2,
+    ("cron", "history"): 2,
+    ("cron", "list"): 2,
+    ("cron", "run"): 2,
+    ("cron", "set"): 2,
+    ("cron", "unset"): 2,
     ("domains", "add"): 2,
     ("domains", "https"): 2,
     ("domains", "list"): 2,
@@ -261,13 +268,15 @@ _APP_IS_A_WORD = {
     "access": 1,
     **dict.fromkeys(("apps", "lock", "logs", "maintenance", "promote", "rebase", "redeploy"), 0),
     **dict.fromkeys(("releases", "reviews", "rollback", "unlock"), 0),
-    **dict.fromkeys(("certs add", "certs list", "domains list"), 0),
+    **dict.fromkeys(("certs add", "certs list", "cron list", "domains list"), 0),
+    **dict.fromkeys(("cron run", "cron set", "cron unset"), 1),
     **dict.fromkeys(("healthchecks list", "ps list", "ps start", "ps stop"), 0),
 }
 _WITH_A_VALUE = {
     *("-a", "--app", "-e", "--env", "--size", "--memory", "--cpu", "--timeout"),
     *("-m", "-n", "--reason", "--stack", "--to", "--lifetime", "--inherit", "--role", "--team"),
     *("--cert", "--key"),
+    *("--schedule", "--concurrency"),
     *("--build", "--color", "--colour", "--ps", "--since", "--source", "--until"),
 }
 RELEASE = re.compile(r"v[1-9][0-9]{0,8}", re.ASCII)  # v7, where an app may stand too

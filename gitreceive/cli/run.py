@@ -113,7 +113,7 @@ def start(
         if detach:
             _detach(target, release, asked, as_json=as_json)
             return
-        code = _attach(target, release, asked)
+        code = attach(target, release, asked)
     sys.exit(code)
 
 
@@ -173,7 +173,8 @@ def stop(name: str, app: str | None, as_json: bool) -> None:
         click.echo(f"{name} is gone", err=True)
 
 
-def _attach(target: "Target", release: Release, asked: OneOff) -> int:
+def attach(target: "Target", release: Release, asked: OneOff) -> int:
+    """Start it and stay with it until it ends; its exit code."""
     log = Voice(write if asked.terminal else lambda _output: None)
     log.step(f"Running {asked.line[:80]} on {release.app} {release.label} as {asked.name}")
     with (

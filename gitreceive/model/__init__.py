@@ -25,6 +25,17 @@ from gitreceive.model.configs import (
     parse_config_name,
     require_config_fits,
 )
+from gitreceive.model.cron import (
+    CONCURRENCIES,
+    CRON_PROCESS,
+    LONGEST_SECONDS,
+    STARTING_SECONDS,
+    USUAL_SECONDS,
+    CronEntry,
+    CronRun,
+    Schedule,
+    all_entries,
+)
 from gitreceive.model.declared import CheckKind, CronTask, Declared, HealthCheck, Scripts
 from gitreceive.model.drains import MOST_DRAINS, Drain, DrainAddress, parse_header
 from gitreceive.model.events import Event, EventQuery, Happening, Outcome
@@ -88,6 +99,7 @@ from gitreceive.model.routing import (
     Routing,
 )
 from gitreceive.model.runtime import Limits, Runtime, out_of_memory
+from gitreceive.model.schedules import five_fields, parse_schedule
 from gitreceive.model.settings import AppSettings
 from gitreceive.model.tokens import (
     Grant,
@@ -102,10 +114,13 @@ from gitreceive.model.tokens import (
 )
 
 __all__ = [
+    "CONCURRENCIES",
+    "CRON_PROCESS",
     "FROM_CONTAINERS",
     "LARGEST_CONFIG",
     "LARGEST_PAGE",
     "LONGEST_REASON",
+    "LONGEST_SECONDS",
     "LONGEST_VALUE",
     "MOST_BUILDPACKS",
     "MOST_DOMAINS",
@@ -120,6 +135,8 @@ __all__ = [
     "RELEASE_PROCESS",
     "RETRY_SECONDS",
     "STACK_IMAGE_LABEL",
+    "STARTING_SECONDS",
+    "USUAL_SECONDS",
     "WEB_PROCESS",
     "ZERO_COMMIT",
     "App",
@@ -138,6 +155,8 @@ __all__ = [
     "Choice",
     "CommitId",
     "ConfigChange",
+    "CronEntry",
+    "CronRun",
     "CronTask",
     "Declared",
     "Digest",
@@ -191,6 +210,7 @@ __all__ = [
     "Rollback",
     "Routing",
     "Runtime",
+    "Schedule",
     "Scope",
     "Scripts",
     "Secret",
@@ -207,14 +227,17 @@ __all__ = [
     "User",
     "UserName",
     "Wanted",
+    "all_entries",
     "check_command",
     "describe",
     "draw_token",
+    "five_fields",
     "grant",
     "out_of_memory",
     "parse_config_name",
     "parse_header",
     "parse_role",
+    "parse_schedule",
     "parse_scope",
     "parse_token_id",
     "parse_token_name",

@@ -47,6 +47,7 @@ class OneOff:
     kept: bool
     terminal: Terminal | None = None  # None: three pipes
     limits: Limits = field(default_factory=Limits)  # what is not said is as for the app's processes
+    entry: str = ""  # of cron, where the clock has started it and nobody by hand
 
     @staticmethod
     def parse_name(text: str) -> str:

@@ -6,6 +6,7 @@ from datetime import datetime
 from typing import Self
 
 from gitreceive.model.builds import Image, ProcessType
+from gitreceive.model.cron import CronEntry, all_entries
 from gitreceive.model.declared import CheckKind, Declared, HealthCheck
 from gitreceive.model.names import AppName, CommitId, Secret, UserName
 from gitreceive.model.settings import AppSettings
@@ -46,6 +47,11 @@ class Release:
         """By when they are asked: what people set, else what the source declares."""
         declared = self.declared.health.get(process, ())
         return {check.kind: check for check in (*declared, *self.settings.runtime.health.get(process, ()))}
+
+    @property
+    def cron(self) -> tuple[CronEntry, ...]:
+        """What runs by the clock, by name: what people set, else what the source declares."""
+        return all_entries(self.declared.cron, self.settings.schedule)
 
     @property
     def startup_seconds(self) -> int:

@@ -5,7 +5,16 @@ from collections.abc import Sequence
 
 from gitreceive.errors import UsageError
 
-_NICKNAMES = {"@yearly", "@annually", "@monthly", "@weekly", "@daily", "@midnight", "@hourly"}
+_NICKNAMES = {
+    "@yearly": "0 0 1 1 *",
+    "@annually": "0 0 1 1 *",
+    "@monthly": "0 0 1 * *",
+    "@weekly": "0 0 * * 0",
+    "@daily": "0 0 * * *",
+    "@midnight": "0 0 * * *",
+    "@hourly": "0 * * * *",
+}
+_DAYS_OF_WEEK = 4  # its place among the fields
 _FIELDS = (  # crontab(5)
     ("minute", 0, 59, ()),
     ("hour", 0, 23, ()),
@@ -31,6 +40,27 @@ def parse_schedule(text: str) -> str:
         for part in word.lower().split(","):
             _check_part(part, name, least, most, names)
     return " ".join(words)
+
+
+def five_fields(schedule: str) -> str:
+    """A schedule that was parsed, as all understand it alike: without nicknames, and with 0 for Sunday, as Kubernetes knows no 7."""
+    fields = _NICKNAMES.get(schedule, schedule).split()
+    parts = fields[_DAYS_OF_WEEK].lower().split(",")
+    fields[_DAYS_OF_WEEK] = ",".join(_weekdays(part) for part in parts)
+    return " ".join(fields)
+
+
+def _weekdays(part: str) -> str:
+    match = _PART.fullmatch(part)
+    assert match is not None
+    _, least, most, names = _FIELDS[_DAYS_OF_WEEK]
+    first, last = (_number(match[group], least, names) for group in ("first", "last"))
+    if first is None:
+        return part
+    step = int(match["step"] or 1)
+    if last is None:
+        last = most - 1 if match["step"] else first
+    return ",".join(str(day) for day in sorted({day % 7 for day in range(first, last + 1, step)}))
 
 
 def _check_part(part: str, name: str, least: int, most: int, names: Sequence[str]) -> None:

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, Protocol, Self
 
+from gitreceive.model.cron import Schedule
 from gitreceive.model.documents import merged, table
 from gitreceive.model.formation import Formation
 from gitreceive.model.maintenance import Maintenance
@@ -23,6 +24,7 @@ _SECTIONS: Mapping[str, type[_Section]] = {
     "formation": Formation,
     "maintenance": Maintenance,
     "routing": Routing,
+    "schedule": Schedule,
 }
 
 
@@ -36,6 +38,7 @@ class AppSettings:
     formation: Formation = field(default_factory=Formation)
     maintenance: Maintenance = field(default_factory=Maintenance)
     routing: Routing = field(default_factory=Routing)
+    schedule: Schedule = field(default_factory=Schedule)
 
     @classmethod
     def parse(cls, document: object) -> Self:

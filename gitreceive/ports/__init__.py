@@ -39,6 +39,7 @@ from gitreceive.ports.people import (
     TokenLedger,
     UserLedger,
 )
+from gitreceive.ports.schedules import Schedules
 from gitreceive.ports.sources import SourceStore
 from gitreceive.ports.targets import CertificateSource, Target
 
@@ -71,6 +72,7 @@ __all__ = [
     "ReleaseLedger",
     "RetentionLedger",
     "RunImages",
+    "Schedules",
     "SealedLedger",
     "SettingsLedger",
     "Shelf",

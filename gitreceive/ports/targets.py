@@ -18,6 +18,7 @@ from gitreceive.model import (
 )
 from gitreceive.ports.logs import Log
 from gitreceive.ports.one_offs import OneOffs
+from gitreceive.ports.schedules import Schedules
 
 CertificateSource = Callable[[AppName, str], Certificate]  # by fingerprint; raises NotFoundError
 
@@ -27,7 +28,7 @@ def no_certificates(app: AppName, fingerprint: str) -> Certificate:
     raise NotFoundError(f"{app} has no certificate {fingerprint[:12]}")
 
 
-class Target(OneOffs, Protocol):
+class Target(OneOffs, Schedules, Protocol):
     """What runs releases."""
 
     def roll_out(self, release: Release, log: Log, cancel: Cancellation) -> None:

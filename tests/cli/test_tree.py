@@ -12,6 +12,7 @@ from tests.cli.conftest import Cli
 
 # prints no data: it runs until it is stopped
 _WITHOUT_JSON = {
+    "cron run",
     "exec",
     "port-forward",
     "server",

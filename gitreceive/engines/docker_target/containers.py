@@ -13,7 +13,17 @@ from docker.utils import parse_bytes
 from gitreceive.config import DockerSettings
 from gitreceive.engines.docker_target.connection import Address
 from gitreceive.errors import ConfigError
-from gitreceive.model import ONE_OFF_PROCESS, WEB_PROCESS, AppName, Limits, OneOff, ProcessType, Release
+from gitreceive.model import (
+    CRON_PROCESS,
+    ONE_OFF_PROCESS,
+    WEB_PROCESS,
+    AppName,
+    Limits,
+    LogSource,
+    OneOff,
+    ProcessType,
+    Release,
+)
 
 DEFAULT_PORT = 8080  # what $PORT is where the image does not say what it listens on
 NOT_ROOT = "1000:1000"
@@ -29,6 +39,9 @@ NAME = "gitreceive.instance"  # of one that has a name of its own
 USER = "gitreceive.user"
 LINE = "gitreceive.command"
 ONE_OFF = "one-off"
+CRON = "cron"
+ENTRY = "gitreceive.cron"  # the entry that a run by the clock is of
+SOURCE = "gitreceive.source"
 _LONGEST_LINE = 200
 
 
@@ -74,6 +87,7 @@ class Container:
     created: float  # seconds since 1970
     named: str = ""  # of one that somebody runs by hand
     source: str = ""  # what one that runs once is, as LogSource; empty: somebody's command
+    entry: str = ""  # of cron, of a run by the clock
 
     @property
     def instance(self) -> str:
@@ -137,20 +151,27 @@ def once(
 def one_off(
     release: Release, asked: OneOff, *, owned_by: str, user: str, settings: DockerSettings
 ) -> dict[str, Any]:
-    """The same for what somebody runs by hand: nobody's input reaches it, unless it is attached to."""
-    process = ProcessType(ONE_OFF_PROCESS, asked.command)
+    """The same for what somebody runs by hand, or the clock: nobody's input reaches it, unless it is attached to."""
+    process = ProcessType(one_off_process(asked), asked.command)
     body = _body(release, process, user, settings)
     if size := asked.limits.memory_bytes:
         body["HostConfig"] |= {"Memory": size, "MemorySwap": size}
     if part := asked.limits.milli_cpu:
         body["HostConfig"]["NanoCpus"] = part * 10**6
     body["Labels"] = _labels(release, Place(release.number, process.name, 1), owned_by, None, _ONCE) | {
-        KIND: ONE_OFF,
+        KIND: CRON if asked.entry else ONE_OFF,
         NAME: asked.name,
         USER: str(asked.user),
         LINE: asked.line[:_LONGEST_LINE],
     }
+    if asked.entry:
+        body["Labels"] |= {ENTRY: asked.entry, SOURCE: LogSource.CRON.value}
     return body
+
+
+def one_off_process(asked: OneOff) -> str:
+    """The process type that it counts as."""
+    return CRON_PROCESS if asked.entry else ONE_OFF_PROCESS
 
 
 def attached(body: Mapping[str, Any], *, terminal: str) -> dict[str, Any]:
@@ -266,5 +287,6 @@ def _container(row: Mapping[str, Any]) -> Container:
         address=(ip, int(labels["gitreceive.listens"])) if ip else None,
         created=float(row["Created"]),
         named=labels.get(NAME, ""),
-        source=labels.get("gitreceive.source", ""),
+        source=labels.get(SOURCE, ""),
+        entry=labels.get(ENTRY, ""),
     )

@@ -12,7 +12,7 @@ from gitreceive.engines.docker_target import containers as made
 from gitreceive.engines.docker_target.containers import Container
 from gitreceive.engines.docker_target.engine import Engine, Wire
 from gitreceive.errors import NotFoundError, RolloutError
-from gitreceive.model import AppName, OneOff, OneOffStatus, Terminal
+from gitreceive.model import AppName, CronRun, OneOff, OneOffStatus, Terminal
 from gitreceive.one_offs import Kept, kept
 from gitreceive.ports import Attachment, Output, Pipe
 
@@ -101,6 +101,22 @@ def status(container: Container, seen: Mapping[str, Any]) -> OneOffStatus:
         detached=not seen["Config"].get("OpenStdin"),
         exit_code=code,
         reason="it was killed for memory" if state.get("OOMKilled") else "",
+    )
+
+
+def cron_run(container: Container, seen: Mapping[str, Any]) -> CronRun:
+    """The same of a run by the clock."""
+    told = status(container, seen)
+    finished = str(seen["State"].get("FinishedAt") or "")
+    return CronRun(
+        entry=container.entry,
+        name=told.name,
+        release=told.release,
+        state=told.state,
+        started=told.started,
+        ended=datetime.fromisoformat(finished) if told.state in {"ended", "failed"} else None,
+        exit_code=told.exit_code,
+        reason=told.reason,
     )
 
 

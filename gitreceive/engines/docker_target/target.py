@@ -3,7 +3,7 @@
 import threading
 import time
 import uuid
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
@@ -24,10 +24,10 @@ from gitreceive.engines.docker_target.routes import Routes
 from gitreceive.engines.docker_target.switchboard import Switchboard
 from gitreceive.errors import GitreceiveError, RolloutError
 from gitreceive.model import (
-    ONE_OFF_PROCESS,
     WEB_PROCESS,
     AppName,
     Check,
+    CronRun,
     ImageRef,
     LogLine,
     LogQuery,
@@ -131,9 +131,14 @@ class DockerTarget:
             raise
 
     def one_offs(self, app: AppName) -> tuple[OneOffStatus, ...]:
-        found = sorted(self._named(app), key=lambda container: container.created)
-        seen = [(container, self._engine.inspect(container.id)) for container in found]
-        return tuple(one_offs.status(container, facts) for container, facts in seen if facts)
+        return tuple(one_offs.status(*each) for each in self._inspected(app) if not each[0].entry)
+
+    @property
+    def has_clock(self) -> bool:
+        return False
+
+    def cron_runs(self, app: AppName) -> tuple[CronRun, ...]:
+        return tuple(one_offs.cron_run(*each) for each in self._inspected(app) if each[0].entry)
 
     def remove_one_off(self, app: AppName, name: str) -> bool:
         found = [container for container in self._named(app) if container.named == name]
@@ -322,8 +327,14 @@ class DockerTarget:
         body = made.one_off(
             release, asked, owned_by=self._owned_by, user=user, settings=self._settings.docker
         )
-        place = Place(release.number, ONE_OFF_PROCESS, 1)
+        place = Place(release.number, made.one_off_process(asked), 1)
         return made.name(self._owned_by, release.app, place, Stage.LIVE, asked.name), body
+
+    def _inspected(self, app: AppName) -> list[tuple[Container, Mapping[str, Any]]]:
+        """Those with a name of their own, oldest first, and what the engine says of them; not those that have gone meanwhile."""
+        found = sorted(self._named(app), key=lambda container: container.created)
+        seen = [(container, self._engine.inspect(container.id)) for container in found]
+        return [(container, facts) for container, facts in seen if facts]
 
     def _named(self, app: AppName) -> list[Container]:
         return [container for container in self._switchboard.containers(app) if container.named]

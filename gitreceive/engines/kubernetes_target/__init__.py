@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 from gitreceive import exposure, manifests
 from gitreceive.cancellation import Cancellation
 from gitreceive.config import Settings
-from gitreceive.engines.kubernetes_target import logs, once, one_offs, permissions, reach, rollout
+from gitreceive.engines.kubernetes_target import cron_runs, logs, once, one_offs, permissions, reach, rollout
 from gitreceive.engines.kubernetes_target.api import Api
 from gitreceive.engines.kubernetes_target.statuses import release_of, statuses
 from gitreceive.engines.kubernetes_target.watching import NamespaceWatch
@@ -21,6 +21,7 @@ from gitreceive.model import (
     WEB_PROCESS,
     AppName,
     Check,
+    CronRun,
     ImageRef,
     LogLine,
     LogQuery,
@@ -132,6 +133,13 @@ class KubernetesTarget:
 
     def end_one_off(self, app: AppName, name: str) -> None:
         """The cluster ends it: ``activeDeadlineSeconds`` of its pod."""
+
+    @property
+    def has_clock(self) -> bool:
+        return True
+
+    def cron_runs(self, app: AppName) -> tuple[CronRun, ...]:
+        return cron_runs.cron_runs(self._api, self._namespace(app))
 
     @contextmanager
     def enter(

@@ -31,6 +31,7 @@ _API_VERSIONS = {
     "ConfigMap": "v1",
     "Deployment": "apps/v1",
     "ReplicaSet": "apps/v1",
+    "Job": "batch/v1",
     "CustomResourceDefinition": "apiextensions.k8s.io/v1",
     "SelfSubjectAccessReview": "authorization.k8s.io/v1",
 }
@@ -43,6 +44,7 @@ _BY_DISCOVERY = {
     "Route": ("route.openshift.io/v1",),
     "HorizontalPodAutoscaler": ("autoscaling/v2", "autoscaling/v2beta2"),
 }
+_CRON_SINCE = (1, 21)  # batch/v1 is older, and had no CronJob before
 
 
 class ExpiredError(GitreceiveError):
@@ -179,6 +181,8 @@ class Api:
     def api_version(self, kind: str) -> str:
         """The version of a kind that this cluster serves, newest first."""
         self._connected()
+        if kind == "CronJob":
+            return "batch/v1" if self._numbers() >= _CRON_SINCE else "batch/v1beta1"
         for version in _BY_DISCOVERY.get(kind, ()):
             if version in self._served:
                 return version
@@ -192,11 +196,13 @@ class Api:
     def facts(self) -> ClusterApi:
         """What rendering depends on."""
         self._connected()
-        major, minor = (_leading_number(self._version.get(key, "")) for key in ("major", "minor"))
+        numbers = self._numbers()
         return ClusterApi(
             self.api_version("PodDisruptionBudget"),
-            sleep_action=(major, minor) >= (1, 30),
+            sleep_action=numbers >= (1, 30),
             autoscaler_api=self.api_version("HorizontalPodAutoscaler"),
+            cron_api=self.api_version("CronJob"),
+            time_zones=numbers >= (1, 27),
             exposing=self._ways(),
         )
 
@@ -205,6 +211,10 @@ class Api:
         answer = self._call("GET", "/version")
         assert answer is not None
         return str(answer.get("gitVersion", "unknown"))
+
+    def _numbers(self) -> tuple[int, int]:
+        major, minor = (_leading_number(self._version.get(key, "")) for key in ("major", "minor"))
+        return major, minor
 
     def _ways(self) -> Exposing:
         """Looked at once for each time that the cluster is asked what it serves."""

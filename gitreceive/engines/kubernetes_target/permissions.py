@@ -23,6 +23,8 @@ PERMISSIONS: tuple[tuple[str, str, tuple[str, ...]], ...] = (
     ("", "events", ("list", "watch")),
     ("apps", "deployments", ("list", "watch", "create", "patch", "delete")),
     ("apps", "replicasets", ("list", "watch")),
+    ("batch", "cronjobs", ("list", "create", "patch", "delete")),
+    ("batch", "jobs", ("list",)),
     ("policy", "poddisruptionbudgets", ("list", "create", "patch", "delete")),
     ("networking.k8s.io", "ingresses", ("get", "list", "create", "patch", "delete")),
     ("networking.k8s.io", "ingressclasses", ("list",)),

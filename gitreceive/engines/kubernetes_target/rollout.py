@@ -13,7 +13,7 @@ from gitreceive.engines.kubernetes_target.verdict import Patience, Problem, Stat
 from gitreceive.engines.kubernetes_target.watching import NamespaceWatch
 from gitreceive.errors import ConflictError, GitreceiveError, RolloutError
 from gitreceive.exposure import CERTIFICATE_KIND
-from gitreceive.manifests import COMPONENT_LABEL, KIND_LABEL, MANAGED_LABEL, MANAGER, OWNED, Manifest
+from gitreceive.manifests import COMPONENT_LABEL, CRON, KIND_LABEL, MANAGED_LABEL, MANAGER, OWNED, Manifest
 from gitreceive.model import Release
 from gitreceive.ports import Log
 from gitreceive.tailing.lines import stamped
@@ -21,7 +21,7 @@ from gitreceive.tailing.lines import stamped
 _TAIL_LINES = 50
 _REMOVED = (
     *("Deployment", "Service", "Ingress", "PodDisruptionBudget"),
-    *("HorizontalPodAutoscaler", "ConfigMap"),
+    *("HorizontalPodAutoscaler", "ConfigMap", "CronJob"),
 )
 _LEAVING_SECONDS = 10.0
 _QUIET_SECONDS = 0.4  # a passing state is worth a line only when it lasts
@@ -50,8 +50,12 @@ def claim_namespace(api: Api, wanted: Manifest) -> None:
 
 
 def divided(objects: Iterable[Manifest], release: Release) -> tuple[list[Manifest], list[Manifest]]:
-    """What is applied at once, and what only when all is healthy: the Service that leads visitors to the page of maintenance."""
-    later = [i for i in objects if i["kind"] == "Service" and release.settings.maintenance.on]
+    """What is applied at once, and what only when all is healthy: the Service that leads visitors to the page of maintenance, and what
+    runs by the clock, so that it never runs a release that was put back.
+    """
+    kinds = {"CronJob", "Service"} if release.settings.maintenance.on else {"CronJob"}
+    objects = list(objects)
+    later = [item for item in objects if item["kind"] in kinds]
     return [i for i in objects if i not in later], later
 
 
@@ -124,6 +128,7 @@ def remove_surplus(api: Api, namespace: str, objects: Iterable[Manifest], drop: 
         configs = pool.submit(api.list, "Secret", namespace, f"{OWNED},{KIND_LABEL}=config")
         brought = pool.submit(api.list, "Secret", namespace, f"{OWNED},{KIND_LABEL}={CERTIFICATE_KIND}")
         replica_sets = pool.submit(api.list, "ReplicaSet", namespace, OWNED)
+        by_clock = pool.submit(api.list, "Pod", namespace, f"{OWNED},{KIND_LABEL}={CRON}")
         found = {kind: pool.submit(api.list, kind, namespace, OWNED) for kind in kinds}
         surplus = [
             (kind, item["metadata"]["name"])
@@ -133,6 +138,7 @@ def remove_surplus(api: Api, namespace: str, objects: Iterable[Manifest], drop: 
         ]
         staying = _staying(replica_sets.result()["items"], {n for kind, n in surplus if kind == "Deployment"})
         kept = {name for kind, name in wanted if kind == "Secret"} | _kept_configs(staying, set(drop))
+        kept |= _starting_configs(by_clock.result()["items"])
         names = {item["metadata"]["name"] for each in (configs, brought) for item in each.result()["items"]}
         surplus += [("Secret", name) for name in sorted(names - kept)]
         list(pool.map(lambda item: api.delete(item[0], item[1], namespace), surplus))
@@ -238,11 +244,21 @@ def _kept_configs(replica_sets: Iterable[Manifest], drop: set[str]) -> set[str]:
     """Config of pods that run, and so may be started again; and but for ``drop``, of those that ran (revisionHistoryLimit)."""
     kept = set()
     for item in replica_sets:
-        named = {
-            source["secretRef"]["name"]
-            for container in item["spec"]["template"]["spec"]["containers"]
-            for source in container.get("envFrom", [])
-            if "secretRef" in source
-        }
+        named = _named_configs(item["spec"]["template"]["spec"])
         kept |= named if item["spec"].get("replicas", 0) else named - drop
     return kept
+
+
+def _starting_configs(pods: Iterable[Manifest]) -> set[str]:
+    """Config of those whose container may not have begun yet."""
+    starting = [pod for pod in pods if pod.get("status", {}).get("phase", "Pending") == "Pending"]
+    return {name for pod in starting for name in _named_configs(pod["spec"])}
+
+
+def _named_configs(pod: Manifest) -> set[str]:
+    return {
+        source["secretRef"]["name"]
+        for container in pod["containers"]
+        for source in container.get("envFrom", [])
+        if "secretRef" in source
+    }
