@@ -162,7 +162,7 @@ class Clock:
             if not run.over and (now - run.started).total_seconds() > entries[run.entry].seconds:
                 self._target.end_one_off(app, run.name)
             left.append(run)
-        return left
+        return left[::-1]
 
     def _read(self, app: AppName) -> dict[str, _Mark]:
         path = self._folder / f"{app}.json"

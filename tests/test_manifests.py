@@ -20,12 +20,16 @@ from gitreceive.model import (
     AppName,
     AppSettings,
     CommitId,
+    CronEntry,
+    CronTask,
+    Declared,
     Digest,
     Formation,
     Image,
     ImageRef,
     ProcessType,
     Release,
+    Schedule,
     Secret,
     UserName,
 )
@@ -90,6 +94,18 @@ CASES = {
         ClusterApi(),
         None,
     ),
+    "cron": (
+        a_release(
+            image=replace(a_release().image, processes=()),
+            declared=Declared(cron=(CronTask("0 3 * * 7", "python clean.py $HOME"),)),
+            settings=AppSettings(
+                schedule=Schedule({"report": CronEntry("report", "@daily", "make report", "replace", 90)})
+            ),
+        ),
+        Settings(),
+        ClusterApi(),
+        None,
+    ),
 }
 
 
@@ -103,6 +119,38 @@ def test_a_pod_that_runs_once_is_what_was_agreed_on() -> None:
     process = ProcessType("release", ("sh", "-c", "echo $(PORT) $HOME"))
     objects = render_once(a_release(), process, "release-v3-abcdef", Settings())
     assert to_yaml(objects) == (GOLDEN / "once.yaml").read_text()
+
+
+def cron_of(release: Release, cluster: ClusterApi | None = None) -> Manifest:
+    return next(i for i in render(release, Settings(), cluster) if i["kind"] == "CronJob")
+
+
+def test_what_runs_by_the_clock_is_said_as_an_old_cluster_knows_it() -> None:
+    made = cron_of(CASES["cron"][0], ClusterApi(cron_api="batch/v1beta1", time_zones=False))
+    assert made["apiVersion"] == "batch/v1beta1"
+    assert "timeZone" not in made["spec"]
+
+
+def test_nothing_of_a_stopped_app_runs_by_the_clock() -> None:
+    release = CASES["cron"][0]
+    settings = replace(release.settings, formation=Formation(stopped=True))
+    assert cron_of(release)["spec"]["suspend"] is False
+    assert cron_of(replace(release, settings=settings))["spec"]["suspend"] is True
+
+
+def test_a_pod_by_the_clock_is_confined_as_one_that_runs_once_is() -> None:
+    """The same image, config, rights and limits."""
+    entry = CronEntry("a", "@daily", "x")
+    release = a_release(settings=AppSettings(schedule=Schedule({"a": entry})))
+    by_clock = cron_of(release)["spec"]["jobTemplate"]["spec"]["template"]["spec"]
+    by_hand = render_once(release, ProcessType("cron"), "a", Settings())[-1]["spec"]
+    differing = {"containers", "activeDeadlineSeconds"}
+    assert {k: v for k, v in by_clock.items() if k not in differing} == {
+        k: v for k, v in by_hand.items() if k not in differing
+    }
+    (one,), (other,) = by_clock["containers"], by_hand["containers"]
+    assert one.pop("command") == ["/cnb/lifecycle/launcher", "x"]
+    assert one == other
 
 
 HOSTILE = [
@@ -170,6 +218,15 @@ def test_a_hostile_description_and_command_arrive_as_they_are(value: str) -> Non
     assert got["metadata"]["annotations"]["gitreceive/description"] == value[:1000]
     container = got["spec"]["template"]["spec"]["containers"][0]
     assert container["command"] == ["run", value.replace("$", "$$")]
+
+
+@pytest.mark.parametrize("value", [value for value in HOSTILE if value.strip() and "\0" not in value])
+def test_a_hostile_line_for_the_clock_arrives_as_it_is(value: str) -> None:
+    entry = CronEntry("a", "@daily", value)
+    made = cron_of(a_release(settings=AppSettings(schedule=Schedule({"a": entry}))))
+    pod = made["spec"]["jobTemplate"]["spec"]["template"]
+    assert pod["spec"]["containers"][0]["command"][-1] == value.replace("$", "$$")
+    assert pod["metadata"]["annotations"]["gitreceive/command"] == value[:1000]
 
 
 def test_a_plan_does_not_show_config_values() -> None:
