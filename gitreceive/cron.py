@@ -84,7 +84,13 @@ class Clock:
                 _logger.error("cron of %s: %s", app, error)
         for path in self._folder.glob("*.json"):
             if path.stem not in apps:
-                path.unlink(missing_ok=True)
+                self._clear_up(AppName.parse(path.stem))
+
+    def _clear_up(self, app: AppName) -> None:
+        """It is gone. A run may have begun while it was being removed."""
+        for run in self._target.cron_runs(app):
+            self._target.remove_one_off(app, run.name)
+        (self._folder / f"{app}.json").unlink(missing_ok=True)
 
     def _see_to(self, app: AppName, before: datetime, now: datetime) -> None:
         release = self._ledger.current_release(app)

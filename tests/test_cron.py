@@ -1,7 +1,6 @@
 """What runs by the clock: how schedules are read, and what the server's own clock does with them."""
 
 import json
-from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -14,6 +13,7 @@ from hypothesis import strategies as st
 from gitreceive.cron import KEPT_RUNS, Clock, last_due, next_due
 from gitreceive.errors import RolloutError, UsageError
 from gitreceive.model import (
+    AppName,
     AppSettings,
     CronEntry,
     CronRun,
@@ -394,8 +394,9 @@ def test_a_file_that_cannot_be_read_is_told_and_begun_anew(
 def test_of_an_app_that_is_gone_nothing_stays(clockwork: Clockwork, tmp_path: Path) -> None:
     clockwork.set("clean")
     clockwork.later(minutes=1)
-    other: Callable[[], bool] = (tmp_path / "cron" / "gone.json").exists
     (tmp_path / "cron" / "gone.json").write_text("{}")
-    assert other()
+    there = clockwork.world.target.by_clock
+    there[AppName("gone")] = [CronRun("clean", "clean-1", 1, "up", NOON)]
     clockwork.later(minutes=1)
-    assert not other()
+    assert there[AppName("gone")] == []
+    assert [path.name for path in (tmp_path / "cron").iterdir()] == ["shop.json"]

@@ -23,9 +23,13 @@ from gitreceive.errors import RolloutError
 from gitreceive.model import (
     AppName,
     CommitId,
+    CronRun,
     Digest,
     Image,
     ImageRef,
+    LogQuery,
+    LogSource,
+    OneOff,
     ProcessType,
     Release,
     Secret,
@@ -174,6 +178,37 @@ def test_containers_are_confined(ground: Ground, engine: docker.APIClient) -> No
     assert host["LogConfig"]["Config"] == {"max-size": "10m", "max-file": "3"}
     assert not host["Binds"]
     assert seen["Config"]["Image"] == str(ground.image)
+
+
+def test_a_run_by_the_clock_is_told_apart_ended_and_removed(ground: Ground) -> None:
+    def start(name: str, program: str) -> None:
+        asked = OneOff(
+            name, ("python3", "-u", "-c", program), program, UserName("ada"), 60, kept=False, entry="clean"
+        )
+        ground.target.detach(ground.release(1), asked, ground.log, Cancellation())
+
+    def runs() -> dict[str, CronRun]:
+        return {run.name: run for run in ground.target.cron_runs(ground.app)}
+
+    assert not ground.target.has_clock
+    start("clean-1", "import os; print('swept', os.environ['GREETING']); raise SystemExit(3)")
+    start("clean-2", "import time; time.sleep(600)")
+    wait_for(lambda: runs()["clean-1"].over)
+    first, second = runs().values()
+    assert (first.entry, first.release, first.state, first.exit_code) == ("clean", 1, "failed", 3)
+    assert first.ended is not None
+    assert first.ended >= first.started
+    assert (second.state, second.ended, second.exit_code) == ("up", None, None)
+    assert ground.target.one_offs(ground.app) == ()
+    assert ground.target.processes(ground.app) == ()
+    (line,) = ground.target.logs(ground.app, LogQuery(sources=frozenset({LogSource.CRON})))
+    assert (line.text, line.instance, line.process) == ("swept hello-canary", "clean-1", "cron")
+    with pytest.raises(RolloutError):  # two servers, or one that was killed: never twice for one time
+        start("clean-1", "pass")
+    ground.target.end_one_off(ground.app, "clean-2")
+    assert runs()["clean-2"].over
+    assert ground.target.remove_one_off(ground.app, "clean-1")
+    assert set(runs()) == {"clean-2"}
 
 
 class Client:

@@ -15,7 +15,16 @@ from gitreceive.engines.kubernetes_target import KubernetesTarget
 from gitreceive.engines.kubernetes_target.api import Api
 from gitreceive.errors import ConflictError, RolloutError
 from gitreceive.manifests import config_name
-from gitreceive.model import ImageRef, ProcessType, Secret
+from gitreceive.model import (
+    AppSettings,
+    CronEntry,
+    ImageRef,
+    LogQuery,
+    LogSource,
+    ProcessType,
+    Schedule,
+    Secret,
+)
 from tests.engines.images import python_image
 from tests.engines.target_contract import SERVER, TICKER, Stage, TargetContract
 
@@ -121,6 +130,44 @@ def test_config_is_kept_for_what_runs_and_removed_for_what_failed(stage: Stage, 
     names = {item["metadata"]["name"] for item in api.list("Secret", namespace(stage))["items"]}
     assert config_name(first) in names
     assert config_name(second) not in names
+
+
+def test_what_runs_by_the_clock_follows_the_release_that_is_live(stage: Stage, api: Api) -> None:
+    def schedule(**entries: str) -> AppSettings:
+        found = {name: CronEntry(name, "@yearly", f"echo {line}; exit 3") for name, line in entries.items()}
+        return AppSettings(schedule=Schedule(found))
+
+    def clocks() -> dict[str, Any]:
+        found = api.list("CronJob", namespace(stage))["items"]
+        return {item["metadata"]["name"]: item["spec"] for item in found}
+
+    assert stage.target.has_clock
+    assert stage.target.cron_runs(stage.app) == ()
+    first = stage.release(1, settings=schedule(clean="one", report="two"))
+    first = replace(first, image=replace(first.image, buildpacks=("dockerfile",)))  # no launcher is in it
+    stage.roll_out(first)
+    assert set(clocks()) == {"clean", "report"}
+    assert clocks()["clean"]["schedule"] == "0 0 1 1 *"
+    stage.fail(stage.release(2, worker="raise SystemExit(3)", settings=schedule(clean="three")), first)
+    assert set(clocks()) == {"clean", "report"}
+    stage.roll_out(replace(first, settings=schedule(clean="four")))
+    assert set(clocks()) == {"clean"}
+
+    template = clocks()["clean"]["jobTemplate"]  # as the cluster does when it is due
+    metadata = {**template["metadata"], "name": "clean-1", "namespace": namespace(stage)}
+    api.create({"apiVersion": "batch/v1", "kind": "Job", "metadata": metadata, "spec": template["spec"]})
+    end = time.monotonic() + 60
+    while not (runs := stage.target.cron_runs(stage.app)) or not runs[0].over:
+        assert time.monotonic() < end, runs
+        time.sleep(0.2)
+    (run,) = runs
+    assert (run.entry, run.release, run.state, run.exit_code) == ("clean", 1, "failed", 3)
+    assert run.ended is not None
+    (line,) = stage.target.logs(stage.app, LogQuery(sources=frozenset({LogSource.CRON})))
+    assert (line.text, line.process, line.instance) == ("four", "cron", run.name)
+    assert stage.target.one_offs(stage.app) == ()
+    stage.target.put_back(first, None, stage.log)
+    assert clocks() == {}
 
 
 def test_a_field_of_another_manager_is_not_taken(stage: Stage, api: Api) -> None:
