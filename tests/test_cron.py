@@ -56,6 +56,8 @@ _ENTRIES = st.builds(
         ("0 3 * * 1/2", "0 3 * * 1,3,5"),
         ("0 3 * * */2", "0 3 * * */2"),
         ("*/5 1-4,8 1 jan *", "*/5 1-4,8 1 jan *"),
+        ("5/20 8-8/2,9 1-9/4 * *", "5,25,45 8,9 1,5,9 * *"),
+        ("0 0 * * 7/2", "0 0 * * 0"),
     ],
 )
 def test_a_schedule_is_written_as_every_clock_reads_it(schedule: str, expected: str) -> None:
@@ -74,6 +76,50 @@ def test_a_schedule_is_written_as_every_clock_reads_it(schedule: str, expected: 
 )
 def test_the_next_time_is_in_utc(schedule: str, after: datetime, expected: datetime) -> None:
     assert next_due(schedule, after) == expected.replace(microsecond=0)
+
+
+def _part(least: int, most: int) -> st.SearchStrategy[tuple[str, set[int]]]:
+    """A part of a field, and what it stands for, counted out here in the plainest way."""
+
+    def one(first: int, last: int, step: int, shape: str) -> tuple[str, set[int]]:
+        first, last = sorted((first, last))
+        return {
+            "*": ("*", set(range(least, most + 1))),
+            "*/": (f"*/{step}", set(range(least, most + 1, step))),
+            "n": (str(first), {first}),
+            "n-": (f"{first}-{last}", set(range(first, last + 1))),
+            "n-/": (f"{first}-{last}/{step}", set(range(first, last + 1, step))),
+            "n/": (f"{first}/{step}", set(range(first, most + 1, step))),
+        }[shape]
+
+    numbers = st.integers(least, most)
+    shapes = st.sampled_from(["*", "*/", "n", "n-", "n-/", "n/"])
+    return st.builds(one, numbers, numbers, st.integers(1, 59), shapes)
+
+
+def _field(least: int, most: int) -> st.SearchStrategy[tuple[str, set[int]]]:
+    parts = st.lists(_part(least, most), min_size=1, max_size=3)
+    return parts.map(lambda each: (",".join(text for text, _ in each), set().union(*(v for _, v in each))))
+
+
+@given(_field(0, 59), _field(0, 23), _field(1, 12), _part(0, 7), st.integers(0, 400))
+def test_any_schedule_comes_at_the_times_that_its_fields_count_out(
+    minute: tuple[str, set[int]],
+    hour: tuple[str, set[int]],
+    month: tuple[str, set[int]],
+    weekday: tuple[str, set[int]],
+    days: int,
+) -> None:
+    schedule = parse_schedule(f"{minute[0]} {hour[0]} * {month[0]} {weekday[0]}")
+    began = NOON + timedelta(days=days)
+    due = next_due(schedule, began)
+    assert due is not None
+    assert due > began
+    weekdays = {day % 7 for day in weekday[1]}
+    assert (due.minute in minute[1], due.hour in hour[1], due.month in month[1]) == (True, True, True)
+    assert due.isoweekday() % 7 in weekdays
+    assert last_due(schedule, began, due) == due
+    assert last_due(schedule, began, due - timedelta(seconds=1)) is None
 
 
 def test_a_day_that_there_is_not_never_comes() -> None:

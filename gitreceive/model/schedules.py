@@ -43,24 +43,28 @@ def parse_schedule(text: str) -> str:
 
 
 def five_fields(schedule: str) -> str:
-    """A schedule that was parsed, as all understand it alike: without nicknames, and with 0 for Sunday, as Kubernetes knows no 7."""
-    fields = _NICKNAMES.get(schedule, schedule).split()
-    parts = fields[_DAYS_OF_WEEK].lower().split(",")
-    fields[_DAYS_OF_WEEK] = ",".join(_weekdays(part) for part in parts)
-    return " ".join(fields)
+    """A schedule that was parsed, as all clocks understand it alike: without nicknames, with steps counted out where they do not begin
+    at a star, and with 0 for Sunday, as Kubernetes knows no 7.
+    """
+    words = _NICKNAMES.get(schedule, schedule).split()
+    return " ".join(
+        ",".join(_counted_out(part, place) for part in word.lower().split(","))
+        for place, word in enumerate(words)
+    )
 
 
-def _weekdays(part: str) -> str:
+def _counted_out(part: str, place: int) -> str:
     match = _PART.fullmatch(part)
     assert match is not None
-    _, least, most, names = _FIELDS[_DAYS_OF_WEEK]
+    _, least, most, names = _FIELDS[place]
     first, last = (_number(match[group], least, names) for group in ("first", "last"))
-    if first is None:
+    of_week = place == _DAYS_OF_WEEK
+    if first is None or not (of_week or match["step"]):
         return part
-    step = int(match["step"] or 1)
-    if last is None:
-        last = most - 1 if match["step"] else first
-    return ",".join(str(day) for day in sorted({day % 7 for day in range(first, last + 1, step)}))
+    if last is None:  # 5/15 is from 5 to the end; a week ends with Saturday
+        last = max(first, most - of_week) if match["step"] else first
+    counted = range(first, last + 1, int(match["step"] or 1))
+    return ",".join(str(number) for number in sorted({n % 7 if of_week else n for n in counted}))
 
 
 def _check_part(part: str, name: str, least: int, most: int, names: Sequence[str]) -> None:

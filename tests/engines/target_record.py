@@ -6,6 +6,7 @@ import pytest
 
 from gitreceive.cancellation import Cancellation
 from gitreceive.errors import CanceledError
+from gitreceive.model import OneOff, UserName
 
 
 class TargetRecord:
@@ -31,6 +32,26 @@ class TargetRecord:
         assert stage.target.running(stage.app) == 1
         stage.target.put_back(first, None, stage.log)
         assert stage.target.running(stage.app) is None
+
+    def test_runs_by_the_clock_are_apart_from_what_people_run(self, stage: Any) -> None:
+        assert stage.target.cron_runs(stage.app) == ()
+        if stage.target.has_clock:
+            pytest.skip("nobody else starts them")
+        asked = OneOff(
+            "clean-29543760",
+            ("python3", "-c", "pass"),
+            "clean",
+            UserName("ada"),
+            60,
+            kept=False,
+            entry="clean",
+        )
+        stage.target.detach(stage.release(1), asked, stage.log, Cancellation())
+        (run,) = stage.target.cron_runs(stage.app)
+        assert (run.entry, run.name, run.release) == ("clean", asked.name, 1)
+        assert stage.target.one_offs(stage.app) == ()
+        assert stage.target.remove_one_off(stage.app, asked.name)
+        assert stage.target.cron_runs(stage.app) == ()
 
     def test_a_canceled_roll_out_is_not_begun(self, stage: Any) -> None:
         cancel = Cancellation()

@@ -2,20 +2,31 @@
 
 from dataclasses import replace
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 
 from gitreceive.config import DockerSettings, Settings
+from gitreceive.engines.docker_target import DockerTarget, one_offs
 from gitreceive.engines.docker_target import containers as made
-from gitreceive.engines.docker_target import one_offs
 from gitreceive.engines.docker_target.containers import Stage
 from gitreceive.engines.docker_target.logs import _source
 from gitreceive.engines.kubernetes_target.api import Api
 from gitreceive.engines.kubernetes_target.cron_runs import joined
 from gitreceive.engines.kubernetes_target.rollout import _starting_configs, divided
 from gitreceive.manifests import ENTRY_LABEL, RELEASE_ANNOTATION, Manifest, render
-from gitreceive.model import AppSettings, CronEntry, LogSource, Maintenance, OneOff, Schedule
+from gitreceive.model import (
+    AppSettings,
+    CronEntry,
+    CronTask,
+    Declared,
+    LogSource,
+    Maintenance,
+    OneOff,
+    Schedule,
+)
 from tests.test_manifests import a_release
 
 BEGAN, ENDED = "2026-03-04T12:00:01Z", "2026-03-04T12:00:09Z"
@@ -159,6 +170,18 @@ def test_a_container_of_the_clock_is_known_again_by_its_labels() -> None:
     assert body["Entrypoint"] == ["sh", "-c", "x"]
     by_hand, _ = a_container(replace(_ASKED, entry="", name="run-abcdef"))
     assert (by_hand.entry, by_hand.place.process, _source(by_hand)) == ("", "run", LogSource.RUN)
+
+
+def test_a_plan_says_what_the_server_would_run_by_the_clock(tmp_path: Path) -> None:
+    release = a_release(declared=Declared(cron=(CronTask("@daily", "python clean.py"),)))
+    plan = list(yaml.safe_load_all(DockerTarget(Settings(data_dir=tmp_path)).plan(release)))
+    assert plan[-1] == {
+        "cron": "python-clean-py",
+        "schedule": "@daily",
+        "command": "python clean.py",
+        "concurrency": "allow",
+        "seconds": 86400,
+    }
 
 
 @pytest.mark.parametrize(

@@ -214,6 +214,7 @@ class DockerTarget:
             body = self._body(release, place, process, "the image's own, never root", None)
             body["Env"] = [f"{variable.partition('=')[0]}=***" for variable in body["Env"]]
             documents.append({"name": made.name(self._owned_by, release.app, place, Stage.LIVE), **body})
+        documents += [{"cron": entry.name, **entry.document()} for entry in release.cron]
         return yaml.safe_dump_all(documents, sort_keys=False, explicit_start=True, allow_unicode=True)
 
     def check(self) -> Iterable[Check]:
