@@ -144,7 +144,6 @@ def test_what_runs_by_the_clock_follows_the_release_that_is_live(stage: Stage, a
     assert stage.target.has_clock
     assert stage.target.cron_runs(stage.app) == ()
     first = stage.release(1, settings=schedule(clean="one", report="two"))
-    first = replace(first, image=replace(first.image, buildpacks=("dockerfile",)))  # no launcher is in it
     stage.roll_out(first)
     assert set(clocks()) == {"clean", "report"}
     assert clocks()["clean"]["schedule"] == "0 0 1 1 *"
@@ -154,6 +153,10 @@ def test_what_runs_by_the_clock_follows_the_release_that_is_live(stage: Stage, a
     assert set(clocks()) == {"clean"}
 
     template = clocks()["clean"]["jobTemplate"]  # as the cluster does when it is due
+    (container,) = template["spec"]["template"]["spec"]["containers"]
+    assert container["command"] == ["/cnb/lifecycle/launcher", "echo four; exit 3"]
+    no_launcher = ["python3", "-c", "print('four'); raise SystemExit(3)"]  # as none is in this image
+    container["command"] = no_launcher
     metadata = {**template["metadata"], "name": "clean-1", "namespace": namespace(stage)}
     api.create({"apiVersion": "batch/v1", "kind": "Job", "metadata": metadata, "spec": template["spec"]})
     end = time.monotonic() + 60
