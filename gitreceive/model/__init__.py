@@ -88,6 +88,7 @@ from gitreceive.model.routing import (
     Routing,
 )
 from gitreceive.model.runtime import Limits, Runtime, out_of_memory
+from gitreceive.model.services import Services, parse_secret_name
 from gitreceive.model.settings import AppSettings
 from gitreceive.model.tokens import (
     Grant,
@@ -99,6 +100,13 @@ from gitreceive.model.tokens import (
     parse_token_name,
     same_hash,
     split_token,
+)
+from gitreceive.model.volumes import (
+    Volume,
+    VolumeStatus,
+    alone,
+    mounted,
+    parse_volume_name,
 )
 
 __all__ = [
@@ -194,6 +202,7 @@ __all__ = [
     "Scope",
     "Scripts",
     "Secret",
+    "Services",
     "SettingsChange",
     "Source",
     "SourceEntry",
@@ -206,18 +215,24 @@ __all__ = [
     "Use",
     "User",
     "UserName",
+    "Volume",
+    "VolumeStatus",
     "Wanted",
+    "alone",
     "check_command",
     "describe",
     "draw_token",
     "grant",
+    "mounted",
     "out_of_memory",
     "parse_config_name",
     "parse_header",
     "parse_role",
     "parse_scope",
+    "parse_secret_name",
     "parse_token_id",
     "parse_token_name",
+    "parse_volume_name",
     "require_config_fits",
     "require_within_quota",
     "same_hash",
