@@ -13,7 +13,7 @@ from docker.utils import parse_bytes
 from gitreceive.config import DockerSettings
 from gitreceive.engines.docker_target.connection import Address
 from gitreceive.errors import ConfigError
-from gitreceive.model import ONE_OFF_PROCESS, WEB_PROCESS, AppName, Limits, OneOff, ProcessType, Release
+from gitreceive.model import ONE_OFF_PROCESS, WEB_PROCESS, AppName, Limits, OneOff, ProcessType, Release, mounted
 
 DEFAULT_PORT = 8080  # what $PORT is where the image does not say what it listens on
 NOT_ROOT = "1000:1000"
@@ -24,6 +24,10 @@ _PIDS = 1024
 _LOG_OPTIONS = {"max-size": "10m", "max-file": "3"}
 _ONCE = "once"
 _SERVICE = "service"
+OWNER = "gitreceive.data"
+APP = "gitreceive.app"
+VOLUME = "gitreceive.volume"  # of a volume: its name in the app
+VOLUMES = "gitreceive.volumes"  # of a container: the names of those that it mounts
 KIND = "gitreceive.kind"  # of a container that runs once and is no release command
 NAME = "gitreceive.instance"  # of one that has a name of its own
 USER = "gitreceive.user"
@@ -74,6 +78,7 @@ class Container:
     created: float  # seconds since 1970
     named: str = ""  # of one that somebody runs by hand
     source: str = ""  # what one that runs once is, as LogSource; empty: somebody's command
+    volumes: frozenset[str] = frozenset()
 
     @property
     def instance(self) -> str:
@@ -106,6 +111,10 @@ def name(owned_by: str, app: AppName, place: Place, stage: Stage, mark: str = ""
     return f"gitreceive.{owned_by}.{app}.v{place.release}.{place.process}.{place.replica}{suffix}"
 
 
+def volume_name(owned_by: str, app: AppName, volume: str) -> str:
+    return f"gitreceive.{owned_by}.{app}.volume.{volume}"
+
+
 def service(
     release: Release,
     place: Place,
@@ -119,6 +128,11 @@ def service(
     """The body of ``POST /containers/create`` for a process that keeps running. Docker restarts it once it is live."""
     body = _body(release, process, user, settings)
     body["Labels"] = _labels(release, place, owned_by, host_port, _SERVICE)
+    if volumes := mounted(release.settings.runtime.volumes, process.name):
+        body["Labels"][VOLUMES] = ",".join(volumes)
+        body["HostConfig"]["Mounts"] = [
+            _mount(volume_name(owned_by, release.app, name), volume.mount) for name, volume in volumes.items()
+        ]
     if restarted := release.settings.formation.restarted.get(process.name):
         body["Labels"]["gitreceive.restarted"] = restarted
     body["Labels"]["gitreceive.spec"] = hashlib.sha256(json.dumps(body, sort_keys=True).encode()).hexdigest()
@@ -167,7 +181,7 @@ def listed(owned_by: str, rows: Iterable[Mapping[str, Any]]) -> tuple[Container,
 
     The same server's build containers carry its mark too, but no role.
     """
-    ours = (row for row in rows if row["Labels"].get("gitreceive.data") == owned_by)
+    ours = (row for row in rows if row["Labels"].get(OWNER) == owned_by)
     found = [_container(row) for row in ours if "gitreceive.role" in row["Labels"]]
     return tuple(sorted(found, key=lambda c: (c.place.release, c.place.process, c.place.replica)))
 
@@ -226,12 +240,17 @@ def _body(release: Release, process: ProcessType, user: str, settings: DockerSet
     return body
 
 
+def _mount(volume: str, folder: str) -> dict[str, Any]:
+    """It begins empty, as everywhere, also where the image has something in that folder."""
+    return {"Type": "volume", "Source": volume, "Target": folder, "VolumeOptions": {"NoCopy": True}}
+
+
 def _labels(
     release: Release, place: Place, owned_by: str, host_port: int | None, role: str
 ) -> dict[str, str]:
     labels = {
-        "gitreceive.data": owned_by,
-        "gitreceive.app": str(release.app),
+        OWNER: owned_by,
+        APP: str(release.app),
         "gitreceive.release": str(place.release),
         "gitreceive.process": place.process,
         "gitreceive.replica": str(place.replica),
@@ -253,7 +272,7 @@ def _container(row: Mapping[str, Any]) -> Container:
     port = labels.get("gitreceive.port")
     return Container(
         id=row["Id"],
-        app=AppName.parse(labels["gitreceive.app"]),
+        app=AppName.parse(labels[APP]),
         place=Place(
             int(labels["gitreceive.release"]), labels["gitreceive.process"], int(labels["gitreceive.replica"])
         ),
@@ -267,4 +286,5 @@ def _container(row: Mapping[str, Any]) -> Container:
         created=float(row["Created"]),
         named=labels.get(NAME, ""),
         source=labels.get("gitreceive.source", ""),
+        volumes=frozenset(filter(None, labels.get(VOLUMES, "").split(","))),
     )

@@ -14,7 +14,7 @@ def settle(api: Api, wanted: Manifest, live: Manifest | None) -> None:
     """
     if live is None:
         return
-    strategy, before = wanted["spec"]["strategy"], live["spec"].get("strategy") or {}
+    strategy, before = wanted["spec"].get("strategy") or {}, live["spec"].get("strategy") or {}
     managers = {entry.get("manager") for entry in live["metadata"].get("managedFields") or []}
     if strategy == before or (strategy.get("type") == before.get("type") and _OWNER not in managers):
         return
