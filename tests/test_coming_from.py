@@ -10,7 +10,7 @@ from gitreceive.cli import tree
 
 DOCS = Path(__file__).resolve().parent.parent / "docs"
 # nouns that are on their way
-PROMISED = {"certs", "cron", "domains", "exec", "run", "services", "volumes"}
+PROMISED = {"certs", "cron", "domains", "exec", "run"}
 
 
 def _named(page: str) -> list[list[str]]:

@@ -10,7 +10,7 @@ from gitreceive.model import AppName
 def addressed(
     words: Sequence[str], app: str | None, least: int, *, most: int | None = None
 ) -> tuple[AppName, tuple[str, ...]]:
-    """The app, by --app, else by a first word, else by the git remote; and ``least`` to ``most`` process types behind it.
+    """The app, by --app, else by a first word, else by the git remote; and ``least`` to ``most`` names of what is its own behind it, such as process types.
 
     Raises UsageError, NotFoundError.
     """
@@ -19,7 +19,7 @@ def addressed(
         app, words = words[0], words[1:]
     if not least <= len(words) <= most:
         raise UsageError(
-            f"{len(words)} process types are named here, and not {least}",
+            f"{len(words)} names are given here besides the app, and not {least}",
             hint="name the app by --app, and behind it what of it is meant",
         )
     return remote.app_name(app), tuple(words)

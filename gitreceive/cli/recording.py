@@ -52,6 +52,7 @@ READS = frozenset(
         "reviews list",
         "run list",
         "server",
+        "services list",
         "stack info",
         "stack list",
         "teams info",
@@ -60,6 +61,7 @@ READS = frozenset(
         "users info",
         "users list",
         "version",
+        "volumes list",
     }
 )
 

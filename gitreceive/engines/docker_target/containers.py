@@ -13,7 +13,16 @@ from docker.utils import parse_bytes
 from gitreceive.config import DockerSettings
 from gitreceive.engines.docker_target.connection import Address
 from gitreceive.errors import ConfigError
-from gitreceive.model import ONE_OFF_PROCESS, WEB_PROCESS, AppName, Limits, OneOff, ProcessType, Release, mounted
+from gitreceive.model import (
+    ONE_OFF_PROCESS,
+    WEB_PROCESS,
+    AppName,
+    Limits,
+    OneOff,
+    ProcessType,
+    Release,
+    mounted,
+)
 
 DEFAULT_PORT = 8080  # what $PORT is where the image does not say what it listens on
 NOT_ROOT = "1000:1000"

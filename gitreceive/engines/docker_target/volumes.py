@@ -36,7 +36,8 @@ def hand_over(engine: Engine, container: str, release: Release, process: Process
 def statuses(engine: Engine, owned_by: str, app: AppName) -> tuple[VolumeStatus, ...]:
     """By name. Nothing limits the size of a named volume."""
     return tuple(
-        VolumeStatus(name, "", _used(row), "there") for name, row in sorted(_there(engine, owned_by, app).items())
+        VolumeStatus(name, "", _used(row), "there")
+        for name, row in sorted(_there(engine, owned_by, app).items())
     )
 
 
