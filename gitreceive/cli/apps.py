@@ -191,7 +191,7 @@ def destroy(name: str, confirm: str | None, as_json: bool) -> None:
     """
     with open_platform() as platform:
         app = require_app(platform.ledger, AppName.parse(name), Permission.ADMINISTER)
-        _confirm(app.name, confirm, _with_volumes(platform, app))
+        _confirm(app, confirm, platform)
         remove(platform, app, Voice(write))
     if as_json:
         print_json({"name": app.name, "owner": app.owner, "destroyed": True})
@@ -199,17 +199,11 @@ def destroy(name: str, confirm: str | None, as_json: bool) -> None:
         click.echo(f"-----> {app.name} is gone", err=True)
 
 
-def _with_volumes(platform: "Platform", app: App) -> str:
-    """What goes beside its releases, in words; empty where there is nothing of the kind."""
-    names = (app.name, *(review.name for review in platform.ledger.reviews(app.name)))
-    try:
-        there = [volume for name in names for volume in platform.target.volumes(name)]
-    except GitreceiveError:
-        return ", and its volumes with what is in them, if it has any (they cannot be seen now)"
-    return f", and its volumes with what is in them: {described(there)}" if there else ""
-
-
-def _confirm(name: str, given: str | None, more: str) -> None:
+def _confirm(app: App, given: str | None, platform: "Platform") -> None:
+    name = app.name
+    if given == name:
+        return
+    more = with_volumes(app, platform)
     if given is None and sys.stdin.isatty():
         given = click.prompt(
             f" !     This removes {name} and all its releases{more}. Type its name to go on", err=True
@@ -222,6 +216,17 @@ def _confirm(name: str, given: str | None, more: str) -> None:
         raise UsageError(
             f"{name} was not removed: {given[:60]!r} is not its name", hint=f"add --confirm {name}"
         )
+
+
+def with_volumes(app: App, platform: "Platform") -> str:
+    """What goes with it beside its releases, in words; empty where there is nothing of the kind. Its review apps go with it."""
+    ledger = platform.ledger
+    begun = [one.name for one in (app, *ledger.reviews(app.name)) if ledger.jobs(one.name, 1)]
+    try:
+        there = [volume for name in begun for volume in platform.target.volumes(name)]
+    except GitreceiveError:
+        return ", and its volumes with what is in them, if it has any (they cannot be seen now)"
+    return f", and its volumes with what is in them: {described(there)}" if there else ""
 
 
 def push_url(settings: config.Settings, app: AppName) -> str:

@@ -2,12 +2,17 @@
 
 import pytest
 
+from gitreceive.cli.apps import with_volumes
 from gitreceive.cli.volumes import described, rows_of
 from gitreceive.jobs import JobRunner
-from gitreceive.model import AppName, Volume, VolumeStatus
+from gitreceive.model import AppName, JobState, SettingsChange, Volume, VolumeStatus
+from gitreceive.removal import remove
+from gitreceive.voice import Voice
 from tests.cli.conftest import Cli
 from tests.cli.people import has_key
 from tests.cli.place import Place
+from tests.platform import SHOP as WORLD_SHOP
+from tests.platform import World
 
 SHOP = AppName("shop")
 ADD = ("volumes", "add", "shop", "uploads", "--mount", "/data")
@@ -118,5 +123,20 @@ def test_the_list_has_what_nothing_mounts_any_more() -> None:
     assert described(there) == "old (room for 1Gi), uploads (12.3 kB used)"
 
 
-def test_what_goes_with_an_app_is_said_before_it_goes(cli: Cli, live: Place) -> None:
-    cli("apps", "destroy", "shop").failed(2, "It would go, and its volumes with what is in them")
+def test_what_goes_with_an_app_is_said_before_it_goes() -> None:
+    world = World()
+    app = world.ledger.app(WORLD_SHOP)
+    assert with_volumes(app, world.platform) == ""
+    world.deploy(world.commit("one"))
+    patch = {"runtime": {"volumes": {"uploads": {"mount": "/data", "size": "2Gi"}}}}
+    world.ask(SettingsChange(WORLD_SHOP, app.owner, "mount uploads", patch))
+    job = world.ask(
+        SettingsChange(WORLD_SHOP, app.owner, "unmount it", {"runtime": {"volumes": {"uploads": None}}})
+    )
+    assert job.state is JobState.LIVE
+    with_what = ", and its volumes with what is in them: uploads (room for 2Gi)"
+    assert with_volumes(app, world.platform) == with_what
+    said: list[bytes] = []
+    remove(world.platform, app, Voice(said.append))
+    assert b"and its volumes with what is in them: uploads" in b"".join(said)
+    assert world.target.volumes(WORLD_SHOP) == ()
