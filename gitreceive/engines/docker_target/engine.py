@@ -281,7 +281,8 @@ class Engine:
         """The number of the user whose folder it is, in a container that need not run."""
         with _translated(f"look at {folder} of a container"):
             place = self._url(f"containers/{container}/archive")
-            with self._api().get(place, params={"path": folder}, stream=True, timeout=_TIMEOUT) as answer:
+            asked: dict[str, Any] = {"params": {"path": folder}, "headers": {"Accept-Encoding": "identity"}}
+            with self._api().get(place, **asked, stream=True, timeout=_TIMEOUT) as answer:
                 _require_done(answer)
                 head = io.BytesIO(answer.raw.read(_HEADERS))
             try:
