@@ -236,12 +236,13 @@ def _with_terminal(command: Sequence[str], terminal: dict[str, Any]) -> tuple[in
     """Its process, and the master of its terminal."""
     master, slave = os.openpty()
     _resize(slave, terminal["columns"], terminal["rows"])
-    child = os.fork()
+    child, begun = _fork()
     if child:
         os.close(slave)
         return child, master
     os.close(master)
     os.login_tty(slave)
+    os.close(begun)
     os.environ["TERM"] = terminal["name"]
     _become(command)
     raise AssertionError("unreachable")
@@ -250,14 +251,28 @@ def _with_terminal(command: Sequence[str], terminal: dict[str, Any]) -> tuple[in
 def _with_pipe(command: Sequence[str]) -> tuple[int, int]:
     """Its process, and the end of a pipe that it reads the other end of."""
     reading, writing = os.pipe()
-    child = os.fork()
+    child, begun = _fork()
     if child:
         os.close(reading)
         return child, writing
     os.setsid()
+    os.close(begun)
     os.dup2(reading, 0)
     _become(command)
     raise AssertionError("unreachable")
+
+
+def _fork() -> tuple[int, int]:
+    """In the parent the child's number, once the child leads a group of its own: a signal to the group must find it. In the child 0, and what it
+    closes when it does.
+    """
+    leads, begun = os.pipe()
+    child = os.fork()
+    os.close(begun if child else leads)
+    if child:
+        os.read(leads, 1)  # the end
+        os.close(leads)
+    return child, begun
 
 
 def _become(command: Sequence[str]) -> None:
