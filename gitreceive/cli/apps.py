@@ -221,7 +221,9 @@ def _confirm(app: App, given: str | None, platform: "Platform") -> None:
 def with_volumes(app: App, platform: "Platform") -> str:
     """What goes with it beside its releases, in words; empty where there is nothing of the kind. Its review apps go with it."""
     ledger = platform.ledger
-    begun = [one.name for one in (app, *ledger.reviews(app.name)) if ledger.jobs(one.name, 1)]
+    names = (app.name, *(review.name for review in ledger.reviews(app.name)))
+    # what never had an image was never rolled out
+    begun = [name for name in names if any(job.image for job in ledger.jobs(name, sys.maxsize))]
     try:
         there = [volume for name in begun for volume in platform.target.volumes(name)]
     except GitreceiveError:
