@@ -93,6 +93,11 @@ def nothing_changed() -> None:
     acting.current().recorded = True
 
 
+def more_changed() -> None:
+    """Said by a command that did more than the ledger has recorded with its change: it is recorded once more, at its end."""
+    acting.current().recorded = False
+
+
 def verb_of(tree: click.Group, arguments: Sequence[str]) -> str:
     """The words that name a command, and none of its own: ``config set``. Empty for help, and where there is no such command."""
     arguments = arguments[: remote.begins_elsewhere(list(arguments))]

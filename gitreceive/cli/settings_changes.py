@@ -62,6 +62,11 @@ class Done:
     job: Job | None
     changed: bool
 
+    @property
+    def well(self) -> bool:
+        """It was done, or there is nothing more to do now."""
+        return self.job is None or self.job.state is JobState.LIVE
+
     def facts(self) -> dict[str, Any]:
         """For programs."""
         job = self.job
@@ -80,7 +85,7 @@ class Done:
             Voice(write).step(f"Kept for the first release of {self.app}: {self.wish.title}")
         elif self.job is None:
             Voice(write).step(f"Nothing to do: {self.app} is set so already")
-        if self.job is not None and self.job.state is not JobState.LIVE:
+        if not self.well:
             sys.exit(1)
 
 

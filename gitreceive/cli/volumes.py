@@ -16,8 +16,9 @@ from gitreceive.cli.common import (
     own_app,
     print_json,
     print_table,
-    require_app,
 )
+from gitreceive.cli.recording import more_changed
+from gitreceive.cli.rollback import who_may
 from gitreceive.cli.settings_changes import Wish, carry_out, change_settings, known_process
 from gitreceive.cli.watching import write
 from gitreceive.errors import ConflictError, NotFoundError, UsageError
@@ -138,28 +139,26 @@ def remove(
     """
     name, (volume,) = addressed(words, app, 1)
     with open_platform() as platform:
-        require_app(platform.ledger, name, Permission.OPERATE)
+        who_may(platform, name, Permission.OPERATE)
         mounted = volume in platform.ledger.settings(name).runtime.volumes
-        there = None
         if destroy or not mounted:
-            states = {status.name: status for status in platform.target.volumes(name)}
-            there = states.get(volume)
+            there = {status.name: status for status in platform.target.volumes(name)}.get(volume)
             _require_something(name, volume, mounted=mounted, there=there, destroy=destroy)
-        if destroy:
             _confirm(name, volume, there, confirm)
-        facts: dict[str, Any] = {"app": name}
+        done = None
         if mounted:
             wish = Wish(f"unmount volume {volume}", {"runtime": {"volumes": {volume: None}}})
             done = carry_out(platform, name, lambda *_: wish, log=not as_json, permission=Permission.OPERATE)
-            facts = done.facts()
-            if not as_json or facts["result"] not in {"live", "kept", "unchanged"}:
-                done.tell()
-        gone = destroy and platform.target.remove_volume(name, volume)
+        gone = destroy and (done is None or done.well) and platform.target.remove_volume(name, volume)
+        if gone:
+            more_changed()
     if as_json:
-        print_json({**facts, "volume": volume, "destroyed": gone})
+        print_json({**(done.facts() if done else {"app": name}), "volume": volume, "destroyed": gone})
     else:
         kept = f"What is in volume {volume} is kept: gitreceive volumes list {name}"
         Voice(write).step(f"Volume {volume} of {name} is gone" if gone else kept)
+    if done and not done.well:
+        sys.exit(1)
 
 
 def described(volumes: Iterable[VolumeStatus]) -> str:

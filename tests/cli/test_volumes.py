@@ -4,6 +4,7 @@ import pytest
 
 from gitreceive.cli.apps import with_volumes
 from gitreceive.cli.volumes import described, rows_of
+from gitreceive.errors import RolloutError
 from gitreceive.jobs import JobRunner
 from gitreceive.model import AppName, JobState, SettingsChange, Volume, VolumeStatus
 from gitreceive.removal import remove
@@ -68,6 +69,17 @@ def test_what_is_unmounted_is_kept_and_can_be_mounted_again(cli: Cli, live: Plac
     told = cli("volumes", "add", "shop", "uploads", "--mount", "/files", "--json").ok().json()
     assert (told["result"], told["title"], told["release"]) == ("live", "mount volume uploads at /files", 4)
     assert cli("volumes", "remove", "shop", "uploads", "--json").ok().json()["destroyed"] is False
+
+
+def test_what_cannot_be_unmounted_is_told_and_stays(cli: Cli, live: Place, runner: JobRunner) -> None:
+    cli(*ADD).ok()
+    live.target.failure = RolloutError("web crashed")
+    said = cli("volumes", "remove", "shop", "uploads", "--json")
+    assert (said.code, said.json()["result"], said.json()["destroyed"]) == (1, "failed", False)
+    live.target.failure = None
+    assert list(volumes(live)) == ["uploads"]
+    cli("lock", "shop", "-m", "audit").ok()
+    cli("volumes", "remove", "shop", "uploads").failed(4, "shop is locked")
 
 
 def test_the_first_release_has_what_was_added_before(cli: Cli, place: Place) -> None:
