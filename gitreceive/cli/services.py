@@ -149,7 +149,7 @@ def list_(words: tuple[str, ...], app: str | None, as_json: bool) -> None:
             if key in there
         ]
         secrets = sorted(settings.runtime.secrets.items())
-        rows += [_secret_row(target, name, secret, prefix) for secret, prefix in secrets]
+        rows += [secret_row(target, name, secret, prefix) for secret, prefix in secrets]
     if as_json:
         print_json(rows)
         return
@@ -206,12 +206,12 @@ def _tell(facts: dict[str, Any], *, as_json: bool) -> None:
 def _bind_secret(app: AppName, secret: str, prefix: str, *, as_json: bool) -> None:
     with open_platform() as platform:
         require_app(platform.ledger, app, Permission.CONFIGURE)
-        _require_names(secret, [prefix + key for key in platform.target.secret_names(app, secret)])
+        require_names(secret, [prefix + key for key in platform.target.secret_names(app, secret)])
         wish = Wish(f"bind Secret {secret}", {"runtime": {"secrets": {secret: prefix}}})
         change_settings(platform, app, lambda *_: wish, as_json=as_json)
 
 
-def _require_names(secret: str, names: Sequence[str]) -> None:
+def require_names(secret: str, names: Sequence[str]) -> None:
     """A cluster leaves out what cannot name a variable (Kubernetes, EnvFromSource): say so, and refuse where nothing is left."""
     left_out = [name for name in names if not _names_variable(name)]
     if len(left_out) == len(names):
@@ -255,7 +255,7 @@ def _require_bound(platform: "Platform", app: AppName, names: Sequence[str]) -> 
             )
 
 
-def _secret_row(target: "Target", app: AppName, secret: str, prefix: str) -> dict[str, Any]:
+def secret_row(target: "Target", app: AppName, secret: str, prefix: str) -> dict[str, Any]:
     row = {"by": "secret", "secret": secret, "variables": [], "state": "there"}
     try:
         return {**row, "variables": [prefix + key for key in target.secret_names(app, secret)]}

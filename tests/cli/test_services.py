@@ -2,11 +2,14 @@
 
 import pytest
 
+from gitreceive.cli.services import require_names, secret_row
+from gitreceive.errors import ConflictError
 from gitreceive.jobs import JobRunner
 from gitreceive.model import AppName
 from tests.cli.conftest import Cli
 from tests.cli.people import has_key
 from tests.cli.place import Place
+from tests.fakes import FakeTarget
 
 SHOP = AppName("shop")
 URL = "postgres://shop:canary@db.example.com/shop"
@@ -88,3 +91,20 @@ def test_services_are_for_who_configures_the_app(cli: Cli, live: Place) -> None:
     cli("services", "list", "shop", acting="vera").ok()
     cli("services", "bind", "shop", "A=1", acting="vera").failed(5, "vera may not configure shop")
     cli("services", "bind", "shop", "--secret", "x", acting="vera").failed(5, "vera may not configure shop")
+
+
+def test_a_bound_secret_is_told_by_the_names_it_gives() -> None:
+    target = FakeTarget(secrets={"shop-postgres": ("HOST", "PORT")})
+    row = {"by": "secret", "secret": "shop-postgres", "variables": ["PG_HOST", "PG_PORT"], "state": "there"}
+    assert secret_row(target, SHOP, "shop-postgres", "PG_") == row
+    gone = {"by": "secret", "secret": "gone", "variables": [], "state": "missing"}
+    assert secret_row(target, SHOP, "gone", "") == gone
+
+
+def test_keys_that_cannot_name_a_variable_are_left_out_and_it_is_said(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    require_names("shop-postgres", ["HOST", "tls.crt"])
+    assert "what cannot name a variable is left out: tls.crt" in capsys.readouterr().err
+    with pytest.raises(ConflictError, match="nothing in Secret certs can name a variable"):
+        require_names("certs", ["tls.crt", "tls.key"])

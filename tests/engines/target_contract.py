@@ -53,7 +53,8 @@ http.server.ThreadingHTTPServer(('', int(os.environ['PORT'])), Handler).serve_fo
 """
 # writes where it began, and ends where another has the folder at the same time
 KEEPER = """
-import fcntl, http.server, os
+import fcntl, http.server, os, signal
+signal.signal(signal.SIGTERM, lambda *_: os._exit(0))
 lock = open('/data/lock', 'w')
 fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
 with open('/data/begun', 'a') as begun:
