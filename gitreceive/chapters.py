@@ -111,11 +111,13 @@ def intend(
     declared: Declared | None = None,
 ) -> Release:
     """``config`` and ``declared`` None: the live release's; ``settings`` None: the app's. Raises ConflictError where a quota of memory or
-    replicas has no room for it. What was live comes back, or stays, in any case.
+    replicas has no room for it: what was live comes back, or stays, in any case. Raises UsageError where more processes would run than may have
+    a volume of it.
     """
     advance(deployment, JobState.RELEASING, image=image)
     job, ledger = deployment.job, deployment.platform.ledger
     release = ledger.intend_release(job.id, job.fence, image, commit, description, config, settings, declared)
+    release.settings.require_possible()
     if not isinstance(job.cause, Rollback | Redeploy | Rebase):
         require_room(release, ledger, deployment.platform.default_memory)
     return release

@@ -122,6 +122,9 @@ class KubernetesSettings:
     deadline: int = _setting(120, "Seconds in which a release must become healthy.")
     memory: str = _setting("512Mi", "Memory limit of each process.")
     cpu: str = _setting("100m", "CPU request of each process.")
+    storage_class: str = _setting(
+        "", "The StorageClass that new volumes of apps are made with; empty: the cluster's default."
+    )
 
 
 @dataclass(frozen=True)

@@ -39,9 +39,11 @@ from gitreceive.processes import (
     SETTLE_SECONDS,
     command_of,
     cron_values,
+    env_from,
     maintenance_values,
     process_values,
     resources,
+    volume_values,
 )
 
 Manifest = dict[str, Any]  # one object of the cluster, as JSON has it
@@ -105,6 +107,10 @@ def render(
     context["certificates"] = certificates or {}
     templates = _environment(settings.templates)
     objects = [_make(templates, name, context) for name in _support(release, pull)]
+    objects += [
+        _make(templates, "volume", {**context, "volume": values})
+        for values in volume_values(release, settings.kubernetes)
+    ]
     for process in release.services:
         objects += _process_objects(templates, context, release, process, settings)
     objects += [_cron_job(templates, context, release, entry, settings) for entry in release.cron]
@@ -247,7 +253,7 @@ def _context(
             "labels": app_labels | {KIND_LABEL: "config"},
             "data": {key: _base64(value.reveal()) for key, value in sorted(release.config.items())},
         },
-        "env_from": [{"secretRef": {"name": config_name(release)}}] if release.config else None,
+        "env_from": env_from(release, config_name(release)),
         "pull_secret": _pull_secret(pull),
         "pull_secrets": [{"name": PULL_SECRET}] if pull else [],
         # A Dockerfile says itself whom it runs as, and must not say root.
@@ -398,6 +404,7 @@ _KINDS = {
     "service_account": "ServiceAccount",
     "config": "Secret",
     "pull_secret": "Secret",
+    "volume": "PersistentVolumeClaim",
     "service": "Service",
     "certificate": "Secret",
     "ingress": "Ingress",

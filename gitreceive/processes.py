@@ -16,7 +16,9 @@ from gitreceive.model import (
     Limits,
     ProcessType,
     Release,
+    alone,
     five_fields,
+    mounted,
 )
 from gitreceive.probes import probes
 
@@ -32,6 +34,11 @@ _DRAIN_SECONDS = 5
 _PAGE_PORT = 8080
 _KEPT_RUNS = 5  # of those that ended well, and as many of those that failed
 _GRACE_SECONDS = 30
+_VOLUMES_GROUP = (
+    1000  # whose the volumes are, beside their owner: every app's processes are in it, whoever they run as
+)
+_ROLLING = {"type": "RollingUpdate", "rollingUpdate": {"maxUnavailable": 0, "maxSurge": "25%"}}
+_REPLACED = {"type": "Recreate"}  # the next begins when the last has ended: a volume is not for two
 
 
 def process_values(
@@ -55,6 +62,19 @@ def resources(release: Release, process: ProcessType, settings: KubernetesSettin
     """
     limits = release.settings.runtime.limits.get(process.name, Limits())
     return {"cpu": limits.cpu or settings.cpu, "memory": limits.memory or settings.memory}
+
+
+def volume_values(release: Release, settings: KubernetesSettings) -> list[dict[str, Any]]:
+    """Of each volume that the release mounts, by name."""
+    return [
+        {
+            "name": name,
+            "access_modes": ["ReadWriteMany" if volume.shared else "ReadWriteOnce"],
+            "storage_class": settings.storage_class or None,
+            "size": volume.size,
+        }
+        for name, volume in sorted(release.settings.runtime.volumes.items())
+    ]
 
 
 def maintenance_values(values: Mapping[str, Any], release: Release) -> dict[str, Any]:
@@ -105,6 +125,16 @@ def cron_values(release: Release, entry: CronEntry, *, time_zones: bool) -> dict
     }
 
 
+def env_from(release: Release, config: str) -> list[dict[str, Any]] | None:
+    """``config``: the Secret with the app's own. What comes later counts where two have a name, so that is last."""
+    bound = [
+        {"prefix": prefix or None, "secretRef": {"name": name}}
+        for name, prefix in sorted(release.settings.runtime.secrets.items())
+    ]
+    own = [{"secretRef": {"name": config}}] if release.config else []
+    return [*bound, *own] or None
+
+
 def command_of(process: ProcessType) -> list[str] | None:
     """``$$`` because the kubelet expands ``$(NAME)`` in commands, which Docker does not and nobody asked for."""
     return [word.replace("$", "$$") for word in process.command] or None
@@ -126,6 +156,7 @@ def _process(context: Mapping[str, Any], release: Release, process: ProcessType)
     asked = probes(release, process.name, context["port"])
     return {
         **asked,
+        **_volumes(release, process),
         "name": process.name,
         "replicas": release.replicas(process.name),
         "command": command_of(process),
@@ -136,6 +167,20 @@ def _process(context: Mapping[str, Any], release: Release, process: ProcessType)
         "grace_seconds": _GRACE_SECONDS + (_DRAIN_SECONDS if serves else 0),
         "ports": [{"name": "http", "containerPort": context["port"], "protocol": "TCP"}] if serves else None,
         "lifecycle": lifecycle(context) if serves else None,
+    }
+
+
+def _volumes(release: Release, process: ProcessType) -> dict[str, Any]:
+    there = release.settings.runtime.volumes
+    volumes = mounted(there, process.name)
+    return {
+        "strategy": _REPLACED if alone(there, process.name) else _ROLLING,
+        "volumes": [{"name": name, "persistentVolumeClaim": {"claimName": name}} for name in volumes] or None,
+        "volume_mounts": [{"name": name, "mountPath": volume.mount} for name, volume in volumes.items()]
+        or None,
+        "volumes_group": _VOLUMES_GROUP if volumes else None,
+        # not each file at each start: the top folder says whether it has been done
+        "volumes_group_change": "OnRootMismatch" if volumes else None,
     }
 
 

@@ -1,4 +1,4 @@
-"""How an app goes: with its review apps, what runs, its repository, its builds and releases."""
+"""How an app goes: with its review apps, what runs, its volumes, its repository, its builds and releases."""
 
 import sys
 from datetime import datetime
@@ -36,7 +36,10 @@ def _remove(platform: Platform, app: App, log: Log) -> None:
     live = platform.ledger.current_release(app.name)
     if app.review and live:
         say_farewell(platform.target, live, log)
-    log.step(f"Removing what runs of {app.name}")
+    volumes = ", ".join(volume.name for volume in platform.target.volumes(app.name))
+    log.step(
+        f"Removing what runs of {app.name}{f', and its volumes with what is in them: {volumes}' if volumes else ''}"
+    )
     platform.target.destroy(app.name)
     platform.builder.forget(app.name)
     if app.review:

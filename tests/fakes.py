@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from gitreceive.cancellation import Cancellation
-from gitreceive.errors import GitreceiveError, NotFoundError
+from gitreceive.errors import ConflictError, GitreceiveError, NotFoundError
 from gitreceive.model import (
     PACKAGES_LABEL,
     STACK_IMAGE_LABEL,
@@ -31,6 +31,7 @@ from gitreceive.model import (
     Release,
     Stack,
     Terminal,
+    VolumeStatus,
 )
 from gitreceive.ports import STDERR, STDOUT, Attachment, BuildRequest, Log, Output, Pipe
 from tests.fake_registry import FakeRegistry
@@ -139,6 +140,8 @@ class FakeTarget:
     alone: dict[AppName, list[OneOffStatus]] = field(default_factory=dict)
     has_clock: bool = False
     by_clock: dict[AppName, list[CronRun]] = field(default_factory=dict)
+    kept: dict[AppName, dict[str, VolumeStatus]] = field(default_factory=dict)
+    secrets: dict[str, tuple[str, ...]] = field(default_factory=dict)
 
     def roll_out(self, release: Release, log: Log, cancel: Cancellation) -> None:
         self.calls.append(f"roll out {release.label}")
@@ -146,6 +149,9 @@ class FakeTarget:
         self.during(release, cancel)
         if self.failure:
             raise self.failure
+        for name, volume in release.settings.runtime.volumes.items():
+            made = VolumeStatus(name, volume.size, None, "bound")
+            self.kept.setdefault(release.app, {}).setdefault(name, made)
         self.live[release.app] = release
 
     def put_back(self, failed: Release, previous: Release | None, log: Log) -> None:
@@ -226,8 +232,22 @@ class FakeTarget:
     def logs(self, app: AppName, query: LogQuery) -> Iterator[LogLine]:
         return iter(())
 
+    def volumes(self, app: AppName) -> tuple[VolumeStatus, ...]:
+        return tuple(status for _, status in sorted(self.kept.get(app, {}).items()))
+
+    def remove_volume(self, app: AppName, name: str) -> bool:
+        if app in self.live and name in self.live[app].settings.runtime.volumes:
+            raise ConflictError(f"web mounts volume {name}")
+        return self.kept.get(app, {}).pop(name, None) is not None
+
+    def secret_names(self, app: AppName, secret: str) -> tuple[str, ...]:
+        if secret not in self.secrets:
+            raise NotFoundError(f"there is no Secret {secret} in namespace app-{app}")
+        return self.secrets[secret]
+
     def destroy(self, app: AppName) -> None:
         self.live.pop(app, None)
+        self.kept.pop(app, None)
 
     def forget_images(self, images: Iterable[ImageRef]) -> None:
         self.calls += [f"forget {image.repository}" for image in images]

@@ -29,9 +29,11 @@ from gitreceive.model import (
     ImageRef,
     ProcessType,
     Release,
+    Runtime,
     Schedule,
     Secret,
     UserName,
+    Volume,
 )
 
 GOLDEN = Path(__file__).parent / "golden" / "kubernetes"
@@ -82,6 +84,22 @@ CASES = {
         replace(with_kubernetes(expose="ingress", ingress_class="nginx"), domain="apps.example.com"),
         ClusterApi(),
         PullCredentials("registry.example.com", "puller", "s3cret"),
+    ),
+    "volumes": (
+        a_release(
+            settings=AppSettings(
+                runtime=Runtime(
+                    volumes={
+                        "uploads": Volume("/data", size="5Gi"),
+                        "shared": Volume("/srv/shared", ("web", "worker"), shared=True),
+                    },
+                    secrets={"shop-postgres": "PG_"},
+                )
+            )
+        ),
+        with_kubernetes(storage_class="fast"),
+        ClusterApi(),
+        None,
     ),
     "dockerfile": (
         a_release(

@@ -53,6 +53,7 @@ _COMMANDS = {
     "rollback": ("gitreceive.cli.rollback", "Make an earlier release the next one, with nothing built."),
     "run": ("gitreceive.cli.run", "Run a process of the live release: start, list, stop."),
     "server": ("gitreceive.cli.server", "Run the server."),
+    "services": ("gitreceive.cli.services", "What the app is bound to: bind, unbind, list."),
     "stack": ("gitreceive.cli.stack", "Stacks, the base images: create, update, list, info."),
     "teams": ("gitreceive.cli.teams", "Teams of users: create, add, remove, list, info, destroy."),
     "tokens": ("gitreceive.cli.tokens", "Tokens for programs: create, list, revoke."),
@@ -61,6 +62,7 @@ _COMMANDS = {
         "gitreceive.cli.users",
         "Users: add, list, info, suspend, resume, promote, demote, remove.",
     ),
+    "volumes": ("gitreceive.cli.volumes", "Folders that outlive processes: add, list, remove."),
     "version": ("gitreceive.cli.version", "Which gitreceive this is."),
 }
 # what people who come from elsewhere type

@@ -22,14 +22,15 @@ from gitreceive.cli.common import (
 )
 from gitreceive.cli.lock import lock_facts
 from gitreceive.cli.transfer import export, import_
+from gitreceive.cli.volumes import described
 from gitreceive.cli.watching import write
-from gitreceive.errors import UsageError
+from gitreceive.errors import GitreceiveError, UsageError
 from gitreceive.model import App, AppName, Permission, UserName
 from gitreceive.removal import remove
 from gitreceive.voice import Voice
 
 if TYPE_CHECKING:
-    from gitreceive.ports import Ledger, Target
+    from gitreceive.ports import Ledger, Platform, Target
 
 
 @click.group("apps", cls=Group)
@@ -180,7 +181,9 @@ def _facts(ledger: "Ledger", target: "Target", app: App) -> dict[str, object]:
 @click.option("--confirm", metavar="NAME", help="The app's name once more, for scripts.")
 @as_json
 def destroy(name: str, confirm: str | None, as_json: bool) -> None:
-    """Remove an app: what runs, its repository, its builds and releases, and its review apps. There is no way back.
+    """Remove an app: what runs, its volumes with what is in them, its repository, its builds and releases, and its review apps.
+
+    There is no way back. Without --confirm, it says what would go.
 
     \b
     Example:
@@ -188,7 +191,7 @@ def destroy(name: str, confirm: str | None, as_json: bool) -> None:
     """
     with open_platform() as platform:
         app = require_app(platform.ledger, AppName.parse(name), Permission.ADMINISTER)
-        _confirm(app.name, confirm)
+        _confirm(app, confirm, platform)
         remove(platform, app, Voice(write))
     if as_json:
         print_json({"name": app.name, "owner": app.owner, "destroyed": True})
@@ -196,17 +199,36 @@ def destroy(name: str, confirm: str | None, as_json: bool) -> None:
         click.echo(f"-----> {app.name} is gone", err=True)
 
 
-def _confirm(name: str, given: str | None) -> None:
+def _confirm(app: App, given: str | None, platform: "Platform") -> None:
+    name = app.name
+    if given == name:
+        return
+    more = with_volumes(app, platform)
     if given is None and sys.stdin.isatty():
         given = click.prompt(
-            f" !     This removes {name} and all its releases. Type its name to go on", err=True
+            f" !     This removes {name} and all its releases{more}. Type its name to go on", err=True
         )
     if given is None:
-        raise UsageError(f"{name} was not removed", hint=f"add --confirm {name}")
+        raise UsageError(
+            f"{name} was not removed{more and f'. It would go{more}'}", hint=f"add --confirm {name}"
+        )
     if given != name:
         raise UsageError(
             f"{name} was not removed: {given[:60]!r} is not its name", hint=f"add --confirm {name}"
         )
+
+
+def with_volumes(app: App, platform: "Platform") -> str:
+    """What goes with it beside its releases, in words; empty where there is nothing of the kind. Its review apps go with it."""
+    ledger = platform.ledger
+    names = (app.name, *(review.name for review in ledger.reviews(app.name)))
+    # what never had an image was never rolled out
+    begun = [name for name in names if any(job.image for job in ledger.jobs(name, sys.maxsize))]
+    try:
+        there = [volume for name in begun for volume in platform.target.volumes(name)]
+    except GitreceiveError:
+        return ", and its volumes with what is in them, if it has any (they cannot be seen now)"
+    return f", and its volumes with what is in them: {described(there)}" if there else ""
 
 
 def push_url(settings: config.Settings, app: AppName) -> str:

@@ -111,7 +111,7 @@ def set_(words: tuple[str, ...], from_stdin: bool, app: str | None, as_json: boo
       ssh -p 2222 git@HOST config set shop TLS_KEY --stdin < key.pem
     """
     name, rest = _named("set", words, app, stdin=from_stdin)
-    _change(name, _from_stdin(rest) if from_stdin else _typed(rest), (), as_json=as_json)
+    _change(name, one_from_stdin(rest) if from_stdin else typed(rest), (), as_json=as_json)
 
 
 @command.command("unset")
@@ -218,12 +218,7 @@ def _change(app: AppName, values: Mapping[str, Secret], names: tuple[str, ...], 
         for name in names:
             if name not in before:
                 raise _not_set(app, name)
-        after = change.applied(before)
-        require_config_fits(after)
-        if after == before:
-            nothing_changed()
-        job = None if after == before else _carried_out(platform, change, before, after, log=not as_json)
-    result = _result(job, changed=after != before)
+        job, result = carry_out(platform, change, log=not as_json)
     if as_json:
         print_json(_facts(change, job, result))
     elif job is None:
@@ -238,31 +233,25 @@ _WITHOUT_A_JOB = {
 }
 
 
-def _carried_out(
-    platform: "Platform",
-    change: ConfigChange,
-    before: Mapping[str, Secret],
-    after: Mapping[str, Secret],
-    *,
-    log: bool,
-) -> Job | None:
-    """None where it waits for the first release."""
+def carry_out(platform: "Platform", change: ConfigChange, *, log: bool) -> tuple[Job | None, str]:
+    """The job, and its state in the end; without one, ``kept`` for the first release or ``unchanged``. Raises UsageError for what does not fit."""
+    before = platform.ledger.config(change.app)
+    after = change.applied(before)
+    require_config_fits(after)
+    if after == before:
+        nothing_changed()
+        return None, "unchanged"
     live = platform.ledger.current_release(change.app)
     if live is None:
         platform.ledger.keep_config(change.app, before, after)
-        return None
+        return None, "kept"
     require_image(live, platform.registry)
     wiring.require_server(settings.load())
-    return watched(platform.ledger.enqueue(change), platform, log=log)
+    job = watched(platform.ledger.enqueue(change), platform, log=log)
+    return job, str(job.state)
 
 
-def _result(job: Job | None, *, changed: bool) -> str:
-    if job is None:
-        return "kept" if changed else "unchanged"
-    return str(job.state)
-
-
-def _typed(words: tuple[str, ...]) -> dict[str, Secret]:
+def typed(words: tuple[str, ...]) -> dict[str, Secret]:
     """Raises UsageError, which says nothing of a word that may be a value."""
     values: dict[str, Secret] = {}
     for number, word in enumerate(words, 1):
@@ -278,7 +267,7 @@ def _typed(words: tuple[str, ...]) -> dict[str, Secret]:
     return values
 
 
-def _from_stdin(words: tuple[str, ...]) -> dict[str, Secret]:
+def one_from_stdin(words: tuple[str, ...]) -> dict[str, Secret]:
     if len(words) != 1 or "=" in words[0]:
         raise UsageError(
             "--stdin takes the name of one variable", hint="write: config set APP NAME --stdin < FILE"

@@ -54,6 +54,7 @@ READS = frozenset(
         "reviews list",
         "run list",
         "server",
+        "services list",
         "stack info",
         "stack list",
         "teams info",
@@ -62,6 +63,7 @@ READS = frozenset(
         "users info",
         "users list",
         "version",
+        "volumes list",
     }
 )
 
@@ -91,6 +93,11 @@ def recorded(tree: click.Group, arguments: Sequence[str]) -> Iterator[None]:
 def nothing_changed() -> None:
     """Said by a command that could have changed something and found nothing to do."""
     acting.current().recorded = True
+
+
+def more_changed() -> None:
+    """Said by a command that did more than the ledger has recorded with its change: it is recorded once more, at its end."""
+    acting.current().recorded = False
 
 
 def verb_of(tree: click.Group, arguments: Sequence[str]) -> str:

@@ -251,6 +251,12 @@ _TAKES_APP: dict[tuple[str, ...], int] = {
     ("builds", "attach"): 2,
     ("builds", "cancel"): 2,
     ("quotas", "list"): 2,
+    ("services", "bind"): 2,
+    ("services", "list"): 2,
+    ("services", "unbind"): 2,
+    ("volumes", "add"): 2,
+    ("volumes", "list"): 2,
+    ("volumes", "remove"): 2,
     ("config", "list"): 2,
     ("config", "get"): 2,
     ("config", "set"): 2,
@@ -268,8 +274,10 @@ _APP_IS_A_WORD = {
     "access": 1,
     **dict.fromkeys(("apps", "lock", "logs", "maintenance", "promote", "rebase", "redeploy"), 0),
     **dict.fromkeys(("releases", "reviews", "rollback", "unlock"), 0),
-    **dict.fromkeys(("certs add", "certs list", "cron list", "domains list"), 0),
-    **dict.fromkeys(("cron run", "cron set", "cron unset"), 1),
+    **dict.fromkeys(
+        ("certs add", "certs list", "cron list", "domains list", "services list", "volumes list"), 0
+    ),
+    **dict.fromkeys(("cron run", "cron set", "cron unset", "volumes add", "volumes remove"), 1),
     **dict.fromkeys(("healthchecks list", "ps list", "ps start", "ps stop"), 0),
 }
 _WITH_A_VALUE = {
@@ -277,6 +285,7 @@ _WITH_A_VALUE = {
     *("-m", "-n", "--reason", "--stack", "--to", "--lifetime", "--inherit", "--role", "--team"),
     *("--cert", "--key"),
     *("--schedule", "--concurrency"),
+    *("--confirm", "--mount", "--prefix", "--process", "--secret"),
     *("--build", "--color", "--colour", "--ps", "--since", "--source", "--until"),
 }
 RELEASE = re.compile(r"v[1-9][0-9]{0,8}", re.ASCII)  # v7, where an app may stand too

@@ -46,7 +46,58 @@ def change_settings(
     as_json: bool,
     permission: Permission = Permission.CONFIGURE,
 ) -> None:
-    """Exit 1 where it was not done. Raises what ``plan`` does, ConflictError where the app is locked, UsageError for what cannot be."""
+    """Exit 1 where it was not done. Raises as ``carry_out`` does."""
+    done = carry_out(platform, app, plan, log=not as_json, permission=permission)
+    if as_json:
+        print_json(done.facts())
+    done.tell()
+
+
+@dataclass(frozen=True)
+class Done:
+    """What became of a wish. ``job``: None where it waits for the first release, or nothing had to be done."""
+
+    app: AppName
+    wish: Wish
+    job: Job | None
+    changed: bool
+
+    @property
+    def well(self) -> bool:
+        """It was done, or there is nothing more to do now."""
+        return self.job is None or self.job.state is JobState.LIVE
+
+    def facts(self) -> dict[str, Any]:
+        """For programs."""
+        job = self.job
+        result = job.state if job else "kept" if self.changed else "unchanged"
+        told = {"app": self.app, "result": result, "title": self.wish.title}
+        return {
+            **told,
+            "release": job.release if job else None,
+            "build": job.id if job else None,
+            "reason": job.reason if job else "",
+        }
+
+    def tell(self) -> None:
+        """On stderr, where no job's log has. Exit 1 where it was not done."""
+        if self.job is None and self.changed:
+            Voice(write).step(f"Kept for the first release of {self.app}: {self.wish.title}")
+        elif self.job is None:
+            Voice(write).step(f"Nothing to do: {self.app} is set so already")
+        if not self.well:
+            sys.exit(1)
+
+
+def carry_out(
+    platform: "Platform",
+    app: AppName,
+    plan: Plan,
+    *,
+    log: bool,
+    permission: Permission = Permission.CONFIGURE,
+) -> Done:
+    """Raises what ``plan`` does, ConflictError where the app is locked, UsageError for what cannot be."""
     ledger = platform.ledger
     who = who_may(platform, app, permission)
     before, live = ledger.settings(app), ledger.current_release(app)
@@ -60,8 +111,8 @@ def change_settings(
             require_image(live, platform.registry)
         wiring.require_server(config.load())
         change = SettingsChange(app, who.name, wish.title, wish.patch)
-        job = watched(ledger.enqueue(change), platform, log=not as_json)
-    _tell(app, wish, job, changed=after != before, as_json=as_json)
+        job = watched(ledger.enqueue(change), platform, log=log)
+    return Done(app, wish, job, after != before)
 
 
 def known_process(release: Release | None, name: str, *, once: bool = False) -> str:
@@ -79,17 +130,3 @@ def known_process(release: Release | None, name: str, *, once: bool = False) -> 
             hint=f"it has {', '.join(there)}" if there else "it has none: name one in the Procfile",
         )
     return name
-
-
-def _tell(app: AppName, wish: Wish, job: Job | None, *, changed: bool, as_json: bool) -> None:
-    result = job.state if job else "kept" if changed else "unchanged"
-    if as_json:
-        facts = {"app": app, "result": result, "title": wish.title, "release": job.release if job else None}
-        more = {"build": job.id if job else None, "reason": job.reason if job else ""}
-        print_json({**facts, **more})
-    elif job is None and changed:
-        Voice(write).step(f"Kept for the first release of {app}: {wish.title}")
-    elif job is None:
-        Voice(write).step(f"Nothing to do: {app} is set so already")
-    if job is not None and job.state is not JobState.LIVE:
-        sys.exit(1)

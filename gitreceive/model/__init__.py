@@ -100,6 +100,7 @@ from gitreceive.model.routing import (
 )
 from gitreceive.model.runtime import Limits, Runtime, out_of_memory
 from gitreceive.model.schedules import five_fields, parse_schedule
+from gitreceive.model.services import Services, parse_secret_name
 from gitreceive.model.settings import AppSettings
 from gitreceive.model.tokens import (
     Grant,
@@ -111,6 +112,13 @@ from gitreceive.model.tokens import (
     parse_token_name,
     same_hash,
     split_token,
+)
+from gitreceive.model.volumes import (
+    Volume,
+    VolumeStatus,
+    alone,
+    mounted,
+    parse_volume_name,
 )
 
 __all__ = [
@@ -214,6 +222,7 @@ __all__ = [
     "Scope",
     "Scripts",
     "Secret",
+    "Services",
     "SettingsChange",
     "Source",
     "SourceEntry",
@@ -226,21 +235,27 @@ __all__ = [
     "Use",
     "User",
     "UserName",
+    "Volume",
+    "VolumeStatus",
     "Wanted",
     "all_entries",
+    "alone",
     "check_command",
     "describe",
     "draw_token",
     "five_fields",
     "grant",
+    "mounted",
     "out_of_memory",
     "parse_config_name",
     "parse_header",
     "parse_role",
     "parse_schedule",
     "parse_scope",
+    "parse_secret_name",
     "parse_token_id",
     "parse_token_name",
+    "parse_volume_name",
     "require_config_fits",
     "require_within_quota",
     "same_hash",

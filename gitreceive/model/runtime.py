@@ -10,6 +10,8 @@ from gitreceive.model.builds import ProcessType
 from gitreceive.model.checks import checks_document, parse_checks
 from gitreceive.model.declared import HealthCheck
 from gitreceive.model.documents import table, text
+from gitreceive.model.services import parse_secrets
+from gitreceive.model.volumes import Volume, parse_volumes
 
 _MEMORY = re.compile(r"([1-9][0-9]{0,14})(Ki|Mi|Gi|Ti|k|M|G|T)?", re.ASCII)
 _CPU = re.compile(r"(?:[0-9]{1,4}(?:\.[0-9]{1,3})?|[1-9][0-9]{0,6}m)", re.ASCII)
@@ -65,15 +67,17 @@ class Limits:
 
 @dataclass(frozen=True)
 class Runtime:
-    """By process type."""
+    """``limits`` and ``health`` by process type, ``volumes`` by name; ``secrets``: prefixes of variables by the name of the Secret with them."""
 
     limits: Mapping[str, Limits] = field(default_factory=dict)
     health: Mapping[str, tuple[HealthCheck, ...]] = field(default_factory=dict)  # at most one of each kind
+    volumes: Mapping[str, Volume] = field(default_factory=dict)
+    secrets: Mapping[str, str] = field(default_factory=dict)
 
     @classmethod
     def parse(cls, document: object) -> Self:
         """What ``document`` wrote. Raises UsageError."""
-        found = table(document, "runtime", frozenset({"limits", "health"}))
+        found = table(document, "runtime", frozenset({"limits", "health", "volumes", "secrets"}))
         limits = table(found.get("limits", {}), "runtime.limits")
         health = table(found.get("health", {}), "runtime.health")
         return cls(
@@ -82,12 +86,16 @@ class Runtime:
                 for name, asked in limits.items()
             },
             {ProcessType.parse_name(name): parse_checks(asked, name) for name, asked in health.items()},
+            parse_volumes(found.get("volumes", {})),
+            parse_secrets(found.get("secrets", {})),
         )
 
     def document(self) -> dict[str, Any]:
         return {
             "limits": {name: limits.document() for name, limits in self.limits.items()},
             "health": {name: checks_document(checks) for name, checks in self.health.items() if checks},
+            "volumes": {name: volume.document() for name, volume in self.volumes.items()},
+            "secrets": dict(self.secrets),
         }
 
 

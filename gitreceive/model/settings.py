@@ -10,6 +10,8 @@ from gitreceive.model.formation import Formation
 from gitreceive.model.maintenance import Maintenance
 from gitreceive.model.routing import Routing
 from gitreceive.model.runtime import Runtime
+from gitreceive.model.services import Services
+from gitreceive.model.volumes import require_single
 
 
 class _Section(Protocol):
@@ -25,6 +27,7 @@ _SECTIONS: Mapping[str, type[_Section]] = {
     "maintenance": Maintenance,
     "routing": Routing,
     "schedule": Schedule,
+    "services": Services,
 }
 
 
@@ -39,6 +42,7 @@ class AppSettings:
     maintenance: Maintenance = field(default_factory=Maintenance)
     routing: Routing = field(default_factory=Routing)
     schedule: Schedule = field(default_factory=Schedule)
+    services: Services = field(default_factory=Services)
 
     @classmethod
     def parse(cls, document: object) -> Self:
@@ -52,7 +56,13 @@ class AppSettings:
 
     def patched(self, patch: Mapping[str, Any]) -> Self:
         """With a JSON merge patch of the document applied (RFC 7386). Raises UsageError where the result cannot be."""
-        return type(self).parse(merged(self.document(), patch))
+        made = type(self).parse(merged(self.document(), patch))
+        made.require_possible()
+        return made
+
+    def require_possible(self) -> None:
+        """Raise UsageError where sections do not go together: a release that is brought back may find others than it had."""
+        require_single(self.runtime.volumes, self.formation)
 
     def running(self, runtime: Runtime) -> Self:
         """The same with a release's runtime."""

@@ -15,6 +15,7 @@ from gitreceive.model import (
     ProcessStatus,
     ProcessType,
     Release,
+    VolumeStatus,
 )
 from gitreceive.ports.logs import Log
 from gitreceive.ports.one_offs import OneOffs
@@ -55,8 +56,21 @@ class Target(OneOffs, Schedules, Protocol):
     def logs(self, app: AppName, query: LogQuery) -> Iterator[LogLine]:
         """By time. With ``follow`` it goes on over restarts and releases until the caller closes the iterator."""
 
+    def volumes(self, app: AppName) -> tuple[VolumeStatus, ...]:
+        """What there is of the app's volumes, by name, whether or not anything mounts them. A roll-out makes those that its release names;
+        none but ``remove_volume`` and ``destroy`` removes one.
+        """
+
+    def remove_volume(self, app: AppName, name: str) -> bool:
+        """What is in it is lost. False where there is none. Raises ConflictError where a process of the app mounts it."""
+
+    def secret_names(self, app: AppName, secret: str) -> tuple[str, ...]:
+        """The names that a Secret of this name holds for the app. Raises NotFoundError where it is not there, ConflictError where the target has
+        no such thing, or no app may have it.
+        """
+
     def destroy(self, app: AppName) -> None:
-        """Remove all of the app from the target; no error where there is nothing."""
+        """Remove all of the app from the target, its volumes too; no error where there is nothing."""
 
     def forget_images(self, images: Iterable[ImageRef]) -> None:
         """No release that is kept has these: what the target keeps of them, unless something uses it, can go. No error where there is nothing."""

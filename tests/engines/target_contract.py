@@ -4,7 +4,7 @@ import http.client
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import Any
@@ -14,7 +14,7 @@ from uuid import uuid4
 import pytest
 
 from gitreceive.cancellation import Cancellation
-from gitreceive.errors import CanceledError, NotFoundError, RolloutError
+from gitreceive.errors import CanceledError, ConflictError, NotFoundError, RolloutError
 from gitreceive.model import (
     AppName,
     AppSettings,
@@ -27,9 +27,11 @@ from gitreceive.model import (
     OneOff,
     ProcessType,
     Release,
+    Runtime,
     Secret,
     Terminal,
     UserName,
+    Volume,
 )
 from gitreceive.one_offs import new_name
 from gitreceive.ports import Attachment, Output, Target
@@ -47,6 +49,23 @@ class Handler(http.server.BaseHTTPRequestHandler):
         self.wfile.write(body)
     def log_message(self, *arguments):
         print('served', os.environ['GITRECEIVE_RELEASE'], flush=True)
+http.server.ThreadingHTTPServer(('', int(os.environ['PORT'])), Handler).serve_forever()
+"""
+# writes where it began, and ends where another has the folder at the same time
+KEEPER = """
+import fcntl, http.server, os, signal
+signal.signal(signal.SIGTERM, lambda *_: os._exit(0))
+lock = open('/data/lock', 'w')
+fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+with open('/data/begun', 'a') as begun:
+    begun.write(os.environ['GITRECEIVE_RELEASE'] + ' ')
+class Handler(http.server.BaseHTTPRequestHandler):
+    def do_GET(self):
+        body = open('/data/begun', 'rb').read()
+        self.send_response(200)
+        self.send_header('Content-Length', str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
 http.server.ThreadingHTTPServer(('', int(os.environ['PORT'])), Handler).serve_forever()
 """
 TICKER = """
@@ -69,6 +88,8 @@ class Stage:
     image: ImageRef
     app: AppName = field(default_factory=lambda: AppName.parse(f"t-{uuid4().hex[:8]}"))
     said: bytearray = field(default_factory=bytearray)
+    volume: Callable[[AppName, str], AbstractContextManager[None]] = lambda _app, _name: nullcontext()
+    """What the target needs beside itself to have a volume of the app."""
 
     @property
     def log(self) -> Voice:
@@ -285,6 +306,27 @@ class TargetContract(TargetRecord):
         assert (len(up), up[first.instance].restarts) == (2, 0)
         stage.roll_out(release)
         assert [s.state for s in stage.target.processes(stage.app) if s.state != "stopping"] == ["up"]
+
+    def test_a_volume_is_one_process_s_and_outlives_what_mounts_it(self, stage: Stage) -> None:
+        kept = AppSettings(runtime=Runtime(volumes={"uploads": Volume("/data")}))
+        with stage.volume(stage.app, "uploads"):
+            second = stage.release(2, web=KEEPER, settings=kept)
+            stage.roll_out(stage.release(1, web=KEEPER, settings=kept))
+            stage.get_eventually("v1 ")
+            stage.roll_out(second)
+            stage.get_eventually("v1 v2 ")
+            stage.fail(stage.release(3, web=CRASH, settings=kept), second)
+            stage.get_eventually("v1 v2 v2 ")
+            with pytest.raises(ConflictError, match="mounts volume uploads"):
+                stage.target.remove_volume(stage.app, "uploads")
+            stage.roll_out(stage.release(3))
+            assert [status.name for status in stage.target.volumes(stage.app)] == ["uploads"]
+            stage.roll_out(stage.release(4, web=KEEPER, settings=kept))
+            stage.get_eventually("v1 v2 v2 v4 ")
+            stage.roll_out(stage.release(5))
+            assert stage.target.remove_volume(stage.app, "uploads")
+            _until(lambda: str(stage.target.volumes(stage.app)), lambda listed: listed == "()")
+            assert not stage.target.remove_volume(stage.app, "uploads")
 
     def test_a_cancel_stops_the_roll_out_within_seconds(self, stage: Stage) -> None:
         cancel = Cancellation()

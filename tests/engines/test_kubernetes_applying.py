@@ -38,7 +38,11 @@ class _OldCluster(Api):
 
 def a_deployment() -> Manifest:
     pod = {"containers": [{"name": "web", "image": "x", "readinessProbe": {"tcpSocket": {"port": 1}}}]}
-    return {"metadata": {"name": "web", "namespace": "app-shop"}, "spec": {"template": {"spec": pod}}}
+    return {
+        "kind": "Deployment",
+        "metadata": {"name": "web", "namespace": "app-shop"},
+        "spec": {"template": {"spec": pod}},
+    }
 
 
 def test_a_probe_that_goes_is_taken_away_and_the_rest_applied_once_more() -> None:

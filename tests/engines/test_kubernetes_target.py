@@ -5,6 +5,7 @@ import json
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -25,6 +26,7 @@ from gitreceive.model import (
     Schedule,
     Secret,
 )
+from tests.engines.cluster_volumes import host_volume
 from tests.engines.images import python_image
 from tests.engines.target_contract import SERVER, TICKER, Stage, TargetContract
 
@@ -47,8 +49,12 @@ def make_target(**changes: Any) -> KubernetesTarget:
 
 
 @pytest.fixture
-def stage(image: ImageRef) -> Iterator[Stage]:
-    made = Stage(make_target(), image)
+def stage(image: ImageRef, tmp_path: Path) -> Iterator[Stage]:
+    made = Stage(
+        make_target(),
+        image,
+        volume=lambda app, name: host_volume(f"app-{app}", name, tmp_path / name),
+    )
     yield made
     made.target.destroy(made.app)
 

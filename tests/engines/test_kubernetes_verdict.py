@@ -198,14 +198,29 @@ def test_a_quota_is_told_without_the_pods_name() -> None:
     assert "ResourceQuota" in problem.hint
 
 
-def an_unschedulable_pod() -> Manifest:
+def an_unschedulable_pod(message: str = "0/1 nodes are available: 1 Insufficient cpu.") -> Manifest:
     pod = a_pod()
-    message = "0/1 nodes are available: 1 Insufficient cpu."
     pod["status"]["conditions"] = [
         {"type": "PodScheduled", "status": "False", "reason": "Unschedulable", "message": message}
     ]
     del pod["spec"]["nodeName"]
     return pod
+
+
+def test_a_pod_waits_for_its_volume_until_the_deadline() -> None:
+    problem = only(seen(an_unschedulable_pod("pod has unbound immediate PersistentVolumeClaims.")))
+    assert problem.text == "web waits for its volume: pod has unbound immediate PersistentVolumeClaims."
+    assert problem.patience == float("inf")
+    assert "kubernetes.storage_class" in problem.hint
+
+
+def test_what_ends_before_its_successor_begins_is_no_failure_of_that() -> None:
+    """The last release crashed, and its pods are on their way out."""
+    old = a_replica_set()
+    old["spec"]["replicas"] = 0
+    pod = a_pod(restarts=3, state=ended(1), lastState=ended(1))
+    state = look("web", 4, Snapshot({"web": a_deployment()}, {"old": old}, {"pod": pod}, {}))
+    assert (state.done, state.problems) == (False, ())
 
 
 def test_a_pod_that_fits_nowhere_fails_within_30_seconds() -> None:

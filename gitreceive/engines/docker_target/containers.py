@@ -23,6 +23,7 @@ from gitreceive.model import (
     OneOff,
     ProcessType,
     Release,
+    mounted,
 )
 
 DEFAULT_PORT = 8080  # what $PORT is where the image does not say what it listens on
@@ -34,6 +35,10 @@ _PIDS = 1024
 _LOG_OPTIONS = {"max-size": "10m", "max-file": "3"}
 _ONCE = "once"
 _SERVICE = "service"
+OWNER = "gitreceive.data"
+APP = "gitreceive.app"
+VOLUME = "gitreceive.volume"  # of a volume: its name in the app
+VOLUMES = "gitreceive.volumes"  # of a container: the names of those that it mounts
 KIND = "gitreceive.kind"  # of a container that runs once and is no release command
 NAME = "gitreceive.instance"  # of one that has a name of its own
 USER = "gitreceive.user"
@@ -88,6 +93,7 @@ class Container:
     named: str = ""  # of one that somebody runs by hand
     source: str = ""  # what one that runs once is, as LogSource; empty: somebody's command
     entry: str = ""  # of cron, of a run by the clock
+    volumes: frozenset[str] = frozenset()
 
     @property
     def instance(self) -> str:
@@ -120,6 +126,10 @@ def name(owned_by: str, app: AppName, place: Place, stage: Stage, mark: str = ""
     return f"gitreceive.{owned_by}.{app}.v{place.release}.{place.process}.{place.replica}{suffix}"
 
 
+def volume_name(owned_by: str, app: AppName, volume: str) -> str:
+    return f"gitreceive.{owned_by}.{app}.volume.{volume}"
+
+
 def service(
     release: Release,
     place: Place,
@@ -133,6 +143,11 @@ def service(
     """The body of ``POST /containers/create`` for a process that keeps running. Docker restarts it once it is live."""
     body = _body(release, process, user, settings)
     body["Labels"] = _labels(release, place, owned_by, host_port, _SERVICE)
+    if volumes := mounted(release.settings.runtime.volumes, process.name):
+        body["Labels"][VOLUMES] = ",".join(volumes)
+        body["HostConfig"]["Mounts"] = [
+            _mount(volume_name(owned_by, release.app, name), volume.mount) for name, volume in volumes.items()
+        ]
     if restarted := release.settings.formation.restarted.get(process.name):
         body["Labels"]["gitreceive.restarted"] = restarted
     body["Labels"]["gitreceive.spec"] = hashlib.sha256(json.dumps(body, sort_keys=True).encode()).hexdigest()
@@ -188,7 +203,7 @@ def listed(owned_by: str, rows: Iterable[Mapping[str, Any]]) -> tuple[Container,
 
     The same server's build containers carry its mark too, but no role.
     """
-    ours = (row for row in rows if row["Labels"].get("gitreceive.data") == owned_by)
+    ours = (row for row in rows if row["Labels"].get(OWNER) == owned_by)
     found = [_container(row) for row in ours if "gitreceive.role" in row["Labels"]]
     return tuple(sorted(found, key=lambda c: (c.place.release, c.place.process, c.place.replica)))
 
@@ -247,12 +262,17 @@ def _body(release: Release, process: ProcessType, user: str, settings: DockerSet
     return body
 
 
+def _mount(volume: str, folder: str) -> dict[str, Any]:
+    """It begins empty, as everywhere, also where the image has something in that folder."""
+    return {"Type": "volume", "Source": volume, "Target": folder, "VolumeOptions": {"NoCopy": True}}
+
+
 def _labels(
     release: Release, place: Place, owned_by: str, host_port: int | None, role: str
 ) -> dict[str, str]:
     labels = {
-        "gitreceive.data": owned_by,
-        "gitreceive.app": str(release.app),
+        OWNER: owned_by,
+        APP: str(release.app),
         "gitreceive.release": str(place.release),
         "gitreceive.process": place.process,
         "gitreceive.replica": str(place.replica),
@@ -274,7 +294,7 @@ def _container(row: Mapping[str, Any]) -> Container:
     port = labels.get("gitreceive.port")
     return Container(
         id=row["Id"],
-        app=AppName.parse(labels["gitreceive.app"]),
+        app=AppName.parse(labels[APP]),
         place=Place(
             int(labels["gitreceive.release"]), labels["gitreceive.process"], int(labels["gitreceive.replica"])
         ),
@@ -289,4 +309,5 @@ def _container(row: Mapping[str, Any]) -> Container:
         named=labels.get(NAME, ""),
         source=labels.get(SOURCE, ""),
         entry=labels.get(ENTRY, ""),
+        volumes=frozenset(filter(None, labels.get(VOLUMES, "").split(","))),
     )

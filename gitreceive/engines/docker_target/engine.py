@@ -1,6 +1,8 @@
 """The Docker engine's API in the few words that the target needs, with errors of our own."""
 
+import io
 import socket
+import tarfile
 import threading
 import time
 from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
@@ -22,6 +24,7 @@ Credentials = Callable[[], tuple[str, str] | None]
 
 _TIMEOUT = 60
 _POLL_SECONDS = 0.05
+_HEADERS = 4096  # bytes: the first of a tar, with what may stand before it
 _RESTART: Any = {"Name": "unless-stopped"}
 _LOST = (requests.RequestException, urllib3.exceptions.HTTPError, OSError)
 
@@ -248,6 +251,69 @@ class Engine:
                 if error.status_code != 409:
                     raise
 
+    def create_volume(self, name: str, labels: Mapping[str, str]) -> None:
+        """No error where it is there."""
+        with _translated(f"create volume {name}"):
+            self._api().create_volume(name, labels=dict(labels))
+
+    def volumes(self, labels: Mapping[str, str]) -> Sequence[Mapping[str, Any]]:
+        """Those with all these labels, an empty value being any, each with how much is in it where the engine tells."""
+        wanted = [f"{key}={value}" if value else key for key, value in labels.items()]
+        with _translated("list volumes"):
+            api = self._api()
+            found = api.volumes(filters={"label": wanted})["Volumes"] or []
+            if not found:
+                return []
+            with api.get(self._url("system/df"), params={"type": "volume"}, timeout=_TIMEOUT) as answer:
+                _require_done(answer)
+                usage = {row["Name"]: row.get("UsageData") for row in answer.json().get("Volumes") or []}
+            return [{**row, "UsageData": usage.get(row["Name"])} for row in found]
+
+    def remove_volume(self, name: str) -> None:
+        """No error where it is gone."""
+        with _translated(f"remove volume {name}"):
+            try:
+                self._api().remove_volume(name)
+            except docker_errors.NotFound:
+                return
+
+    def folder_owner(self, container: str, folder: str) -> int:
+        """The number of the user whose folder it is, in a container that need not run."""
+        with _translated(f"look at {folder} of a container"):
+            place = self._url(f"containers/{container}/archive")
+            asked: dict[str, Any] = {"params": {"path": folder}, "headers": {"Accept-Encoding": "identity"}}
+            with self._api().get(place, **asked, stream=True, timeout=_TIMEOUT) as answer:
+                _require_done(answer)
+                head = io.BytesIO(answer.raw.read(_HEADERS))
+            try:
+                with tarfile.open(fileobj=head, mode="r:") as archive:
+                    first = archive.next()
+            except tarfile.TarError as error:
+                raise RolloutError(f"Docker does not tell whose {folder} is: {error}") from error
+            if first is None or not first.isdir():
+                raise RolloutError(f"{folder} is no folder in the image", hint="mount the volume elsewhere")
+            return first.uid
+
+    def make_folder(self, container: str, folder: str, uid: int, gid: int) -> None:
+        """That folder is there and theirs, in a container that need not run; what is in it stays."""
+        parent, _, name = folder.rpartition("/")
+        entry = tarfile.TarInfo(name)
+        entry.type, entry.mode, entry.uid, entry.gid = tarfile.DIRTYPE, 0o755, uid, gid
+        entry.mtime = int(time.time())
+        packed = io.BytesIO()
+        with tarfile.open(fileobj=packed, mode="w") as archive:
+            archive.addfile(entry)
+        with _translated(f"make {folder} in a container"):
+            place = self._url(f"containers/{container}/archive")
+            # a link of that name is not replaced: it may lead to the volume
+            asked = {"path": parent or "/", "noOverwriteDirNonDir": "true"}
+            with self._api().put(place, params=asked, data=packed.getvalue(), timeout=_TIMEOUT) as answer:
+                _require_done(answer)
+
+    def _url(self, path: str) -> str:
+        api = self._api()
+        return f"{api.base_url}/v{api.api_version}/{path}"
+
     def _api(self) -> docker.APIClient:
         with self._lock:
             if self._client is None:
@@ -326,6 +392,13 @@ class Output(Iterator[bytes]):
 
 
 _PULL_HINT = "check that Docker reaches the registry, and the credentials in ~/.docker/config.json"
+
+
+def _require_done(answer: requests.Response) -> None:
+    try:
+        answer.raise_for_status()
+    except requests.HTTPError as error:
+        docker_errors.create_api_error_from_http_exception(error)
 
 
 @contextmanager

@@ -12,7 +12,7 @@ import yaml
 from gitreceive.cancellation import Cancellation
 from gitreceive.config import Settings
 from gitreceive.engines.docker_target import containers as made
-from gitreceive.engines.docker_target import diagnosis, one_offs
+from gitreceive.engines.docker_target import diagnosis, one_offs, volumes
 from gitreceive.engines.docker_target.containers import Container, Place, Stage
 from gitreceive.engines.docker_target.engine import Credentials, Engine
 from gitreceive.engines.docker_target.health import wait_until_well
@@ -22,7 +22,7 @@ from gitreceive.engines.docker_target.logs import ContainerRuns
 from gitreceive.engines.docker_target.pages import Pages
 from gitreceive.engines.docker_target.routes import Routes
 from gitreceive.engines.docker_target.switchboard import Switchboard
-from gitreceive.errors import GitreceiveError, RolloutError
+from gitreceive.errors import ConflictError, GitreceiveError, RolloutError
 from gitreceive.model import (
     WEB_PROCESS,
     AppName,
@@ -38,12 +38,15 @@ from gitreceive.model import (
     ProcessType,
     Release,
     Terminal,
+    VolumeStatus,
+    alone,
 )
 from gitreceive.ports import Attachment, CertificateSource, Log, Pipe
 from gitreceive.ports.targets import no_certificates
 from gitreceive.tailing import Follower, read
 
 _GRACE_SECONDS = 10  # for what is destroyed: nobody waits for its answers
+_HAND_OVER_SECONDS = 30  # for what has a volume that another process is to have
 
 
 class DockerTarget:
@@ -77,6 +80,7 @@ class DockerTarget:
 
     def roll_out(self, release: Release, log: Log, cancel: Cancellation) -> None:
         _require_no_autoscaler(release)
+        _require_no_secrets(release)
         with self._lock(release.app):
             self._switchboard.start()
             self._bring_up(release, log, cancel)
@@ -192,12 +196,31 @@ class DockerTarget:
         runs = ContainerRuns(self._engine, lambda: self._switchboard.containers(app))
         return Follower(runs, query) if query.follow else iter(read(runs, query))
 
+    def volumes(self, app: AppName) -> tuple[VolumeStatus, ...]:
+        return volumes.statuses(self._engine, self._owned_by, app)
+
+    def remove_volume(self, app: AppName, name: str) -> bool:
+        with self._lock(app):
+            having = [c for c in self._switchboard.containers(app) if name in c.volumes]
+            if kept := next((c for c in having if c.stage is not Stage.RETIRING), None):
+                raise ConflictError(
+                    f"{kept.instance} mounts volume {name}", hint=f"gitreceive volumes remove {name}"
+                )
+            for container in having:
+                self._engine.stop(container.id, _HAND_OVER_SECONDS)
+            self._remove(having)
+            return volumes.remove(self._engine, self._owned_by, app, name)
+
+    def secret_names(self, app: AppName, secret: str) -> tuple[str, ...]:  # noqa: ARG002
+        raise _no_secrets(secret)
+
     def destroy(self, app: AppName) -> None:
         with self._lock(app):
             found = self._switchboard.containers(app)
             for container in found:
                 self._engine.stop(container.id, _GRACE_SECONDS)
             self._remove(found)
+            volumes.remove_all(self._engine, self._owned_by, app)
             for image in {c.image for c in found}:
                 self._engine.remove_image(image)
             self._routes.drop(app)
@@ -250,16 +273,28 @@ class DockerTarget:
             if same is None:
                 # one that serves goes on until its successor is well
                 self._remove(c for c in here if not (c.running and c.stage is Stage.LIVE))
-                wanted.add(self._run(release.app, place, body))
+                self._free_volumes(release, place, existing)
+                wanted.add(self._run(release, place, process, body))
             else:
                 wanted.add(same.id)
         return [c for c in self._switchboard.containers(release.app) if c.id in wanted]
 
-    def _run(self, app: AppName, place: Place, body: dict[str, Any]) -> str:
-        container = self._engine.create(made.name(self._owned_by, app, place, Stage.STARTING), body)
+    def _free_volumes(self, release: Release, place: Place, existing: Iterable[Container]) -> None:
+        """What one process has at a time is left by whoever has it. It keeps its name, so that it is known what serves, or did."""
+        wanted = set(alone(release.settings.runtime.volumes, place.process))
+        having = [c for c in existing if c.running and c.volumes & wanted and not place.reserved]
+        for container in having:
+            self._engine.stop(container.id, _HAND_OVER_SECONDS)
+        if having:
+            self._switchboard.refresh(release.app)
+
+    def _run(self, release: Release, place: Place, process: ProcessType, body: dict[str, Any]) -> str:
+        volumes.make(self._engine, release, process, self._owned_by)
+        container = self._engine.create(made.name(self._owned_by, release.app, place, Stage.STARTING), body)
         if place.reserved:
             return container
         try:
+            volumes.hand_over(self._engine, container, release, process, body["User"])
             self._engine.start(container)
         except RolloutError as error:
             self._engine.remove(container)
@@ -366,3 +401,17 @@ def _require_no_autoscaler(release: Release) -> None:
             "the docker target does not scale by itself",
             hint=f"say how many: gitreceive ps autoscale {next(iter(release.settings.formation.autoscale))} --off, and ps scale",
         )
+
+
+def _require_no_secrets(release: Release) -> None:
+    """Raises RolloutError."""
+    for secret in release.settings.runtime.secrets:
+        error = _no_secrets(secret)
+        raise RolloutError(error.message, hint=f"gitreceive services unbind --secret {secret}")
+
+
+def _no_secrets(secret: str) -> ConflictError:
+    return ConflictError(
+        f"the docker target has no Secrets, so none called {secret[:60]}",
+        hint="bind values: gitreceive services bind NAME=VALUE",
+    )

@@ -10,7 +10,17 @@ from datetime import UTC, datetime
 from gitreceive import exposure, manifests
 from gitreceive.cancellation import Cancellation
 from gitreceive.config import Settings
-from gitreceive.engines.kubernetes_target import cron_runs, logs, once, one_offs, permissions, reach, rollout
+from gitreceive.engines.kubernetes_target import (
+    bound,
+    claims,
+    cron_runs,
+    logs,
+    once,
+    one_offs,
+    permissions,
+    reach,
+    rollout,
+)
 from gitreceive.engines.kubernetes_target.api import Api
 from gitreceive.engines.kubernetes_target.statuses import release_of, statuses
 from gitreceive.engines.kubernetes_target.watching import NamespaceWatch
@@ -31,6 +41,7 @@ from gitreceive.model import (
     ProcessType,
     Release,
     Terminal,
+    VolumeStatus,
 )
 from gitreceive.one_offs import kept
 from gitreceive.ports import Attachment, CertificateSource, Log, Pipe
@@ -68,10 +79,12 @@ class KubernetesTarget:
         with NamespaceWatch(self._api, namespace) as watch:  # it lists while the namespace is looked at
             rollout.claim_namespace(self._api, objects[0])
             cancel.raise_if_requested()
+            bound.require_all(self._api, namespace, release)
+            fitting = claims.fitted(self._api, namespace, objects)
             unreached = (
                 self._settings.kubernetes.expose in {"auto", "nodeport"} and self.url(release.app) is None
             )
-            now, later = rollout.divided(objects, release)
+            now, later = rollout.divided(fitting, release)
             applied = rollout.apply_release(self._api, now, watch)
             deadline = self._settings.kubernetes.deadline + release.startup_seconds
             rollout.await_healthy(self._api, watch, applied, log, cancel=cancel, deadline=deadline)
@@ -95,7 +108,7 @@ class KubernetesTarget:
             return
         objects = self._objects(previous)
         with NamespaceWatch(self._api, namespace) as watch:
-            now, later = rollout.divided(objects, previous)
+            now, later = rollout.divided(claims.fitted(self._api, namespace, objects), previous)
             applied = rollout.apply_release(self._api, now, watch)
             try:
                 rollout.await_healthy(
@@ -183,6 +196,15 @@ class KubernetesTarget:
         if query.follow:
             return logs.PodFollower(self._api, namespace, query)
         return logs.history(self._api, namespace, query)
+
+    def volumes(self, app: AppName) -> tuple[VolumeStatus, ...]:
+        return claims.statuses(self._api, self._namespace(app))
+
+    def remove_volume(self, app: AppName, name: str) -> bool:
+        return claims.remove(self._api, self._namespace(app), name)
+
+    def secret_names(self, app: AppName, secret: str) -> tuple[str, ...]:
+        return bound.names(self._api, self._namespace(app), secret)
 
     def destroy(self, app: AppName) -> None:
         """Raises ConflictError where the namespace is somebody else's, RolloutError where it is not gone in a minute."""

@@ -29,6 +29,7 @@ _API_VERSIONS = {
     "Service": "v1",
     "ServiceAccount": "v1",
     "ConfigMap": "v1",
+    "PersistentVolumeClaim": "v1",
     "Deployment": "apps/v1",
     "ReplicaSet": "apps/v1",
     "Job": "batch/v1",
@@ -107,10 +108,13 @@ class Api:
             {"name": one["name"], **{probe: None for probe in _PROBES if probe not in one}}
             for one in pod["containers"]
         ]
+        self.merge(item, {"spec": {"template": {"spec": {"containers": gone}}}})
+
+    def merge(self, item: Manifest, change: Manifest, owner: str = MANAGER) -> None:
+        """Change the live object of ``item`` by a strategic merge: null removes a field, and ``owner`` has those that are set."""
         metadata = item["metadata"]
-        path = self._path("Deployment", metadata["name"], metadata["namespace"])
-        body = {"spec": {"template": {"spec": {"containers": gone}}}}
-        self._call("PATCH", path, {"fieldManager": MANAGER}, body, patch=_STRATEGIC)
+        path = self._path(item["kind"], metadata["name"], metadata["namespace"])
+        self._call("PATCH", path, {"fieldManager": owner}, change, patch=_STRATEGIC)
 
     def create(self, item: Manifest) -> Manifest:
         path = self._path(item["kind"], None, item["metadata"].get("namespace"))

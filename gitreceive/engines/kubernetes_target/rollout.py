@@ -7,7 +7,7 @@ from functools import partial
 
 from gitreceive.buildpacks.system_packages import hint_of_crash
 from gitreceive.cancellation import Cancellation
-from gitreceive.engines.kubernetes_target import autoscaling
+from gitreceive.engines.kubernetes_target import autoscaling, strategies
 from gitreceive.engines.kubernetes_target.api import Api
 from gitreceive.engines.kubernetes_target.verdict import Patience, Problem, State, look
 from gitreceive.engines.kubernetes_target.watching import NamespaceWatch
@@ -70,6 +70,8 @@ def apply_release(api: Api, objects: Iterable[Manifest], watch: NamespaceWatch) 
         watch.wait_until_listed()
         live = watch.snapshot()[1].deployments
         taken = autoscaling.hand_over(api, watch.namespace, rest, live, scalers.result())
+        for item in deployments:
+            strategies.settle(api, item, live.get(item["metadata"]["name"]))
         applied = list(pool.map(partial(_apply_deployment, api), deployments))
         for name in taken:
             api.take_replicas(name, watch.namespace, None)
@@ -120,7 +122,7 @@ def await_healthy(
 
 def remove_surplus(api: Api, namespace: str, objects: Iterable[Manifest], drop: Iterable[str] = ()) -> None:
     """Delete what is gitreceive's in the namespace and in no object of ``objects``; of config, what the cluster's own history of
-    releases does not name. ``drop`` is config that goes unless something runs with it.
+    releases does not name. ``drop`` is config that goes unless something runs with it. Volumes stay, whatever mounts them or not.
     """
     wanted = {(item["kind"], item["metadata"]["name"]) for item in objects}
     kinds = (*_REMOVED, *filter(api.serves, ("HTTPRoute", "Route")))

@@ -19,6 +19,7 @@ _PULL_REASONS = {
 _START_REASONS = {"CreateContainerError", "RunContainerError", "StartError", "ContainerCannotRun"}
 _SETUP_EVENTS = {"FailedMount", "FailedCreatePodSandBox", "FailedAttachVolume"}
 _FOREVER = float("inf")
+_NO_VOLUME = "see gitreceive volumes list, and `kubectl get storageclass`: where none is the default, set kubernetes.storage_class"
 
 
 @dataclass(frozen=True)
@@ -86,6 +87,8 @@ def look(process: str, generation: int, snapshot: Snapshot) -> State:
     if status.get("observedGeneration", 0) < deployment["metadata"]["generation"]:
         return State(process, 0, desired, done=False, doing="")
     newest = _newest(deployment, snapshot.replica_sets.values())
+    if newest is not None and desired and not newest["spec"].get("replicas", 1):
+        return State(process, 0, desired, done=False, doing="")  # it ends, before there is another (Recreate)
     if newest is None:
         return State(process, 0, desired, done=desired == 0, doing="")
     ready = min(newest.get("status", {}).get("availableReplicas", 0), desired)
@@ -183,13 +186,16 @@ def _unschedulable(process: str, pod: Manifest, events: list[Manifest]) -> Probl
             message = _one_line(condition.get("message", ""))
             # A cluster that is adding a node is given until the deadline.
             growing = any(event.get("reason") == "TriggeredScaleUp" for event in events)
+            volume = (
+                "persistentvolumeclaim" in message.lower()
+            )  # whatever makes volumes may take its time too
             return Problem(
                 process,
                 "unschedulable",
-                f"{process} fits on no node: {_short(message)}",
-                patience=_FOREVER if growing else 20,
+                f"{process} {'waits for its volume' if volume else 'fits on no node'}: {_short(message)}",
+                patience=_FOREVER if growing or volume else 20,
                 detail=message,
-                hint="add a node, or ask for less: gitreceive ps limits, ps scale",
+                hint=_NO_VOLUME if volume else "add a node, or ask for less: gitreceive ps limits, ps scale",
             )
     return None
 
