@@ -194,7 +194,7 @@ def test_a_run_by_the_clock_is_told_apart_ended_and_removed(ground: Ground) -> N
     start("clean-1", "import os; print('swept', os.environ['GREETING']); raise SystemExit(3)")
     start("clean-2", "import time; time.sleep(600)")
     wait_for(lambda: runs()["clean-1"].over)
-    first, second = runs().values()
+    first, second = (runs()[name] for name in ("clean-1", "clean-2"))
     assert (first.entry, first.release, first.state, first.exit_code) == ("clean", 1, "failed", 3)
     assert first.ended is not None
     assert first.ended >= first.started

@@ -42,6 +42,7 @@ from gitreceive.model import (
     Release,
     Terminal,
     VolumeStatus,
+    alone,
 )
 from gitreceive.one_offs import kept
 from gitreceive.ports import Attachment, CertificateSource, Log, Pipe
@@ -81,17 +82,15 @@ class KubernetesTarget:
             cancel.raise_if_requested()
             bound.require_all(self._api, namespace, release)
             fitting = claims.fitted(self._api, namespace, objects)
-            unreached = (
-                self._settings.kubernetes.expose in {"auto", "nodeport"} and self.url(release.app) is None
-            )
+            unreached = self.url(release.app) is None
             now, later = rollout.divided(fitting, release)
             applied = rollout.apply_release(self._api, now, watch)
             deadline = self._settings.kubernetes.deadline + release.startup_seconds
             rollout.await_healthy(self._api, watch, applied, log, cancel=cancel, deadline=deadline)
             for item in later:
                 self._api.apply(item)
-        if unreached and release.answers:
-            self._await_answer(release.app, log, cancel)
+        if unreached or self._is_replaced(release):
+            self._await_answer(release, log, cancel)
         try:
             rollout.remove_surplus(self._api, namespace, objects)
         except GitreceiveError as error:  # it is live; what is left over goes with the next release
@@ -118,6 +117,8 @@ class KubernetesTarget:
                     self._api.apply(item)
             finally:
                 rollout.remove_surplus(self._api, namespace, objects, drop)
+        if self._is_replaced(previous):
+            self._await_answer(previous, log, Cancellation())
 
     def run_once(self, release: Release, process: ProcessType, log: Log, cancel: Cancellation) -> int:
         name = once.pod_name(release, process)
@@ -242,8 +243,15 @@ class KubernetesTarget:
     def stop(self) -> None:
         """Nothing lives on in the server: the cluster runs what it was told to."""
 
-    def _await_answer(self, app: AppName, log: Log, cancel: Cancellation) -> None:
-        """A node port that was just opened. That it cannot be reached from here does not make the release a failure."""
+    def _is_replaced(self, release: Release) -> bool:
+        """For a moment nobody answered: its web process was ended before the next began."""
+        return bool(alone(release.settings.runtime.volumes, WEB_PROCESS))
+
+    def _await_answer(self, release: Release, log: Log, cancel: Cancellation) -> None:
+        """At a node port behind which nobody was. That it cannot be reached from here does not make the release a failure."""
+        if self._settings.kubernetes.expose not in {"auto", "nodeport"} or not release.answers:
+            return
+        app = release.app
         service = self._api.get("Service", "web", self._namespace(app)) or {}
         if URL_ANNOTATION in (service.get("metadata", {}).get("annotations") or {}):
             return  # a host: the controller's way, and the DNS's
