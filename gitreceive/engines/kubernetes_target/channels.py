@@ -75,6 +75,7 @@ class Channels:
         self._closed.set()
         with suppress(WebSocketException, OSError):
             self._websocket.close(timeout=1)
+        self._websocket.shutdown()  # ``close`` leaves the socket open where the cluster has closed first
 
     def exit_code(self) -> int:
         """Of a command that was run in a container (Status with the reason NonZeroExitCode). Raises RolloutError."""
