@@ -148,7 +148,7 @@ class HookSocket:
             thread = threading.Thread(target=self._serve, args=(connection,), name="hook", daemon=True)
             with self._lock:
                 self._threads.add(thread)
-            thread.start()
+                thread.start()  # so that whoever closes waits for none that has not begun
 
     def _serve(self, connection: socket.socket) -> None:
         """The end of the thread's road: a fault of the server's is logged, and the hook, left without an answer, refuses."""

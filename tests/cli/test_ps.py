@@ -125,7 +125,7 @@ def test_an_autoscaler_keeps_others_out_until_it_is_off(
         (("limits", "shop", "web", "--unset", "--cpu", "1"), 2, "nothing is said"),
         (("limits", "shop", "web", "--memory", "lots"), 2, "'lots' is no amount of memory"),
         (("limits", "shop", "web", "--memory", "1Ki"), 2, "too little memory"),
-        (("limits", "shop", "web", "worker", "--cpu", "1"), 2, "2 names are given here besides the app"),
+        (("limits", "shop", "web", "worker", "--cpu", "1"), 2, "2 process types are named here"),
         (("autoscale", "shop", "web", "--min", "1"), 2, "give --min, --max and --cpu"),
         (("autoscale", "shop", "web", "--off", "--min", "1"), 2, "or --off alone"),
         (("restart", "shop", "clock"), 3, "shop has no process type 'clock'"),
