@@ -4,7 +4,7 @@ import http.client
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import Any
@@ -176,6 +176,24 @@ class Stage:
 def scaled(**counts: int) -> AppSettings:
     """By process type."""
     return AppSettings(formation=Formation(scale=counts))
+
+
+@contextmanager
+def pressing_enter(process: Attachment) -> Iterator[None]:
+    """Again and again while inside: a target's own terminal may lose what is typed before it is joined."""
+    enough = threading.Event()
+
+    def press() -> None:
+        while not enough.wait(1):
+            process.write(b"\n")
+
+    presser = threading.Thread(target=press)
+    presser.start()
+    try:
+        yield
+    finally:
+        enough.set()
+        presser.join()
 
 
 class TargetContract(TargetRecord):
@@ -395,15 +413,15 @@ class TargetContract(TargetRecord):
             assert process.exit_code() == 5
 
     def test_a_terminal_without_a_keeper_is_the_target_s_own(self, stage: Stage) -> None:
-        size = "import os; input(); print(*os.get_terminal_size(), os.environ['TERM']); input(); print(*os.get_terminal_size())"
+        size = "import os, sys\nfor _ in sys.stdin: print(*os.get_terminal_size(), os.environ['TERM'])"
         terminal = Terminal("vt220", 90, 30)
         with stage.attached("python3", "-u", "-c", size, kept=False, terminal=terminal) as process:
             heard = process.output()
-            process.write(b"\n")
-            stage.hears(heard, b"90 30 vt220")
-            process.resize(50, 20)
-            process.write(b"\n")
-            stage.hears(heard, b"50 20")
+            with pressing_enter(process):
+                stage.hears(heard, b"90 30 vt220")
+                process.resize(50, 20)
+                stage.hears(heard, b"50 20 vt220")
+            process.write(b"\x04")
             assert process.exit_code() == 0
 
     def test_what_nobody_attends_any_more_is_gone(self, stage: Stage) -> None:
