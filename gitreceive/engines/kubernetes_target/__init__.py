@@ -82,7 +82,7 @@ class KubernetesTarget:
             cancel.raise_if_requested()
             bound.require_all(self._api, namespace, release)
             fitting = claims.fitted(self._api, namespace, objects)
-            unreached = self.url(release.app) is None
+            unreached = self._may_open_port and self.url(release.app) is None
             now, later = rollout.divided(fitting, release)
             applied = rollout.apply_release(self._api, now, watch)
             deadline = self._settings.kubernetes.deadline + release.startup_seconds
@@ -243,13 +243,17 @@ class KubernetesTarget:
     def stop(self) -> None:
         """Nothing lives on in the server: the cluster runs what it was told to."""
 
+    @property
+    def _may_open_port(self) -> bool:
+        return self._settings.kubernetes.expose in {"auto", "nodeport"}
+
     def _is_replaced(self, release: Release) -> bool:
         """For a moment nobody answered: its web process was ended before the next began."""
         return bool(alone(release.settings.runtime.volumes, WEB_PROCESS))
 
     def _await_answer(self, release: Release, log: Log, cancel: Cancellation) -> None:
         """At a node port behind which nobody was. That it cannot be reached from here does not make the release a failure."""
-        if self._settings.kubernetes.expose not in {"auto", "nodeport"} or not release.answers:
+        if not self._may_open_port or not release.answers:
             return
         app = release.app
         service = self._api.get("Service", "web", self._namespace(app)) or {}
