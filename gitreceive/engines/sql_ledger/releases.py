@@ -1,6 +1,6 @@
 """Releases: numbered without gaps, because a number is only used up by going live."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -66,7 +66,7 @@ class Releases(Part):
     def current_release(self, app: AppName) -> Release | None:
         with self._database.reading() as connection:
             row = connection.execute(_live(app, 1)).first()
-            return _live_now(connection, row) if row else None
+            return next(_live_now(connection, app, [row])) if row else None
 
     def release(self, app: AppName, number: int) -> Release:
         with self._database.reading() as connection:
@@ -77,11 +77,11 @@ class Releases(Part):
                 )
             if row.collected_at is not None:
                 raise no_longer_kept(app, number, CommitId(row.commit))
-            return _live_now(connection, row)
+            return next(_live_now(connection, app, [row]))
 
     def releases(self, app: AppName, limit: int = 20) -> tuple[Release, ...]:
         with self._database.reading() as connection:
-            return tuple(_live_now(connection, row) for row in connection.execute(_live(app, limit)))
+            return tuple(_live_now(connection, app, connection.execute(_live(app, limit)).all()))
 
 
 def no_longer_kept(app: AppName, number: int, commit: CommitId) -> NotFoundError:
@@ -138,11 +138,13 @@ def _of_job(connection: Connection, job: JobId) -> Release:
     return _release(connection.execute(select(releases).where(releases.c.job == job)).one())
 
 
-def _live_now(connection: Connection, row: Row[Any]) -> Release:
-    """One that went live: what is not its own is as the app has it by now."""
-    release = _release(row)
-    now_set = AppSettings.parse(settings_of(connection, release.app))
-    return replace(release, settings=now_set.running(release.settings.runtime))
+def _live_now(connection: Connection, app: AppName, rows: Sequence[Row[Any]]) -> Iterator[Release]:
+    """Those that went live: what is not their own is as the app has it by now, which is read once."""
+    if rows:
+        now_set = AppSettings.parse(settings_of(connection, app))
+        for row in rows:
+            release = _release(row)
+            yield replace(release, settings=now_set.running(release.settings.runtime))
 
 
 def _release(row: Row[Any]) -> Release:
