@@ -41,16 +41,14 @@ class Keyring:
             with suppress(FileExistsError):  # another process was first
                 self._write([_new_key()], replace=False)
 
-    def rotate(self) -> str:
-        """Put a new key in front; the one it takes over from. Raises ConfigError where the keys are not in the file."""
+    def rotate(self) -> None:
+        """Put a new key in front. Raises ConfigError where the keys are not in the file."""
         if self._text:
             raise ConfigError(
                 "the keys come from the environment, which cannot be changed from here",
                 hint="put a new key in front of GITRECEIVE_LEDGER_KEY, restart, then: gitreceive ledger reseal",
             )
-        keys = self._keys()
-        self._write([_new_key(), *keys], replace=True)
-        return keys[0]
+        self._write([_new_key(), *self._keys()], replace=True)
 
     def forget_old(self) -> None:
         """Keep the newest key alone. What an older one sealed can then not be opened any more."""
