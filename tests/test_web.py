@@ -126,7 +126,7 @@ def test_a_bomb_is_inflated_no_further_than_it_is_read() -> None:
     assert len(asyncio.run(bomb.read(1000))) <= 1000
 
 
-@pytest.mark.parametrize("sent", [b"no gzip at all", gzip.compress(b"hello" * 100)[:-20]])
+@pytest.mark.parametrize("sent", [b"no gzip at all", gzip.compress(b"hello" * 100, mtime=0)[:-20]])
 def test_what_is_no_gzip_or_only_its_beginning_is_refused(sent: bytes) -> None:
     with pytest.raises(UsageError):
         asyncio.run(_read(Inflated(Body(_received(sent)))))
