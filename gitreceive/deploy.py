@@ -7,19 +7,6 @@ server left is told again from its last committed step. Any error before the las
 it stood, the previous release serving.
 """
 
-from gitreceive.chapters import (
-    Deployment,
-    adjust,
-    build_and_publish,
-    copy_image,
-    go_live,
-    intend,
-    move_branch,
-    rebase_and_publish,
-    receive,
-    roll_out,
-    run_release_command,
-)
 from gitreceive.errors import CanceledError
 from gitreceive.model import (
     ConfigChange,
@@ -32,10 +19,23 @@ from gitreceive.model import (
     SettingsChange,
     require_config_fits,
 )
-from gitreceive.promote import plan_promotion
-from gitreceive.rollback import live_release, plan_return, require_image
-from gitreceive.scripts import run_after, run_before
-from gitreceive.wishes import read_wishes
+from gitreceive.stories.chapters import (
+    Deployment,
+    adjust,
+    build_and_publish,
+    copy_image,
+    go_live,
+    intend,
+    move_branch,
+    rebase_and_publish,
+    receive,
+    roll_out,
+    run_release_command,
+)
+from gitreceive.stories.promote import plan_promotion
+from gitreceive.stories.rollback import live_release, plan_return, require_image
+from gitreceive.stories.scripts import run_after, run_before
+from gitreceive.stories.wishes import read_wishes
 
 
 def deploy(deployment: Deployment) -> Release:

@@ -9,11 +9,11 @@ import threading
 from collections.abc import Mapping
 
 from gitreceive.cancellation import Cancellation
-from gitreceive.chapters import Deployment
 from gitreceive.deploy import deploy
 from gitreceive.errors import CanceledError, GitreceiveError, LeaseLostError
 from gitreceive.model import Job, JobId, JobState, Push
 from gitreceive.ports import Platform
+from gitreceive.stories.chapters import Deployment
 from gitreceive.voice import Voice
 
 LEASE_SECONDS = 8.0

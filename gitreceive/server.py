@@ -12,14 +12,14 @@ from datetime import UTC, datetime
 from functools import partial
 
 from gitreceive import __version__, config, wiring
-from gitreceive.chore import Chore
-from gitreceive.collector import once
-from gitreceive.cron import Clock
-from gitreceive.custody import sweep
+from gitreceive.background.chore import Chore
+from gitreceive.background.collector import once
+from gitreceive.background.cron import Clock
+from gitreceive.background.custody import sweep
 from gitreceive.jobs import JobRunner
 from gitreceive.ports import Platform
 from gitreceive.receive.server import Receiver, serve
-from gitreceive.removal import remove, remove_overdue_reviews
+from gitreceive.stories.removal import remove, remove_overdue_reviews
 from gitreceive.voice import Voice
 from gitreceive.web.application import application
 from gitreceive.web.git_door import GitDoor

@@ -40,7 +40,7 @@ from gitreceive.model import (
     Stack,
     UserName,
 )
-from gitreceive.retention import named
+from gitreceive.stories.retention import named
 from tests.fake_people import FakePeople
 
 

@@ -22,7 +22,7 @@ from gitreceive.model import (
     parse_role,
     parse_scope,
 )
-from gitreceive.revocation import withdrawn
+from gitreceive.stories.revocation import withdrawn
 from tests.fake_ledger import FakeLedger
 
 SHOP = App(AppName("shop"), UserName("ann"), "main", datetime(2026, 1, 1, tzinfo=UTC))

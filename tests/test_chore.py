@@ -5,7 +5,7 @@ import threading
 
 import pytest
 
-from gitreceive.chore import Chore
+from gitreceive.background.chore import Chore
 from gitreceive.errors import UnavailableError
 
 

@@ -6,13 +6,13 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
+from gitreceive.background.collector import once
 from gitreceive.cancellation import Cancellation
-from gitreceive.collection import Collected, Request, collect
-from gitreceive.collector import once
 from gitreceive.config import RetentionSettings
 from gitreceive.errors import NotFoundError
 from gitreceive.jobs import work
 from gitreceive.model import AppName, ImageRef, Job, JobId, JobState, Promotion, Redeploy, Rollback, UserName
+from gitreceive.stories.collection import Collected, Request, collect
 from gitreceive.voice import Voice
 from tests.platform import SHOP, World
 

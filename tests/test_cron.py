@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gitreceive.cron import KEPT_RUNS, Clock, last_due, next_due
+from gitreceive.background.cron import KEPT_RUNS, Clock, last_due, next_due
 from gitreceive.errors import RolloutError, UsageError
 from gitreceive.model import (
     AppName,

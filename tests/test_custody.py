@@ -3,7 +3,7 @@ from pathlib import Path
 
 import pytest
 
-from gitreceive import custody
+from gitreceive.background import custody
 from gitreceive.errors import UnavailableError
 from gitreceive.model import AppName, OneOff, UserName
 from tests.fakes import FakeTarget

@@ -11,8 +11,9 @@ from hypothesis import strategies as st
 
 from gitreceive.config import KubernetesSettings, Settings, load
 from gitreceive.errors import ConfigError, UsageError
-from gitreceive.exposure import Exposing, notes
-from gitreceive.manifests import ClusterApi, Manifest, render, to_yaml
+from gitreceive.manifests.exposure import Exposing, notes
+from gitreceive.manifests.rendering import ClusterApi, render, to_yaml
+from gitreceive.manifests.templating import Manifest
 from gitreceive.model import (
     MOST_DOMAINS,
     AppName,

@@ -2,7 +2,7 @@
 
 import io
 
-from gitreceive.maintenance_page import make_handler
+from gitreceive.manifests.maintenance_page import make_handler
 
 
 class _Wire:

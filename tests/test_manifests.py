@@ -12,10 +12,17 @@ import yaml
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from gitreceive import manifests
 from gitreceive.config import KubernetesSettings, Settings, bundled
 from gitreceive.errors import ConfigError
-from gitreceive.manifests import ClusterApi, Manifest, PullCredentials, render, render_once, to_yaml
+from gitreceive.manifests import rendering
+from gitreceive.manifests.rendering import (
+    ClusterApi,
+    PullCredentials,
+    render,
+    render_once,
+    to_yaml,
+)
+from gitreceive.manifests.templating import Manifest
 from gitreceive.model import (
     AppName,
     AppSettings,
@@ -262,17 +269,17 @@ def test_a_plan_does_not_show_config_values() -> None:
 
 
 def test_releases_with_equal_config_share_its_secret_and_others_do_not() -> None:
-    first = manifests.config_name(a_release())
+    first = rendering.config_name(a_release())
     assert first.startswith("config-")
-    assert manifests.config_name(a_release(number=4)) == first
-    assert manifests.config_name(a_release(config={"GREETING": Secret("bye")})) != first
-    assert manifests.config_name(a_release(config={"GREETINGS": Secret("hello")})) != first
+    assert rendering.config_name(a_release(number=4)) == first
+    assert rendering.config_name(a_release(config={"GREETING": Secret("bye")})) != first
+    assert rendering.config_name(a_release(config={"GREETINGS": Secret("hello")})) != first
 
 
 def test_the_secret_of_releases_with_equal_config_is_the_same_to_the_last_byte() -> None:
     """The second to be applied changes nothing of it."""
     first, fourth = (by_kind(render(a_release(number=n), Settings())) for n in (3, 4))
-    name = f"Secret/{manifests.config_name(a_release())}"
+    name = f"Secret/{rendering.config_name(a_release())}"
     assert first[name] == fourth[name]
 
 

@@ -6,8 +6,8 @@ from gitreceive.cli.instances import instance
 from gitreceive.errors import UsageError
 from gitreceive.lifecycle import attended
 from gitreceive.model import Digest, Image, ImageRef, OneOff, ProcessStatus, Terminal
-from gitreceive.one_offs import Kept, command_line, new_name
 from gitreceive.ports import Output
+from gitreceive.stories.one_offs import Kept, command_line, new_name
 from tests.fakes import FakeAttachment
 
 _REF = ImageRef("registry.test/shop", Digest("sha256:" + "a" * 64))

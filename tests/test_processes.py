@@ -7,7 +7,9 @@ import pytest
 
 from gitreceive.config import KubernetesSettings, Settings
 from gitreceive.errors import ConfigError
-from gitreceive.manifests import Manifest, render, render_once
+from gitreceive.manifests.processes import MAINTENANCE
+from gitreceive.manifests.rendering import render, render_once
+from gitreceive.manifests.templating import Manifest
 from gitreceive.model import (
     AppSettings,
     Autoscale,
@@ -22,7 +24,6 @@ from gitreceive.model import (
     Release,
     Runtime,
 )
-from gitreceive.processes import MAINTENANCE
 from tests.test_manifests import a_release, by_kind
 
 _PAGE = ImageRef.parse(f"127.0.0.1:5000/stacks/run@sha256:{'1' * 64}")

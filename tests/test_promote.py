@@ -19,7 +19,7 @@ from gitreceive.model import (
     Secret,
     UserName,
 )
-from gitreceive.promote import plan_promotion
+from gitreceive.stories.promote import plan_promotion
 from tests.platform import SHOP, World
 
 ADA, BOB = UserName("ada"), UserName("bob")

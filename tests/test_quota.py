@@ -20,7 +20,7 @@ from gitreceive.model import (
     Use,
     UserName,
 )
-from gitreceive.quota import require_room, use_of
+from gitreceive.stories.quota import require_room, use_of
 from tests.engines.ledger.words import ANN, BLOG, SHOP, claimed, intend, push
 from tests.fake_ledger import FakeLedger
 

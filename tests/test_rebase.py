@@ -8,7 +8,7 @@ from gitreceive.cancellation import Cancellation
 from gitreceive.errors import LeaseLostError, NotFoundError, RebaseError, RegistryError, RolloutError
 from gitreceive.jobs import work
 from gitreceive.model import JobState, ProcessType, Rebase, Stack, UserName
-from gitreceive.rebase import Wish, plan_move
+from gitreceive.stories.rebase import Wish, plan_move
 from gitreceive.voice import Voice
 from tests.platform import SHOP, World
 

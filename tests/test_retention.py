@@ -25,7 +25,7 @@ from gitreceive.model import (
     Rollback,
     UserName,
 )
-from gitreceive.retention import named, old_logs, what_goes
+from gitreceive.stories.retention import named, old_logs, what_goes
 
 SHOP, PROD, ADA = AppName("shop"), AppName("prod"), UserName("ada")
 COMMIT = CommitId("c" * 40)

@@ -6,7 +6,6 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gitreceive.collection import Request, collect
 from gitreceive.config import RetentionSettings
 from gitreceive.errors import ConflictError
 from gitreceive.model import (
@@ -21,8 +20,9 @@ from gitreceive.model import (
     Secret,
     UserName,
 )
-from gitreceive.removal import remove, remove_overdue_reviews
-from gitreceive.reviews import names, review_app
+from gitreceive.stories.collection import Request, collect
+from gitreceive.stories.removal import remove, remove_overdue_reviews
+from gitreceive.stories.reviews import names, review_app
 from gitreceive.voice import Voice
 from tests.platform import SHOP, World
 

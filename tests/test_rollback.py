@@ -17,7 +17,7 @@ from gitreceive.model import (
     Secret,
     UserName,
 )
-from gitreceive.rollback import number_before, plan_return, require_image
+from gitreceive.stories.rollback import number_before, plan_return, require_image
 from tests.platform import SHOP, World
 
 ADA, BOB = UserName("ada"), UserName("bob")

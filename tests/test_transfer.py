@@ -29,7 +29,7 @@ from gitreceive.model import (
     Secret,
     UserName,
 )
-from gitreceive.transfer import Transferred, document, parse, without
+from gitreceive.stories.transfer import Transferred, document, parse, without
 
 _TEXTS = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0"), max_size=20)
 _CONFIGS = st.dictionaries(

@@ -8,7 +8,8 @@ import pytest
 from gitreceive.config import KubernetesSettings, Settings
 from gitreceive.engines.docker_target.containers import Place, service
 from gitreceive.errors import UsageError
-from gitreceive.manifests import Manifest, render, render_once
+from gitreceive.manifests.rendering import render, render_once
+from gitreceive.manifests.templating import Manifest
 from gitreceive.model import (
     AppName,
     AppSettings,

@@ -26,7 +26,7 @@ from gitreceive.cli.volumes import described
 from gitreceive.cli.watching import write
 from gitreceive.errors import GitreceiveError, UsageError
 from gitreceive.model import App, AppName, Permission, UserName
-from gitreceive.removal import remove
+from gitreceive.stories.removal import remove
 from gitreceive.voice import Voice
 
 if TYPE_CHECKING:

@@ -15,7 +15,7 @@ from gitreceive.cli import remote
 from gitreceive.cli.revoked import ending_when_revoked
 from gitreceive.errors import NotFoundError, UsageError
 from gitreceive.model import App, AppName, Permission, User
-from gitreceive.revocation import user_of
+from gitreceive.stories.revocation import user_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -32,7 +32,7 @@ from gitreceive.model import (
     parse_config_name,
     require_config_fits,
 )
-from gitreceive.rollback import require_image
+from gitreceive.stories.rollback import require_image
 from gitreceive.voice import Voice
 
 if TYPE_CHECKING:

@@ -5,6 +5,7 @@ from typing import Any
 
 import click
 
+from gitreceive.background.cron import next_due
 from gitreceive.cli.addressing import addressed
 from gitreceive.cli.common import (
     Group,
@@ -23,7 +24,6 @@ from gitreceive.cli.common import (
 )
 from gitreceive.cli.run import attach
 from gitreceive.cli.settings_changes import Wish, change_settings
-from gitreceive.cron import next_due
 from gitreceive.errors import NotFoundError, UsageError
 from gitreceive.model import (
     CONCURRENCIES,
@@ -37,8 +37,8 @@ from gitreceive.model import (
     Release,
     all_entries,
 )
-from gitreceive.one_offs import by_buildpacks, command_line, new_name
-from gitreceive.rollback import live_release
+from gitreceive.stories.one_offs import by_buildpacks, command_line, new_name
+from gitreceive.stories.rollback import live_release
 
 _WHAT = "entries of cron"
 
@@ -98,7 +98,7 @@ class _Setting(click.Command):
         return super().parse_args(ctx, args[:at])
 
 
-_BEHIND = "gitreceive.cron.command"
+_BEHIND = "gitreceive.background.cron.command"
 
 
 @command.command("set", cls=_Setting)

@@ -14,7 +14,7 @@ from gitreceive.cli.common import (
 )
 from gitreceive.cli.settings_changes import Wish, change_settings
 from gitreceive.errors import ConflictError, NotFoundError, UsageError
-from gitreceive.exposure import require_hosts
+from gitreceive.manifests.exposure import require_hosts
 from gitreceive.model import AppName, AppSettings, Domain, Permission, Release, Routing
 
 _words = click.argument("words", metavar="[APP] HOST...", nargs=-1, required=True)

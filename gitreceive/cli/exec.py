@@ -6,8 +6,8 @@ from gitreceive.cli.attaching import carry, ending_in_order, terminal_here
 from gitreceive.cli.common import app_option, open_target, own_app
 from gitreceive.cli.instances import chosen
 from gitreceive.model import Permission
-from gitreceive.one_offs import by_buildpacks, command_line
-from gitreceive.rollback import live_release
+from gitreceive.stories.one_offs import by_buildpacks, command_line
+from gitreceive.stories.rollback import live_release
 
 
 @click.command("exec", context_settings={"allow_interspersed_args": False})

@@ -19,8 +19,8 @@ from gitreceive.cli.common import (
 )
 from gitreceive.cli.recording import nothing_changed
 from gitreceive.cli.watching import write
-from gitreceive.collection import Collected, Request, collect
 from gitreceive.model import AppName, Permission
+from gitreceive.stories.collection import Collected, Request, collect
 from gitreceive.voice import Voice
 
 if TYPE_CHECKING:

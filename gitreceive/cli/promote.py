@@ -9,8 +9,8 @@ from gitreceive.cli.releases import named
 from gitreceive.cli.watching import watched, write
 from gitreceive.errors import UsageError
 from gitreceive.model import AppName, Job, JobState, Permission, Promotion, Release
-from gitreceive.promote import plan_promotion
-from gitreceive.rollback import live_release, require_image
+from gitreceive.stories.promote import plan_promotion
+from gitreceive.stories.rollback import live_release, require_image
 from gitreceive.voice import Voice
 
 if TYPE_CHECKING:

@@ -21,7 +21,7 @@ from gitreceive.cli.recording import nothing_changed
 from gitreceive.cli.watching import watched, write
 from gitreceive.errors import GitreceiveError, NotFoundError, UsageError
 from gitreceive.model import AppName, Job, JobState, Permission, Rebase, User
-from gitreceive.rebase import Move, Wish, is_of_buildpacks, plan_move
+from gitreceive.stories.rebase import Move, Wish, is_of_buildpacks, plan_move
 from gitreceive.voice import Voice
 
 if TYPE_CHECKING:

@@ -12,7 +12,7 @@ import click
 from gitreceive import acting, config
 from gitreceive.acting import Act
 from gitreceive.errors import GitreceiveError
-from gitreceive.revocation import withdrawn
+from gitreceive.stories.revocation import withdrawn
 
 if TYPE_CHECKING:
     from gitreceive.ports import Ledger

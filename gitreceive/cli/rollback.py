@@ -8,7 +8,7 @@ from gitreceive.cli.common import actor, app_option, as_json, open_platform, pri
 from gitreceive.cli.releases import named
 from gitreceive.cli.watching import watched
 from gitreceive.model import AppName, Job, JobState, Permission, Redeploy, Rollback, User
-from gitreceive.rollback import Return, live_release, number_before, plan_return, require_image
+from gitreceive.stories.rollback import Return, live_release, number_before, plan_return, require_image
 
 if TYPE_CHECKING:
     from gitreceive.ports import Platform

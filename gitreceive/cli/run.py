@@ -4,7 +4,8 @@ from typing import TYPE_CHECKING
 
 import click
 
-from gitreceive import config, custody
+from gitreceive import config
+from gitreceive.background import custody
 from gitreceive.cancellation import Cancellation
 from gitreceive.cli.attaching import carry, ending_in_order, terminal_here
 from gitreceive.cli.common import (
@@ -22,8 +23,8 @@ from gitreceive.cli.common import (
 from gitreceive.cli.watching import write
 from gitreceive.errors import NotFoundError, UsageError
 from gitreceive.model import Limits, OneOff, Permission, Release, Secret, parse_config_name
-from gitreceive.one_offs import by_buildpacks, command_line, new_name
-from gitreceive.rollback import live_release
+from gitreceive.stories.one_offs import by_buildpacks, command_line, new_name
+from gitreceive.stories.rollback import live_release
 from gitreceive.voice import Voice
 
 if TYPE_CHECKING:

@@ -20,7 +20,7 @@ from gitreceive.model import (
     Release,
     SettingsChange,
 )
-from gitreceive.rollback import require_image
+from gitreceive.stories.rollback import require_image
 from gitreceive.voice import Voice
 
 if TYPE_CHECKING:

@@ -14,7 +14,7 @@ from gitreceive.cli.common import actor, as_json, open_ledger, open_platform, pr
 from gitreceive.cli.watching import watched, write
 from gitreceive.errors import ConflictError, RegistryError, UsageError
 from gitreceive.model import AppName, Job, JobState, Permission, Redeploy, Release, UserName
-from gitreceive.transfer import Transferred, document, parse, without
+from gitreceive.stories.transfer import Transferred, document, parse, without
 from gitreceive.voice import Voice
 
 if TYPE_CHECKING:

@@ -21,7 +21,7 @@ from gitreceive.receive.programs import Client, Clock, connect, running
 from gitreceive.receive.revocations import Revocations
 from gitreceive.receive.sessions import Address, Session, Sessions
 from gitreceive.receive.shallow import CommandSection
-from gitreceive.revocation import Standing, user_of
+from gitreceive.stories.revocation import Standing, user_of
 
 _NEEDS = {"receive-pack": Permission.DEPLOY, "upload-pack": Permission.VIEW}
 _PATIENCE = 10.0  # seconds that git gets to end by itself: asked by a signal, it leaves its quarantine behind (from 2.39 on)

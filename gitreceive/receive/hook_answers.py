@@ -31,8 +31,8 @@ from gitreceive.receive.updates import (
     one_line,
     parse_update,
 )
-from gitreceive.reviews import find_review, review_app
-from gitreceive.revocation import user_of
+from gitreceive.stories.reviews import find_review, review_app
+from gitreceive.stories.revocation import user_of
 from gitreceive.voice import Voice
 
 _Reply = Mapping[str, Any]

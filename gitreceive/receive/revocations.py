@@ -8,7 +8,7 @@ from gitreceive.acting import Actor
 from gitreceive.errors import GitreceiveError
 from gitreceive.model import AppName, Permission
 from gitreceive.ports import EventLedger
-from gitreceive.revocation import Standing, withdrawn
+from gitreceive.stories.revocation import Standing, withdrawn
 
 _log = logging.getLogger(__name__)
 _SECONDS = 0.5  # between two looks

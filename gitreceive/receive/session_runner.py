@@ -18,7 +18,7 @@ from gitreceive.receive.git_sessions import GitSessions
 from gitreceive.receive.programs import Clock, SshClient, connect, running
 from gitreceive.receive.sessions import Address
 from gitreceive.receive.terminals import in_terminal, on_terminal, shown
-from gitreceive.revocation import user_of
+from gitreceive.stories.revocation import user_of
 
 _log = logging.getLogger(__name__)
 

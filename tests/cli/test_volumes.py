@@ -7,7 +7,7 @@ from gitreceive.cli.volumes import described, rows_of
 from gitreceive.errors import RolloutError
 from gitreceive.jobs import JobRunner
 from gitreceive.model import AppName, JobState, SettingsChange, Volume, VolumeStatus
-from gitreceive.removal import remove
+from gitreceive.stories.removal import remove
 from gitreceive.voice import Voice
 from tests.cli.conftest import Cli
 from tests.cli.people import has_key

@@ -21,7 +21,7 @@ from gitreceive.model import (
     Layer,
     Stack,
 )
-from gitreceive.rebase import Wish, plan_move
+from gitreceive.stories.rebase import Wish, plan_move
 from tests.engines.builder.case import request
 from tests.fake_registry import FakeRegistry
 from tests.platform import SHOP, World

@@ -33,8 +33,8 @@ from gitreceive.model import (
     UserName,
     Volume,
 )
-from gitreceive.one_offs import new_name
 from gitreceive.ports import Attachment, Output, Target
+from gitreceive.stories.one_offs import new_name
 from gitreceive.voice import Voice
 from tests.engines.target_record import TargetRecord
 

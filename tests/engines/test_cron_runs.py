@@ -16,7 +16,8 @@ from gitreceive.engines.docker_target.logs import _source
 from gitreceive.engines.kubernetes_target.api import Api
 from gitreceive.engines.kubernetes_target.cron_runs import joined
 from gitreceive.engines.kubernetes_target.rollout import _starting_configs, divided
-from gitreceive.manifests import ENTRY_LABEL, RELEASE_ANNOTATION, Manifest, render
+from gitreceive.manifests.rendering import ENTRY_LABEL, RELEASE_ANNOTATION, render
+from gitreceive.manifests.templating import Manifest
 from gitreceive.model import (
     AppSettings,
     CronEntry,

@@ -7,7 +7,7 @@ import pytest
 from gitreceive.engines.kubernetes_target.api import Api
 from gitreceive.engines.kubernetes_target.rollout import _apply_deployment
 from gitreceive.errors import RolloutError
-from gitreceive.manifests import Manifest
+from gitreceive.manifests.templating import Manifest
 
 _REFUSED = 'the cluster refused it: Deployment.apps "web" is invalid: startupProbe: Required value: must specify a handler type'
 

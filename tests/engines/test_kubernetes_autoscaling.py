@@ -6,7 +6,8 @@ import pytest
 
 from gitreceive.engines.kubernetes_target.api import Api
 from gitreceive.engines.kubernetes_target.autoscaling import Scaler, hand_over
-from gitreceive.manifests import MANAGER, Manifest
+from gitreceive.manifests.rendering import MANAGER
+from gitreceive.manifests.templating import Manifest
 
 
 class _Notes:

@@ -8,7 +8,8 @@ import pytest
 from gitreceive.engines.kubernetes_target.api import Api
 from gitreceive.engines.kubernetes_target.logs import PodRuns
 from gitreceive.errors import RolloutError
-from gitreceive.manifests import COMPONENT_LABEL, ONCE_LABEL, SOURCE_LABEL, Manifest
+from gitreceive.manifests.rendering import COMPONENT_LABEL, ONCE_LABEL, SOURCE_LABEL
+from gitreceive.manifests.templating import Manifest
 from gitreceive.model import LogSource
 from gitreceive.tailing import Run
 

@@ -15,7 +15,7 @@ from gitreceive.config import KubernetesSettings, Settings
 from gitreceive.engines.kubernetes_target import KubernetesTarget
 from gitreceive.engines.kubernetes_target.api import Api
 from gitreceive.errors import ConflictError, RolloutError
-from gitreceive.manifests import config_name
+from gitreceive.manifests.rendering import config_name
 from gitreceive.model import (
     AppSettings,
     CronEntry,

@@ -6,7 +6,7 @@ import pytest
 
 from gitreceive.engines.kubernetes_target.rollout import Narrator, _kept_configs, _staying
 from gitreceive.engines.kubernetes_target.verdict import Patience, Problem, Snapshot, State, look
-from gitreceive.manifests import Manifest
+from gitreceive.manifests.templating import Manifest
 
 REVISION = "deployment.kubernetes.io/revision"
 

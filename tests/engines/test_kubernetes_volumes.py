@@ -8,7 +8,8 @@ from gitreceive.config import Settings
 from gitreceive.engines.kubernetes_target import bound, claims, strategies
 from gitreceive.engines.kubernetes_target.api import Api
 from gitreceive.errors import ConflictError, NotFoundError
-from gitreceive.manifests import MANAGED_LABEL, MANAGER, Manifest, render
+from gitreceive.manifests.rendering import MANAGED_LABEL, MANAGER, render
+from gitreceive.manifests.templating import Manifest
 from gitreceive.model import AppSettings, Runtime, Volume, VolumeStatus
 from tests.test_manifests import a_release
 

@@ -11,7 +11,7 @@ import pytest
 from gitreceive.engines.kubernetes_target.api import Api
 from gitreceive.engines.kubernetes_target.watching import NamespaceWatch
 from gitreceive.errors import RolloutError, UnavailableError
-from gitreceive.manifests import Manifest
+from gitreceive.manifests.templating import Manifest
 
 
 def an_object(name: str, version: int = 1, **more: Any) -> Manifest:

@@ -4,7 +4,7 @@ from typing import Any
 
 from gitreceive.engines.kubernetes_target.ways import ways
 from gitreceive.errors import RolloutError
-from gitreceive.exposure import Exposing
+from gitreceive.manifests.exposure import Exposing
 
 
 class Cluster:

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from gitreceive.lifecycle import attended
-from gitreceive.one_offs import kept
+from gitreceive.stories.one_offs import kept
 
 _NO_TERMINAL = attended.begin_frame(None, 0, 0)
 

@@ -13,8 +13,8 @@ from gitreceive.engines.docker_target.containers import Container
 from gitreceive.engines.docker_target.engine import Engine, Wire
 from gitreceive.errors import NotFoundError, RolloutError
 from gitreceive.model import AppName, CronRun, OneOff, OneOffStatus, Terminal
-from gitreceive.one_offs import Kept, kept
 from gitreceive.ports import Attachment, Output, Pipe
+from gitreceive.stories.one_offs import Kept, kept
 
 _CONNECT_SECONDS = 5.0
 _CHUNK = 65536

@@ -7,7 +7,6 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 
-from gitreceive import exposure, manifests
 from gitreceive.cancellation import Cancellation
 from gitreceive.config import Settings
 from gitreceive.engines.kubernetes_target import (
@@ -25,8 +24,16 @@ from gitreceive.engines.kubernetes_target.api import Api
 from gitreceive.engines.kubernetes_target.statuses import release_of, statuses
 from gitreceive.engines.kubernetes_target.watching import NamespaceWatch
 from gitreceive.errors import ConflictError, GitreceiveError, RolloutError
-from gitreceive.exposure import URL_ANNOTATION
-from gitreceive.manifests import COMPONENT_LABEL, MANAGED_LABEL, MANAGER, OWNED, Manifest, PullCredentials
+from gitreceive.manifests import exposure, rendering
+from gitreceive.manifests.exposure import URL_ANNOTATION
+from gitreceive.manifests.rendering import (
+    COMPONENT_LABEL,
+    MANAGED_LABEL,
+    MANAGER,
+    OWNED,
+    PullCredentials,
+)
+from gitreceive.manifests.templating import Manifest
 from gitreceive.model import (
     WEB_PROCESS,
     AppName,
@@ -44,9 +51,9 @@ from gitreceive.model import (
     VolumeStatus,
     alone,
 )
-from gitreceive.one_offs import kept
 from gitreceive.ports import Attachment, CertificateSource, Log, Pipe
 from gitreceive.ports.targets import no_certificates
+from gitreceive.stories.one_offs import kept
 
 _DESTROY_SECONDS = 60.0
 _DESTROY_GRACE_SECONDS = 2
@@ -101,7 +108,7 @@ class KubernetesTarget:
         found = self._api.get("Namespace", namespace)
         if found is None or (found["metadata"].get("labels") or {}).get(MANAGED_LABEL) != MANAGER:
             return  # the roll-out was refused before it began
-        drop = [manifests.config_name(failed)]
+        drop = [rendering.config_name(failed)]
         if previous is None:
             rollout.remove_surplus(self._api, namespace, (), drop)
             return
@@ -122,7 +129,7 @@ class KubernetesTarget:
 
     def run_once(self, release: Release, process: ProcessType, log: Log, cancel: Cancellation) -> int:
         name = once.pod_name(release, process)
-        objects = manifests.render_once(release, process, name, self._settings, self._pull())
+        objects = rendering.render_once(release, process, name, self._settings, self._pull())
         rollout.claim_namespace(self._api, objects[0])
         deadline = self._settings.kubernetes.deadline
         return once.run(self._api, objects, process, log, cancel=cancel, deadline=deadline)
@@ -231,7 +238,7 @@ class KubernetesTarget:
 
     def plan(self, release: Release) -> str:
         """For a current Kubernetes, without credentials; the content of config is hidden. Raises ConfigError."""
-        return manifests.to_yaml(manifests.render(release, self._settings))
+        return rendering.to_yaml(rendering.render(release, self._settings))
 
     def check(self) -> Iterable[Check]:
         return permissions.check(self._api)
@@ -266,7 +273,7 @@ class KubernetesTarget:
     def _one_off(
         self, release: Release, asked: OneOff, command: Sequence[str], *, attached: bool
     ) -> tuple[Manifest, ...]:
-        objects = manifests.render_one_off(
+        objects = rendering.render_one_off(
             release, asked, command, self._settings, self._pull(), attached=attached
         )
         rollout.claim_namespace(self._api, objects[0])
@@ -279,10 +286,10 @@ class KubernetesTarget:
     def _objects(self, release: Release) -> tuple[Manifest, ...]:
         named = release.settings.routing.certificates
         brought = {each: self._certificates(release.app, each) for each in named}
-        return manifests.render(release, self._settings, self._api.facts(), self._pull(), brought)
+        return rendering.render(release, self._settings, self._api.facts(), self._pull(), brought)
 
     def _namespace(self, app: AppName) -> str:
-        return manifests.namespace(self._settings, app)
+        return rendering.namespace(self._settings, app)
 
     def _pull(self) -> PullCredentials | None:
         found = self._credentials() if self._settings.kubernetes.pull_secret else None

@@ -12,8 +12,9 @@ from gitreceive.config import cache_dir
 from gitreceive.engines.kubernetes_target.channels import PROTOCOL, Channels
 from gitreceive.engines.kubernetes_target.ways import ways
 from gitreceive.errors import ConfigError, GitreceiveError, RolloutError, UnavailableError
-from gitreceive.exposure import Exposing
-from gitreceive.manifests import MANAGER, ClusterApi, Manifest
+from gitreceive.manifests.exposure import Exposing
+from gitreceive.manifests.rendering import MANAGER, ClusterApi
+from gitreceive.manifests.templating import Manifest
 
 _TIMEOUT = (5.0, 20.0)  # seconds to connect, and between two answers
 _ATTEMPTS = 4

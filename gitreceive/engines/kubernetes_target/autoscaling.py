@@ -4,7 +4,8 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from gitreceive.engines.kubernetes_target.api import Api
-from gitreceive.manifests import MANAGED_LABEL, MANAGER, Manifest
+from gitreceive.manifests.rendering import MANAGED_LABEL, MANAGER
+from gitreceive.manifests.templating import Manifest
 
 
 @dataclass(frozen=True)

@@ -2,7 +2,7 @@
 
 from gitreceive.engines.kubernetes_target.api import Api
 from gitreceive.errors import ConflictError, NotFoundError
-from gitreceive.manifests import MANAGED_LABEL, MANAGER
+from gitreceive.manifests.rendering import MANAGED_LABEL, MANAGER
 from gitreceive.model import Release
 
 # credentials of the cluster and of registries, which are no app's

@@ -4,7 +4,8 @@ from collections.abc import Iterable
 
 from gitreceive.engines.kubernetes_target.api import Api
 from gitreceive.errors import ConflictError, UsageError
-from gitreceive.manifests import MANAGED_LABEL, MANAGER, OWNED, Manifest
+from gitreceive.manifests.rendering import MANAGED_LABEL, MANAGER, OWNED
+from gitreceive.manifests.templating import Manifest
 from gitreceive.model import Limits, VolumeStatus
 
 CLAIM = "PersistentVolumeClaim"

@@ -7,7 +7,8 @@ from gitreceive.engines.kubernetes_target import once
 from gitreceive.engines.kubernetes_target.api import Api
 from gitreceive.engines.kubernetes_target.statuses import release_of
 from gitreceive.errors import RolloutError
-from gitreceive.manifests import CRON, ENTRY_LABEL, KIND_LABEL, OWNED, Manifest
+from gitreceive.manifests.rendering import CRON, ENTRY_LABEL, KIND_LABEL, OWNED
+from gitreceive.manifests.templating import Manifest
 from gitreceive.model import CronRun
 
 _SELECTOR = f"{OWNED},{KIND_LABEL}={CRON}"

@@ -10,7 +10,8 @@ from typing import Self
 from gitreceive.engines.kubernetes_target.api import Api, LineStream
 from gitreceive.engines.kubernetes_target.watching import NamespaceWatch
 from gitreceive.errors import RolloutError, UnavailableError
-from gitreceive.manifests import COMPONENT_LABEL, ONCE_LABEL, OWNED, SOURCE_LABEL, Manifest
+from gitreceive.manifests.rendering import COMPONENT_LABEL, ONCE_LABEL, OWNED, SOURCE_LABEL
+from gitreceive.manifests.templating import Manifest
 from gitreceive.model import RELEASE_PROCESS, LogLine, LogQuery, LogSource
 from gitreceive.tailing import Follower, Run, read
 from gitreceive.tailing.lines import SECOND, Seen, stamped

@@ -11,7 +11,8 @@ from gitreceive.engines.kubernetes_target.api import Api
 from gitreceive.engines.kubernetes_target.verdict import Patience, pod_problems
 from gitreceive.engines.kubernetes_target.watching import NamespaceWatch
 from gitreceive.errors import RolloutError
-from gitreceive.manifests import ONCE_LABEL, OWNED, Manifest
+from gitreceive.manifests.rendering import ONCE_LABEL, OWNED
+from gitreceive.manifests.templating import Manifest
 from gitreceive.model import ONE_AT_A_TIME, ProcessType, Release
 from gitreceive.ports import Log
 

@@ -14,7 +14,7 @@ from gitreceive.engines.kubernetes_target.channels import RESIZE, STDIN, Channel
 from gitreceive.engines.kubernetes_target.statuses import release_of
 from gitreceive.engines.kubernetes_target.watching import NamespaceWatch
 from gitreceive.errors import NotFoundError, RolloutError
-from gitreceive.manifests import (
+from gitreceive.manifests.rendering import (
     COMPONENT_LABEL,
     KIND_LABEL,
     LINE_ANNOTATION,
@@ -22,11 +22,11 @@ from gitreceive.manifests import (
     ONE_OFF,
     OWNED,
     USER_ANNOTATION,
-    Manifest,
 )
+from gitreceive.manifests.templating import Manifest
 from gitreceive.model import ONE_OFF_PROCESS, OneOff, OneOffStatus, ProcessType, Terminal
-from gitreceive.one_offs import Kept, kept
 from gitreceive.ports import STDOUT, Attachment, Output, Pipe
+from gitreceive.stories.one_offs import Kept, kept
 
 SELECTOR = f"{OWNED},{KIND_LABEL}={ONE_OFF}"
 _GRACE_SECONDS = 5

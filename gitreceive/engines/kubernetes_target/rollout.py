@@ -12,8 +12,16 @@ from gitreceive.engines.kubernetes_target.api import Api
 from gitreceive.engines.kubernetes_target.verdict import Patience, Problem, State, look
 from gitreceive.engines.kubernetes_target.watching import NamespaceWatch
 from gitreceive.errors import ConflictError, GitreceiveError, RolloutError
-from gitreceive.exposure import CERTIFICATE_KIND
-from gitreceive.manifests import COMPONENT_LABEL, CRON, KIND_LABEL, MANAGED_LABEL, MANAGER, OWNED, Manifest
+from gitreceive.manifests.exposure import CERTIFICATE_KIND
+from gitreceive.manifests.rendering import (
+    COMPONENT_LABEL,
+    CRON,
+    KIND_LABEL,
+    MANAGED_LABEL,
+    MANAGER,
+    OWNED,
+)
+from gitreceive.manifests.templating import Manifest
 from gitreceive.model import Release
 from gitreceive.ports import Log
 from gitreceive.tailing.lines import stamped

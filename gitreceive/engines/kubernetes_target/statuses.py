@@ -4,7 +4,8 @@ from collections.abc import Iterable
 from datetime import datetime
 
 from gitreceive.engines.kubernetes_target.verdict import how_it_ended, pod_doing, pod_problems
-from gitreceive.manifests import COMPONENT_LABEL, RELEASE_ANNOTATION, Manifest
+from gitreceive.manifests.rendering import COMPONENT_LABEL, RELEASE_ANNOTATION
+from gitreceive.manifests.templating import Manifest
 from gitreceive.model import ProcessStatus
 
 _STATES = {"crash": "crashed", "start": "crashed", "evicted": "crashed"}

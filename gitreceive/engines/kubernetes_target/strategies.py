@@ -1,7 +1,7 @@
 """How a Deployment replaces its pods: rolled, or the last ended before the next begins."""
 
 from gitreceive.engines.kubernetes_target.api import Api
-from gitreceive.manifests import Manifest
+from gitreceive.manifests.templating import Manifest
 
 _OWNER = "gitreceive-strategy"
 

@@ -5,7 +5,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from gitreceive.manifests import Manifest
+from gitreceive.manifests.templating import Manifest
 from gitreceive.model import out_of_memory
 
 _REVISION = "deployment.kubernetes.io/revision"

@@ -10,7 +10,7 @@ from typing import Self
 from gitreceive.engines.kubernetes_target.api import Api, ExpiredError, LineStream
 from gitreceive.engines.kubernetes_target.verdict import Snapshot
 from gitreceive.errors import GitreceiveError, UnavailableError
-from gitreceive.manifests import Manifest
+from gitreceive.manifests.templating import Manifest
 
 _WATCH_SECONDS = 240
 _PAUSE_SECONDS = 0.5

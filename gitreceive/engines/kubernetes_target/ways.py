@@ -4,8 +4,8 @@ import json
 from typing import Protocol
 
 from gitreceive.errors import RolloutError
-from gitreceive.exposure import Exposing
-from gitreceive.manifests import Manifest
+from gitreceive.manifests.exposure import Exposing
+from gitreceive.manifests.templating import Manifest
 
 _ROUTES = "httproutes.gateway.networking.k8s.io"
 

@@ -12,7 +12,7 @@ from gitreceive.engines.sql_ledger.part import Part
 from gitreceive.engines.sql_ledger.schema import apps, jobs, releases
 from gitreceive.errors import LeaseLostError
 from gitreceive.model import AppName, ImageRef, Job
-from gitreceive.retention import named
+from gitreceive.stories.retention import named
 
 
 class Retention(Part):

@@ -31,8 +31,8 @@ from gitreceive.model import (
     Source,
 )
 from gitreceive.ports import BuildRequest, Log, Platform
-from gitreceive.quota import require_room
-from gitreceive.rebase import Wish, plan_move
+from gitreceive.stories.quota import require_room
+from gitreceive.stories.rebase import Wish, plan_move
 
 
 @dataclass

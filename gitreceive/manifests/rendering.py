@@ -11,17 +11,26 @@ import json
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import lru_cache
-from pathlib import Path
 from typing import Any
 
 import jinja2
 import yaml
 
-from gitreceive import processes
-from gitreceive.config import Settings, bundled
+from gitreceive.config import Settings
 from gitreceive.errors import ConfigError
-from gitreceive.exposure import CERTIFICATE_KIND, URL_ANNOTATION, Exposing, expose
+from gitreceive.manifests import processes
+from gitreceive.manifests.exposure import CERTIFICATE_KIND, URL_ANNOTATION, Exposing, expose
+from gitreceive.manifests.processes import (
+    SETTLE_SECONDS,
+    command_of,
+    cron_values,
+    env_from,
+    maintenance_values,
+    process_values,
+    resources,
+    volume_values,
+)
+from gitreceive.manifests.templating import Manifest, check, environment, make
 from gitreceive.model import (
     CRON_PROCESS,
     ONE_OFF_PROCESS,
@@ -35,18 +44,6 @@ from gitreceive.model import (
     Release,
     script_process,
 )
-from gitreceive.processes import (
-    SETTLE_SECONDS,
-    command_of,
-    cron_values,
-    env_from,
-    maintenance_values,
-    process_values,
-    resources,
-    volume_values,
-)
-
-Manifest = dict[str, Any]  # one object of the cluster, as JSON has it
 
 MANAGER = "gitreceive"
 RELEASE_ANNOTATION = "gitreceive/release"
@@ -70,7 +67,6 @@ _DEFAULT_PORT = 8080
 _USER_ID = 1000
 _ONCE_SECONDS = 3600
 _DNS_LABEL = re.compile(r"[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?", re.ASCII)
-_OBJECT_NAME = re.compile(r"[a-z0-9](?:[a-z0-9.-]{0,251}[a-z0-9])?", re.ASCII)
 
 
 @dataclass(frozen=True)
@@ -105,16 +101,16 @@ def render(
     """
     context = _context(release, settings, cluster or ClusterApi(), pull)
     context["certificates"] = certificates or {}
-    templates = _environment(settings.templates)
-    objects = [_make(templates, name, context) for name in _support(release, pull)]
+    templates = environment(settings.templates)
+    objects = [make(templates, name, context) for name in _support(release, pull)]
     objects += [
-        _make(templates, "volume", {**context, "volume": values})
+        make(templates, "volume", {**context, "volume": values})
         for values in volume_values(release, settings.kubernetes)
     ]
     for process in release.services:
         objects += _process_objects(templates, context, release, process, settings)
     objects += [_cron_job(templates, context, release, entry, settings) for entry in release.cron]
-    _check(objects, context["namespace"])
+    check(objects, context["namespace"])
     return tuple(objects)
 
 
@@ -174,9 +170,9 @@ def _once_context(context: Mapping[str, Any], process: ProcessType, name: str) -
 def _rendered_once(
     release: Release, settings: Settings, pull: PullCredentials | None, context: Mapping[str, Any]
 ) -> tuple[Manifest, ...]:
-    templates = _environment(settings.templates)
-    objects = [_make(templates, name, context) for name in (*_support(release, pull), "once")]
-    _check(objects, context["namespace"])
+    templates = environment(settings.templates)
+    objects = [make(templates, name, context) for name in (*_support(release, pull), "once")]
+    check(objects, context["namespace"])
     return tuple(objects)
 
 
@@ -312,7 +308,7 @@ def _process_objects(
         names.append("disruption_budget")
     if values["autoscale"]:
         names.append("autoscaler")
-    objects = [_make(templates, name, values) for name in names]
+    objects = [make(templates, name, values) for name in names]
     return objects + (_way_in(templates, values, release, settings) if process.name == WEB_PROCESS else [])
 
 
@@ -335,7 +331,7 @@ def _cron_job(
         "process": {"name": process.name, "command": command_of(process)},
         "cron": cron_values(release, entry, time_zones=context["cluster"].time_zones),
     }
-    return _make(templates, "cron", values)
+    return make(templates, "cron", values)
 
 
 def _way_in(
@@ -353,107 +349,5 @@ def _way_in(
         "service_annotations": {URL_ANNOTATION: exposed.url} if exposed.url else None,
         "certificate_labels": values["app_labels"] | {KIND_LABEL: CERTIFICATE_KIND},
     }
-    routes = [_make(templates, name, {**values, "exposed": made}) for name, made in exposed.objects]
-    return [_make(templates, name, values) for name in names] + routes
-
-
-@lru_cache(maxsize=8)
-def _environment(override: str) -> jinja2.Environment:
-    folders = [Path(override).expanduser() / "kubernetes"] if override else []
-    return jinja2.Environment(
-        loader=jinja2.FileSystemLoader([*folders, bundled("templates") / "kubernetes"]),
-        undefined=jinja2.StrictUndefined,
-        finalize=_as_json,
-        autoescape=False,  # noqa: S701  # every value is written as JSON, which is stronger
-        keep_trailing_newline=True,
-    )
-
-
-# JSON leaves these as they are; YAML 1.1 refuses them or takes them for line breaks.
-_UNSAFE_IN_YAML = re.compile("[\x7f-\x9f\u2028\u2029\ufeff\ufffe\uffff]")
-
-
-def _as_json(value: object) -> str:
-    if isinstance(value, jinja2.Undefined):
-        return str(value)  # raises, naming what is undefined
-    if isinstance(value, float):
-        raise TypeError("a template value may not be a float: YAML and JSON disagree on how one is written")
-    text = json.dumps(value, ensure_ascii=False)
-    return _UNSAFE_IN_YAML.sub(lambda match: f"\\u{ord(match[0]):04x}", text)
-
-
-def _make(templates: jinja2.Environment, name: str, context: Mapping[str, Any]) -> Manifest:
-    file = f"{name}.yaml.j2"
-    try:
-        text = templates.get_template(file).render(context)
-        documents = list(yaml.load_all(text, _StrictLoader))
-    except (jinja2.TemplateError, yaml.YAMLError, TypeError, OSError) as error:
-        reason = " ".join(str(error).split())
-        raise ConfigError(f"template kubernetes/{file}: {reason}", hint=_TEMPLATE_HINT) from error
-    if len(documents) != 1 or not isinstance(documents[0], dict):
-        raise ConfigError(f"template kubernetes/{file} must make one object", hint=_TEMPLATE_HINT)
-    made: Manifest = _without_nulls(documents[0])
-    if made.get("kind") != _KINDS[name] or not isinstance(made.get("apiVersion"), str):
-        raise ConfigError(f"template kubernetes/{file} must make a {_KINDS[name]}", hint=_TEMPLATE_HINT)
-    return made
-
-
-_TEMPLATE_HINT = "compare it with the bundled template of the same name"
-_KINDS = {
-    "namespace": "Namespace",
-    "service_account": "ServiceAccount",
-    "config": "Secret",
-    "pull_secret": "Secret",
-    "volume": "PersistentVolumeClaim",
-    "service": "Service",
-    "certificate": "Secret",
-    "ingress": "Ingress",
-    "ingress_v1beta1": "Ingress",
-    "http_route": "HTTPRoute",
-    "route": "Route",
-    "disruption_budget": "PodDisruptionBudget",
-    "autoscaler": "HorizontalPodAutoscaler",
-    "deployment": "Deployment",
-    "maintenance": "Deployment",
-    "maintenance_page": "ConfigMap",
-    "once": "Pod",
-    "cron": "CronJob",
-}
-
-
-class _StrictLoader(getattr(yaml, "CSafeLoader", yaml.SafeLoader)):  # type: ignore[misc]  # the one in C where there is one
-    """A key that is written twice is an error."""
-
-    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
-        keys = [self.construct_object(key, deep=True) for key, _ in node.value]
-        if len(set(keys)) != len(keys):
-            raise yaml.constructor.ConstructorError(None, None, "a key is written twice", node.start_mark)
-        mapping: dict[Any, Any] = super().construct_mapping(node, deep)
-        return mapping
-
-
-def _without_nulls(value: Any) -> Any:
-    if isinstance(value, dict):
-        return {key: _without_nulls(item) for key, item in value.items() if item is not None}
-    if isinstance(value, list):
-        return [_without_nulls(item) for item in value]
-    return value
-
-
-def _check(objects: Iterable[Manifest], space: str) -> None:
-    seen = set()
-    for item in objects:
-        metadata = item.get("metadata")
-        metadata = metadata if isinstance(metadata, dict) else {}
-        name = metadata.get("name")
-        if not isinstance(name, str) or not _OBJECT_NAME.fullmatch(name):
-            raise ConfigError(f"a template made a {item['kind']} with the name {name!r}", hint=_TEMPLATE_HINT)
-        where = name if item["kind"] == "Namespace" else metadata.get("namespace")
-        if where != space:
-            raise ConfigError(
-                f"a template put {item['kind']} {name} into {where!r}, not into the app's namespace {space!r}",
-                hint=_TEMPLATE_HINT,
-            )
-        if (item["kind"], name) in seen:
-            raise ConfigError(f"templates made {item['kind']} {name} twice", hint=_TEMPLATE_HINT)
-        seen.add((item["kind"], name))
+    routes = [make(templates, name, {**values, "exposed": made}) for name, made in exposed.objects]
+    return [make(templates, name, values) for name in names] + routes

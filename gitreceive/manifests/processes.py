@@ -5,9 +5,10 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from gitreceive import maintenance_page
 from gitreceive.config import KubernetesSettings
 from gitreceive.errors import ConfigError
+from gitreceive.manifests import maintenance_page
+from gitreceive.manifests.probes import probes
 from gitreceive.model import (
     RETRY_SECONDS,
     STARTING_SECONDS,
@@ -20,7 +21,6 @@ from gitreceive.model import (
     five_fields,
     mounted,
 )
-from gitreceive.probes import probes
 
 INSTANCE_LABEL = "app.kubernetes.io/instance"
 COMPONENT_LABEL = "app.kubernetes.io/component"

@@ -1,7 +1,6 @@
 """The scripts of app.json around a roll-out. Those before it stop the release where they fail; those behind it say so, and it stays live."""
 
 from gitreceive.cancellation import Cancellation
-from gitreceive.chapters import Deployment, phase
 from gitreceive.errors import CanceledError, GitreceiveError, LeaseLostError, RolloutError
 from gitreceive.model import (
     POSTDEPLOY_PROCESS,
@@ -12,6 +11,7 @@ from gitreceive.model import (
     script_process,
 )
 from gitreceive.ports import Log, Target
+from gitreceive.stories.chapters import Deployment, phase
 
 _BEFORE, _AFTER, _FIRST, _FAREWELL = (
     "scripts.dokku.predeploy",

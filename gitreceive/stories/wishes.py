@@ -8,8 +8,8 @@ from gitreceive.appjson.beginning import begin
 from gitreceive.appjson.description import AppJson
 from gitreceive.appjson.reading import LARGEST, parse_app_json
 from gitreceive.appjson.values import FILE
-from gitreceive.chapters import Deployment
 from gitreceive.model import AppSettings, Push, Secret, Source
+from gitreceive.stories.chapters import Deployment
 
 _REVIEW = "review"  # the environment that review apps are
 _SECRET_BYTES = 32

@@ -3,9 +3,9 @@
 import logging
 from datetime import UTC, datetime
 
-from gitreceive.collection import Collected, Request, collect
 from gitreceive.config import RetentionSettings
 from gitreceive.ports import Platform
+from gitreceive.stories.collection import Collected, Request, collect
 from gitreceive.voice import Voice
 
 _logger = logging.getLogger(__name__)

@@ -6,7 +6,7 @@ from datetime import datetime
 from gitreceive.errors import ConflictError, GitreceiveError
 from gitreceive.model import App, Job
 from gitreceive.ports import Log, Platform
-from gitreceive.scripts import say_farewell
+from gitreceive.stories.scripts import say_farewell
 
 
 def remove(platform: Platform, app: App, log: Log) -> None:

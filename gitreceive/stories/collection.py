@@ -16,7 +16,7 @@ from gitreceive.config import RetentionSettings
 from gitreceive.errors import GitreceiveError, LeaseLostError
 from gitreceive.model import AppName, Digest, ImageRef, Job, JobId
 from gitreceive.ports import Log, Platform
-from gitreceive.retention import Going, old_logs, what_goes
+from gitreceive.stories.retention import Going, old_logs, what_goes
 
 _HOLD_SECONDS = 120.0  # longer than a registry takes to remove one image, as it is renewed before each
 _ALL = sys.maxsize

@@ -1,0 +1,1 @@
+"""Releases as Kubernetes objects, pure: rendered from templates, led to by hosts."""
