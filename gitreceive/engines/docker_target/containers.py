@@ -45,7 +45,7 @@ USER = "gitreceive.user"
 LINE = "gitreceive.command"
 ONE_OFF = "one-off"
 CRON = "cron"
-ENTRY = "gitreceive.background.cron"  # the entry that a run by the clock is of
+ENTRY = "gitreceive.cron"  # the entry that a run by the clock is of
 SOURCE = "gitreceive.source"
 _LONGEST_LINE = 200
 
