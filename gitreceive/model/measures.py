@@ -12,7 +12,9 @@ class LedgerMeasures:
     """``events`` are those after the one that was asked from, up to ``newest_event``."""
 
     jobs: Mapping[JobState, int]  # that have not ended; states that none is in are left out
-    oldest_queued_seconds: float  # since it was asked for, by the ledger's own clock; 0 where nothing is queued
+    oldest_queued_seconds: (
+        float  # since it was asked for, by the ledger's own clock; 0 where nothing is queued
+    )
     apps: int
     events: Mapping[tuple[str, Outcome], int]  # by verb and outcome
     newest_event: int

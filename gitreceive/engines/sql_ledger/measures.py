@@ -26,7 +26,9 @@ class Measures(Part):
             )
 
 
-_JOBS: Select[Any] = select(jobs.c.state, func.count()).where(jobs.c.ended_at.is_(None)).group_by(jobs.c.state)
+_JOBS: Select[Any] = (
+    select(jobs.c.state, func.count()).where(jobs.c.ended_at.is_(None)).group_by(jobs.c.state)
+)
 _EVENTS: Select[Any] = (
     select(
         events.c.verb,
