@@ -29,7 +29,11 @@ def ask(app: ASGIApp, path: str) -> tuple[int, dict[str, str], str]:
         "client": ("192.0.2.7", 1),
         "server": ("127.0.0.1", 80),
     }
-    asyncio.run(app(scope, receive, send))
+
+    async def answer() -> None:
+        await app(scope, receive, send)
+
+    asyncio.run(answer())
     start, *bodies = sent
     header = {name.decode(): value.decode() for name, value in start["headers"]}
     return start["status"], header, b"".join(each.get("body", b"") for each in bodies).decode()

@@ -48,7 +48,7 @@ def room(settings: Settings) -> Iterator[Check]:
 
 def readings(settings: Settings, ledger: Ledger, readiness: Readiness) -> Iterable[Reading]:
     """For Prometheus."""
-    drains = _Drains(settings.data_dir, ledger)
+    disk, drains = _Disk(settings.data_dir), _Drains(settings.data_dir, ledger)
     certificates = _Certificates(settings, ledger)
     return (
         Reading(
@@ -57,17 +57,9 @@ def readings(settings: Settings, ledger: Ledger, readiness: Readiness) -> Iterab
             lambda: {finding.part: float(finding.ok) for finding in readiness.findings()},
             "part",
         ),
-        Reading("disk_free_bytes", "Room in the data folder.", lambda: {"": _disk(settings.data_dir)[0]}),
-        Reading(
-            "disk_size_bytes",
-            "Size of the data folder's file system.",
-            lambda: {"": _disk(settings.data_dir)[1]},
-        ),
-        Reading(
-            "disk_free_files",
-            "Files that can still be made there.",
-            lambda: {"": _disk(settings.data_dir)[2]},
-        ),
+        Reading("disk_free_bytes", "Room in the data folder.", disk.free_bytes),
+        Reading("disk_size_bytes", "Size of the data folder's file system.", disk.size_bytes),
+        Reading("disk_free_files", "Files that can still be made there.", disk.free_files),
         Reading("drains", "Log drains, by state.", drains.states, "state"),
         Reading("drain_lines_waiting", "Lines that wait for their receivers.", drains.waiting),
         Reading("drain_lines_dropped", "Lines that the drains of now have let go.", drains.dropped),
@@ -80,9 +72,24 @@ def readings(settings: Settings, ledger: Ledger, readiness: Readiness) -> Iterab
     )
 
 
-def _disk(folder: Path) -> tuple[float, float, float]:
-    found = os.statvfs(folder)
-    return found.f_bavail * found.f_frsize, found.f_blocks * found.f_frsize, found.f_favail
+class _Disk:
+    """The file system that a folder is on."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+
+    def free_bytes(self) -> Mapping[str, float]:
+        found = os.statvfs(self._folder)
+        return {"": found.f_bavail * found.f_frsize}
+
+    def size_bytes(self) -> Mapping[str, float]:
+        found = os.statvfs(self._folder)
+        return {"": found.f_blocks * found.f_frsize}
+
+    def free_files(self) -> Mapping[str, float]:
+        """Nothing where they are not counted."""
+        found = os.statvfs(self._folder)
+        return {"": found.f_favail} if found.f_files else {}
 
 
 class _Drains:

@@ -11,6 +11,13 @@ from gitreceive.ports.observing import kind_of
 _RECEIVING = (0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 300.0)
 _WORKING = (0.5, 1.0, 2.5, 5.0, 10.0, 20.0, 40.0, 60.0, 120.0, 300.0, 600.0, 1800.0)
 
+_OWN_ERRORS = (
+    "internal",
+    "unavailable",
+    "registry",
+    "rollout",
+)  # which are no fault of what was pushed, or need not be
+
 
 class Counting:
     """The port ``Observer``. Label ``app`` is empty, which is to have none, unless apps are to be told of by name."""
@@ -57,8 +64,20 @@ class Counting:
             buckets=_WORKING,
             registry=registry,
         )
+        self._begin()
+
+    def _begin(self) -> None:
+        """A counter that appears with its first count has not grown, as Prometheus sees it: what alerts look at is there from the start."""
         for phase in ("build", "publish", "roll_out"):
             self._phases.labels(phase)
+        for state in JobState:
+            if state.ended:
+                self._ended.labels("push", state.value, "")
+            else:
+                for error in _OWN_ERRORS:
+                    self._errors.labels(state.value, error)
+        self._accepted.labels("")
+        self._refused.labels("rule", "")
 
     def push_accepted(self, app: AppName) -> None:
         self._accepted.labels(self._app(app)).inc()
