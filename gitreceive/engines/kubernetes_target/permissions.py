@@ -16,6 +16,7 @@ PERMISSIONS: tuple[tuple[str, str, tuple[str, ...]], ...] = (
     ("", "secrets", ("get", "list", "create", "patch", "delete")),
     ("", "persistentvolumeclaims", ("list", "create", "patch", "delete")),
     ("", "services", ("get", "list", "create", "patch", "delete")),
+    ("", "endpoints", ("get",)),
     ("", "pods", ("list", "watch", "create", "delete")),
     ("", "pods/log", ("get",)),
     ("", "pods/attach", ("get", "create")),
@@ -29,6 +30,7 @@ PERMISSIONS: tuple[tuple[str, str, tuple[str, ...]], ...] = (
     ("policy", "poddisruptionbudgets", ("list", "create", "patch", "delete")),
     ("networking.k8s.io", "ingresses", ("get", "list", "create", "patch", "delete")),
     ("networking.k8s.io", "ingressclasses", ("list",)),
+    ("networking.k8s.io", "networkpolicies", ("list", "create", "patch", "delete")),
     ("autoscaling", "horizontalpodautoscalers", ("list", "create", "patch", "delete")),
 )
 # and these where the cluster serves the kind
