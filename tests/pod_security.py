@@ -73,6 +73,10 @@ def _of_container(one: Fields, pod: Fields) -> Iterator[str]:
         yield "capabilities are added"
     if own.get("procMount", "Default") != "Default":
         yield "procMount"
+    yield from _of_way_in(one)
+
+
+def _of_way_in(one: Fields) -> Iterator[str]:
     yield from (f"host port {port['hostPort']}" for port in one.get("ports", ()) if port.get("hostPort"))
     handlers = [one.get(probe, {}) for probe in _PROBES] + list(one.get("lifecycle", {}).values())
     if any(handler.get(way, {}).get("host") for handler in handlers for way in ("httpGet", "tcpSocket")):

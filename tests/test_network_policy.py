@@ -107,8 +107,10 @@ def test_another_apps_pod_reaches_nothing_and_is_not_reached(address: str) -> No
         "192.0.0.192",
         "fd00:ec2::254",
         "fe80::1",
-    ]
-    + ["10.96.0.1", "172.18.0.2", "fd00::2"],
+        "10.96.0.1",
+        "172.18.0.2",
+        "fd00::2",
+    ],
 )
 def test_metadata_and_the_api_server_are_not_reached(address: str) -> None:
     assert not reaches(policy_of("strict")["spec"]["egress"], address)

@@ -35,7 +35,7 @@ def policy_values(way: str, networks: Networks, others: dict[str, str]) -> dict[
 
     Raises ConfigError where a network is none.
     """
-    own = {"podSelector": {}}
+    own: dict[str, Any] = {"podSelector": {}}
     strangers = {
         "namespaceSelector": {
             "matchExpressions": [

@@ -101,6 +101,7 @@ class Server:
             "GITRECEIVE_DRAINS_PRIVATE": "127.0.0.0/8",  # receivers of the tests
             "GITRECEIVE_KUBERNETES_NAMESPACE_PREFIX": f"t{self.ssh_port}-",
             "GITRECEIVE_KUBERNETES_NODE_ADDRESS": "127.0.0.1",
+            "GITRECEIVE_KUBERNETES_NETWORK_POLICY": "strict",
             "GITRECEIVE_KUBERNETES_CPU": "10m",  # many small apps on one small node
             "GITRECEIVE_DOCKER_FIRST_PORT": str(20000 + self.ssh_port % 10000),
         }
