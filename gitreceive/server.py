@@ -94,6 +94,8 @@ async def _serve(
         for listener in listeners:
             await listener.open()
         announce(f"gitreceive {__version__}: SSH on {settings.ssh_listen}, HTTP on {settings.http_listen}")
+        if settings.metrics.enabled:
+            announce(f"metrics on {settings.metrics.http_listen}")
         announce(f"target {settings.target}, registry {settings.registry}, data in {settings.data_dir}")
         stopped = asyncio.create_task(stopping.wait())
         ended = [asyncio.create_task(listener.ended()) for listener in listeners]
