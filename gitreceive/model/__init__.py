@@ -17,7 +17,7 @@ from gitreceive.model.builds import (
     TreeEntry,
     script_process,
 )
-from gitreceive.model.checks import check_command, describe
+from gitreceive.model.checks import as_run, describe
 from gitreceive.model.choices import MOST_BUILDPACKS, Choice, InlineBuildpack, Project, Wanted
 from gitreceive.model.configs import (
     LARGEST_CONFIG,
@@ -240,7 +240,7 @@ __all__ = [
     "Wanted",
     "all_entries",
     "alone",
-    "check_command",
+    "as_run",
     "describe",
     "draw_token",
     "five_fields",

@@ -15,6 +15,7 @@ from gitreceive.engines.docker_target import containers as made
 from gitreceive.engines.docker_target import diagnosis, one_offs, volumes
 from gitreceive.engines.docker_target.containers import Container, Place, Stage
 from gitreceive.engines.docker_target.engine import Credentials, Engine
+from gitreceive.engines.docker_target.findings import Finding, Findings
 from gitreceive.engines.docker_target.health import wait_until_well
 from gitreceive.engines.docker_target.hosts import Hosts
 from gitreceive.engines.docker_target.hosts import url as url_by_host
@@ -67,7 +68,10 @@ class DockerTarget:
         self._routes = Routes(settings.data_dir.expanduser() / "routes")
         self._pages = Pages(settings.data_dir.expanduser() / "maintenance")
         hosts = Hosts(self._routes, settings.domain, certificates)
-        self._switchboard = Switchboard(self._engine, self._owned_by, settings.docker, self._pages, hosts)
+        self._findings = Findings(settings.data_dir.expanduser() / "health.json")
+        self._switchboard = Switchboard(
+            self._engine, self._owned_by, settings.docker, self._pages, hosts, self._findings
+        )
         self._locks: dict[AppName, threading.RLock] = {}
         self._locks_lock = threading.Lock()
 
@@ -190,7 +194,11 @@ class DockerTarget:
 
     def processes(self, app: AppName) -> tuple[ProcessStatus, ...]:
         found = [c for c in self._switchboard.containers(app) if not c.once and not c.place.reserved]
-        return tuple(diagnosis.status(c, self._engine.inspect(c.id), time.time()) for c in found)
+        told = self._findings.all()
+        return tuple(
+            diagnosis.status(c, self._engine.inspect(c.id), time.time(), told.get(c.id, Finding()))
+            for c in found
+        )
 
     def logs(self, app: AppName, query: LogQuery) -> Iterator[LogLine]:
         runs = ContainerRuns(self._engine, lambda: self._switchboard.containers(app))
