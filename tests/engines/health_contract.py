@@ -10,7 +10,8 @@ from tests.engines.target_contract import Stage
 
 # from /tire on it is not ready, and four seconds later not alive
 MOODY = """
-import http.server, os, time
+import http.server, os, signal, time
+signal.signal(signal.SIGTERM, lambda *_: os._exit(0))
 born, tired = str(time.time()), 0
 class Handler(http.server.BaseHTTPRequestHandler):
     def do_GET(self):
