@@ -14,17 +14,12 @@ from dataclasses import MISSING, dataclass, field, fields, is_dataclass
 from pathlib import Path
 from typing import Any
 
+from gitreceive.declaring import setting as _setting
 from gitreceive.errors import ConfigError, UsageError
+from gitreceive.metrics_settings import MetricsSettings
 from gitreceive.model import AppName, Domain
 
 _DOC = "doc"
-
-
-def _setting(default: Any, doc: str, *, choices: tuple[str, ...] = ()) -> Any:
-    metadata = {_DOC: doc, "choices": choices}
-    if isinstance(default, dict | list):
-        return field(default_factory=default.copy, metadata=metadata)
-    return field(default=default, metadata=metadata)
 
 
 @dataclass(frozen=True)
@@ -124,6 +119,17 @@ class KubernetesSettings:
     cpu: str = _setting("100m", "CPU request of each process.")
     storage_class: str = _setting(
         "", "The StorageClass that new volumes of apps are made with; empty: the cluster's default."
+    )
+    network_policy: str = _setting(
+        "none",
+        "Who may speak with an app's pods, where the cluster's network enforces NetworkPolicy. `ingress`: not other apps. `strict`: neither do "
+        "they reach other apps, nor metadata addresses, nor the API server; see `security.md`.",
+        choices=("none", "ingress", "strict"),
+    )
+    pod_networks: tuple[str, ...] = _setting(
+        (),
+        "With `network_policy`: the networks that pods have their addresses in, such as `10.244.0.0/16`; empty: as the nodes say. In the "
+        "environment: words with spaces between them.",
     )
 
 
@@ -241,6 +247,7 @@ class Settings:
     http: HttpSettings = field(default_factory=HttpSettings)
     drains: DrainSettings = field(default_factory=DrainSettings)
     retention: RetentionSettings = field(default_factory=RetentionSettings)
+    metrics: MetricsSettings = field(default_factory=MetricsSettings)
 
     @property
     def repositories(self) -> Path:

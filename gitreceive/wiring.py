@@ -24,11 +24,14 @@ from gitreceive.ports import (
     Ledger,
     Log,
     LogBook,
+    Metrics,
+    Observer,
     Platform,
     Registry,
     Shelf,
     SourceStore,
     Target,
+    Unobserved,
 )
 from gitreceive.ports.targets import no_certificates
 
@@ -38,8 +41,8 @@ if TYPE_CHECKING:
     from gitreceive.engines.stacks import DerivedStacks
 
 
-def platform(settings: config.Settings) -> Platform:
-    """All engines. Nothing is asked of Docker, the registry or the cluster yet."""
+def platform(settings: config.Settings, observer: Observer | None = None) -> Platform:
+    """All engines, and who counts what is done with them. Nothing is asked of Docker, the registry or the cluster yet."""
     oci = _oci_registry(settings)
     stacks = derived_stacks(settings, oci)
     book = ledger(settings)
@@ -54,7 +57,15 @@ def platform(settings: config.Settings) -> Platform:
         run_images=stacks,
         default_memory=default_memory(settings),
         shelves=(_fetched_buildpacks(settings), stacks),
+        observer=observer or Unobserved(),
     )
+
+
+def metrics(settings: config.Settings) -> Metrics:
+    """What Prometheus is told. It watches nothing yet."""
+    from gitreceive.engines.prometheus_metrics import PrometheusMetrics
+
+    return PrometheusMetrics(by_app=settings.metrics.by_app)
 
 
 def default_memory(settings: config.Settings) -> int:
@@ -274,6 +285,13 @@ def checks(settings: config.Settings) -> Iterator[tuple[str, Callable[[], Iterab
     yield "stack", lambda: _check_own_stack(settings)
     yield "certificates", lambda: _check_certificates(settings)
     yield "apps", lambda: _check_apps(settings, target(settings, oci))
+
+
+def cluster_permissions(namespace: str, account: str) -> tuple[dict[str, Any], ...]:
+    """Kubernetes objects: an account for the server, with what it needs in the cluster."""
+    from gitreceive.engines.kubernetes_target.permissions import manifest
+
+    return manifest(namespace, account)
 
 
 def check_stack(settings: config.Settings, stack: Stack) -> Iterator[Check]:

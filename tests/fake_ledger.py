@@ -1,5 +1,6 @@
 """A ledger in memory, held to the same contract as the real one."""
 
+from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -27,6 +28,7 @@ from gitreceive.model import (
     Job,
     JobId,
     JobState,
+    LedgerMeasures,
     Lock,
     Outcome,
     Push,
@@ -437,6 +439,20 @@ class FakeLedger(FakePeople):
     def unended(self) -> tuple[Job, ...]:
         with self._lock:
             return tuple(self._unended())
+
+    def measures(self, after_event: int) -> LedgerMeasures:
+        with self._lock:
+            jobs = self._unended()
+            queued = [job.created_at for job in jobs if job.state is JobState.QUEUED]
+            counted = [event.happening for event in self._events if event.id > after_event]
+            return LedgerMeasures(
+                jobs=Counter(job.state for job in jobs),
+                oldest_queued_seconds=(self._clock() - min(queued)).total_seconds() if queued else 0.0,
+                apps=len(self._apps),
+                events=Counter((event.verb, event.outcome) for event in counted),
+                newest_event=max(after_event, len(self._events)),
+                size=None,
+            )
 
     def let_go(self, app: AppName, holder: str) -> None:
         with self._lock:

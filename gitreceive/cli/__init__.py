@@ -41,6 +41,7 @@ _COMMANDS = {
     "maintenance": ("gitreceive.cli.maintenance", "A page in place of the app: on, off, info."),
     "open": ("gitreceive.cli.open", "Where the app answers."),
     "openssh": ("gitreceive.cli.openssh", "OpenSSH's sshd in front: authorized-keys, session, settings."),
+    "permissions": ("gitreceive.cli.permissions", "What the server needs in the cluster, as a manifest."),
     "plan": ("gitreceive.cli.plan", "What a push of a folder would build and apply, without doing it."),
     "port-forward": ("gitreceive.cli.port_forward", "Bring a TCP port of a process to this machine."),
     "promote": ("gitreceive.cli.promote", "Give an app's live image to other apps, with their own config."),

@@ -62,6 +62,7 @@ def make(templates: jinja2.Environment, name: str, context: Mapping[str, Any]) -
 TEMPLATE_HINT = "compare it with the bundled template of the same name"
 _KINDS = {
     "namespace": "Namespace",
+    "network_policy": "NetworkPolicy",
     "service_account": "ServiceAccount",
     "config": "Secret",
     "pull_secret": "Secret",

@@ -43,6 +43,7 @@ from gitreceive.model.formation import MOST_REPLICAS, Autoscale, Formation
 from gitreceive.model.locks import LONGEST_REASON, Lock
 from gitreceive.model.logs import FROM_CONTAINERS, LogLine, LogQuery, LogSource
 from gitreceive.model.maintenance import LARGEST_PAGE, RETRY_SECONDS, Maintenance
+from gitreceive.model.measures import LedgerMeasures
 from gitreceive.model.names import (
     ZERO_COMMIT,
     AppName,
@@ -186,6 +187,7 @@ __all__ = [
     "JobId",
     "JobState",
     "Layer",
+    "LedgerMeasures",
     "Limits",
     "Lock",
     "LogLine",

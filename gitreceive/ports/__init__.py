@@ -4,7 +4,7 @@ All methods block; all may be called from several threads at once. Engines raise
 only through the Log they are handed.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from gitreceive.ports.building import (
     Builder,
@@ -22,6 +22,7 @@ from gitreceive.ports.ledger import (
     DrainLedger,
     JobLedger,
     Ledger,
+    MeasuredLedger,
     ReleaseLedger,
     RetentionLedger,
     SealedLedger,
@@ -29,6 +30,7 @@ from gitreceive.ports.ledger import (
     StackLedger,
 )
 from gitreceive.ports.logs import Log, LogBook
+from gitreceive.ports.observing import Metrics, Observer, Reading, Unobserved
 from gitreceive.ports.one_offs import STDERR, STDOUT, Attachment, OneOffs, Output, Pipe
 from gitreceive.ports.people import (
     AccessLedger,
@@ -63,11 +65,15 @@ __all__ = [
     "Ledger",
     "Log",
     "LogBook",
+    "MeasuredLedger",
+    "Metrics",
+    "Observer",
     "OneOffs",
     "Output",
     "Pipe",
     "Platform",
     "QuotaLedger",
+    "Reading",
     "Registry",
     "ReleaseLedger",
     "RetentionLedger",
@@ -81,6 +87,7 @@ __all__ = [
     "Target",
     "TeamLedger",
     "TokenLedger",
+    "Unobserved",
     "UserLedger",
 ]
 
@@ -99,3 +106,4 @@ class Platform:
     run_images: RunImages
     default_memory: int = 512 << 20  # bytes of a process for which no limit was set
     shelves: tuple[Shelf, ...] = ()  # what is kept for all apps, and can be had again
+    observer: Observer = field(default_factory=Unobserved)  # who counts

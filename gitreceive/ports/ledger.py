@@ -20,6 +20,7 @@ from gitreceive.model import (
     Job,
     JobId,
     JobState,
+    LedgerMeasures,
     Release,
     Review,
     ReviewRules,
@@ -249,6 +250,13 @@ class RetentionLedger(Protocol):
         """The app's ended jobs no longer say that they made these."""
 
 
+class MeasuredLedger(Protocol):
+    def measures(self, after_event: int) -> LedgerMeasures:
+        """As of one moment, in a time that does not grow with what has ended: only events with a larger id than ``after_event`` are counted.
+        Raises UnavailableError.
+        """
+
+
 class Ledger(
     AppLedger,
     CertificateLedger,
@@ -267,6 +275,7 @@ class Ledger(
     SealedLedger,
     SettingsLedger,
     StackLedger,
+    MeasuredLedger,
     Protocol,
 ):
     """All durable state."""

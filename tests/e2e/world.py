@@ -84,6 +84,7 @@ class Server:
     settings: Mapping[str, str] = field(default_factory=dict)  # further GITRECEIVE_… variables
     ssh_port: int = 0
     http_port: int = 0
+    metrics_port: int = 0
     process: subprocess.Popen[bytes] | None = None
     _leaving: ThreadPoolExecutor = field(default_factory=lambda: ThreadPoolExecutor(2), repr=False)
 
@@ -94,11 +95,13 @@ class Server:
             "GITRECEIVE_TARGET": self.target,
             "GITRECEIVE_SSH_LISTEN": f"127.0.0.1:{self.ssh_port}",
             "GITRECEIVE_HTTP_LISTEN": f"127.0.0.1:{self.http_port}",
+            "GITRECEIVE_METRICS_HTTP_LISTEN": f"127.0.0.1:{self.metrics_port}",
             "GITRECEIVE_BUILD_CA_BUNDLE": os.environ.get("GITRECEIVE_TEST_CA_BUNDLE", ""),
             "GITRECEIVE_BUILD_ENV": os.environ.get("GITRECEIVE_TEST_BUILD_ENV", ""),
             "GITRECEIVE_DRAINS_PRIVATE": "127.0.0.0/8",  # receivers of the tests
             "GITRECEIVE_KUBERNETES_NAMESPACE_PREFIX": f"t{self.ssh_port}-",
             "GITRECEIVE_KUBERNETES_NODE_ADDRESS": "127.0.0.1",
+            "GITRECEIVE_KUBERNETES_NETWORK_POLICY": "strict",
             "GITRECEIVE_KUBERNETES_CPU": "10m",  # many small apps on one small node
             "GITRECEIVE_DOCKER_FIRST_PORT": str(20000 + self.ssh_port % 10000),
         }
@@ -111,7 +114,7 @@ class Server:
     def start(self) -> "Server":
         self.folder.mkdir(parents=True, exist_ok=True)
         if not self.ssh_port:
-            self.ssh_port, self.http_port = free_ports(2)
+            self.ssh_port, self.http_port, self.metrics_port = free_ports(3)
         with self.log.open("ab") as log:
             self.process = subprocess.Popen(
                 [sys.executable, "-m", "gitreceive", "server"], env=self.env, stdout=log, stderr=log

@@ -31,6 +31,8 @@ _API_VERSIONS = {
     "ServiceAccount": "v1",
     "ConfigMap": "v1",
     "PersistentVolumeClaim": "v1",
+    "Endpoints": "v1",
+    "NetworkPolicy": "networking.k8s.io/v1",
     "Deployment": "apps/v1",
     "ReplicaSet": "apps/v1",
     "Job": "batch/v1",
