@@ -5,11 +5,13 @@ import ctypes
 import logging
 import os
 import signal
+import sys
 import time
 from collections.abc import Callable
 from contextlib import suppress
 from datetime import UTC, datetime
 from functools import partial
+from typing import NoReturn
 
 from gitreceive import __version__, config, wiring
 from gitreceive.background.chore import Chore
@@ -34,17 +36,25 @@ _COLLECT_FIRST_SECONDS = 900.0  # a server that has just come up has better thin
 _logger = logging.getLogger(__name__)
 
 
-def run(settings: config.Settings, announce: Callable[[str], None]) -> None:
-    """Serve until SIGTERM or SIGINT. Raises ConflictError where a server runs on the data folder, ConfigError, UnavailableError.
+def run(
+    settings: config.Settings,
+    announce: Callable[[str], None],
+    make_platform: Callable[[config.Settings], Platform] = wiring.platform,
+) -> None:
+    """Serve until SIGTERM or SIGINT, and end the process. Raises ConflictError where a server runs on the data folder, ConfigError, UnavailableError.
 
-    Builds under way are not waited for: they are taken up again when a server is back.
+    Builds under way are not waited for: they are handed over to the next server. What a server before could not hand over, as it was killed,
+    is taken over.
     """
     _keep_memory_small()
-    with wiring.only_server(settings):
-        platform = wiring.platform(settings)
+    holder = _holder()
+    with wiring.only_server(settings, holder) as before:
+        platform = make_platform(settings)
         platform.builder.sweep()
         platform.target.start()
-        runner = JobRunner(platform, settings.build.concurrency, _holder())
+        if before:
+            platform.ledger.hand_over(before)
+        runner = JobRunner(platform, settings.build.concurrency, holder)
         runner.start()
         drains = wiring.drain_service(settings, platform)
         drains.start()
@@ -54,12 +64,21 @@ def run(settings: config.Settings, announce: Callable[[str], None]) -> None:
         try:
             asyncio.run(_serve(settings, platform, runner, announce))
         finally:
+            runner.stop()
             for chore in chores:
                 chore.stop()
-            runner.stop()
             drains.stop()
             platform.target.stop()
             platform.ledger.close()
+        _end_process()
+
+
+def _end_process() -> NoReturn:
+    """While the data folder is still held: no thread of a job may do anything more once it can be another server's."""
+    logging.shutdown()
+    for stream in (sys.stdout, sys.stderr):
+        stream.flush()
+    os._exit(0)
 
 
 async def _serve(
