@@ -135,7 +135,6 @@ def work(job: Job, platform: Platform, cancel: Cancellation) -> None:
         _logger.exception("build %s failed inside gitreceive", job.id)
         hint = f"{error!r}; the server's log has more; trying again is safe"
         _end(deployment, JobState.FAILED, f"gitreceive itself failed: {type(error).__name__}", hint)
-    platform.logbook.close(job.id)
     if isinstance(job.cause, Push):
         platform.sources.release(job.cause.repository, job.id)
 

@@ -5,8 +5,8 @@ from collections.abc import Callable, Iterator
 import pytest
 
 from gitreceive.cancellation import Cancellation
-from gitreceive.jobs import JobRunner
 from gitreceive.errors import UnavailableError
+from gitreceive.jobs import JobRunner
 from gitreceive.model import AppName, JobState, Push, PushOptions, UserName
 from gitreceive.ports import BuildRequest
 from tests.fake_source_store import FakeFile
