@@ -1,7 +1,7 @@
 """A server that kills itself, by SIGKILL, at a named point in the life of a job.
 
 The stories know nothing of it. All that a job does to the world it does through ports, so the ports are watched: each step of POINTS is told when
-it begins, when it is done, and, of the long ones, when it first says something in between. ``python tests/crash_points.py`` serves
+it begins, when it is done, and, of the long ones, when it first says something in between. ``python -m tests.crash_points`` serves
 like ``gitreceive server``, dies where GITRECEIVE_TEST_CRASH_AT says, and appends what it reaches to the file GITRECEIVE_TEST_REACHED.
 """
 

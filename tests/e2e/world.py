@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 SAMPLES = Path(__file__).resolve().parent.parent / "apps"
+_ROOT = SAMPLES.parent.parent
 _NO_PROXY = urllib.request.build_opener(urllib.request.ProxyHandler({}))
 
 
@@ -85,6 +86,7 @@ class Server:
     ssh_port: int = 0
     http_port: int = 0
     process: subprocess.Popen[bytes] | None = None
+    program: tuple[str, ...] = ("-m", "gitreceive", "server")  # what Python runs
     _leaving: ThreadPoolExecutor = field(default_factory=lambda: ThreadPoolExecutor(2), repr=False)
 
     @property
@@ -114,7 +116,7 @@ class Server:
             self.ssh_port, self.http_port = free_ports(2)
         with self.log.open("ab") as log:
             self.process = subprocess.Popen(
-                [sys.executable, "-m", "gitreceive", "server"], env=self.env, stdout=log, stderr=log
+                [sys.executable, *self.program], cwd=_ROOT, env=self.env, stdout=log, stderr=log
             )
         wait_until(lambda: port_answers(self.ssh_port) or self._died(), f"the server answers; {self.log}")
         return self
