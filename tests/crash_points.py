@@ -15,6 +15,8 @@ from functools import partial
 from pathlib import Path
 from typing import Any, cast
 
+import click
+
 from gitreceive import config, server, wiring
 from gitreceive.ports import Builder, Ledger, LogBook, Platform, Registry, SourceStore, Target
 
@@ -152,7 +154,7 @@ def main() -> None:
     def platform(settings: config.Settings) -> Platform:
         return watched(wiring.platform(settings), reached)
 
-    server.run(config.load(), lambda text: print(text, file=sys.stderr, flush=True), platform)
+    server.run(config.load(), lambda text: click.echo(text, err=True), platform)
 
 
 if __name__ == "__main__":

@@ -8,6 +8,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any
@@ -51,7 +52,6 @@ class Chaos:
         self.told = Told()
         self.found: list[str] = []
         self._server = server
-        self._ground = place
         owner = server.developer("dora")
         names = [f"shop-{number}" for number in range(1, apps + 1)]
         self._clients = [
@@ -65,6 +65,7 @@ class Chaos:
         for number, kill in enumerate(order(seed, victims), start=1):
             if number > rounds or self.found:
                 break
+            say(f"{number}: {kill.victim}{f' at {kill.point}' if kill.victim == 'point' else ''}")
             self.killer.carry_out(kill)
             if number % every == 0 and number < rounds:
                 say(f"{number} rounds, {self.killer.number} kills: looking at what is left")
@@ -80,19 +81,20 @@ class Chaos:
         for client in self._clients:
             client.rest(_REST_SECONDS)
         wait_until(lambda: not states(self._server), "all builds end", _REST_SECONDS)
+        self._server.cli("gc").ok()  # refs of builds are collected with what is no longer kept
         self._complain("after the kills")
         if not self.found:
-            for client in self._clients:
-                client.settle()
+            with ThreadPoolExecutor(len(self._clients)) as pool:
+                for settled in [pool.submit(client.settle) for client in self._clients]:
+                    settled.result()
             self._complain("after another push to each app")
 
     def _complain(self, when: str) -> None:
-        """What was replaced may take a moment to go. Refs of builds are collected with what is no longer kept."""
-        self._server.cli("gc").ok()
+        """What was replaced may take a moment to go."""
         until = time.monotonic() + _SETTLE_SECONDS
         while True:
             accepted = {app: frozenset(commits) for app, commits in self.told.accepted.items()}
-            seen = look(self._server, self._ground, accepted, frozenset(self.told.begun))
+            seen = look(self._server, accepted, frozenset(self.told.begun))
             found = complaints(seen)
             if not found or time.monotonic() > until:
                 break
@@ -110,6 +112,10 @@ class Chaos:
                 "times": len(resumed),
                 "median": round(resumed[len(resumed) // 2], 2) if resumed else None,
                 "longest": round(resumed[-1], 2) if resumed else None,
+            },
+            "seconds from SIGTERM to the end": {
+                "times": len(self.killer.ended),
+                "longest": round(max(self.killer.ended, default=0.0), 2),
             },
             "lost": self.found,
         }

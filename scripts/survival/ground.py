@@ -81,9 +81,6 @@ class Ground:
     def env(self) -> Mapping[str, str]:
         return {"DOCKER_HOST": self.docker_host, "GITRECEIVE_REGISTRY": self.registry_address}
 
-    def engine(self) -> docker.DockerClient:
-        return docker.DockerClient(base_url=self.docker_host, timeout=30)
-
 
 @contextmanager
 def ground(folder: Path, *, own_docker: bool) -> Iterator[Ground]:

@@ -12,7 +12,7 @@ import docker
 
 from gitreceive.engines.docker_target.containers import owner
 from scripts.survival.ground import Ground, Service
-from scripts.survival.looking import reading, states
+from scripts.survival.looking import engine_of, reading, states
 from tests.crash_points import POINTS
 from tests.e2e.world import Server, wait_until
 
@@ -44,13 +44,16 @@ def order(seed: int, victims: tuple[str, ...]) -> Iterator[Kill]:
 
 @dataclass
 class Killer:
-    """``kills`` counts what was killed, and at which stage of which job; ``resumed`` are seconds; ``wrong`` what must not have happened."""
+    """``kills`` counts what was killed, and at which stage of which job; ``resumed`` and ``ended`` are
+    seconds; ``wrong`` what must not have happened.
+    """
 
     server: Server
     ground: Ground
     kills: Counter[str] = field(default_factory=Counter)
     stages: Counter[str] = field(default_factory=Counter)
     resumed: list[float] = field(default_factory=list)
+    ended: list[float] = field(default_factory=list)
     wrong: list[str] = field(default_factory=list)
 
     @property
@@ -76,7 +79,7 @@ class Killer:
 
     def _kill_at_point(self, kill: Kill) -> None:
         """A server that is told to end hands its jobs over; the next one dies at the point, where a job comes by."""
-        self.server.stop()
+        self._end_server()
         self._start(kill.point)
         if self._dies_within(_POINT_PATIENCE):
             self.kills["point"] += 1
@@ -86,7 +89,7 @@ class Killer:
 
     def _kill_build(self, kill: Kill) -> None:
         until = time.monotonic() + _PATIENCE
-        with closing(self.ground.engine()) as engine:
+        with closing(engine_of(self.server)) as engine:
             while time.monotonic() < until:
                 mark = f"gitreceive.data={owner(self.server.folder / 'data')}"
                 found = engine.containers.list(filters={"label": [mark, "gitreceive.job"]})
@@ -118,20 +121,22 @@ class Killer:
             if self.server.process.poll() is not None:
                 return True
             time.sleep(0.02)
-        self.server.stop()  # nobody came by: it must not die later, unseen
+        self._end_server()  # nobody came by: it must not die later, unseen
         self._start()
         return False
+
+    def _end_server(self) -> None:
+        began = time.monotonic()
+        code = self.server.stop()
+        self.ended.append(time.monotonic() - began)
+        if code != 0:
+            self.wrong.append(f"a server that was told to end did so with {code}")
 
     def _start(self, point: str = "") -> None:
         """The time from listening to the first of the jobs that were left being claimed is kept."""
         waiting = set(states(self.server))
         self.server.settings = {**self.server.settings, "GITRECEIVE_TEST_CRASH_AT": point}
-        try:
-            self.server.start()
-        except AssertionError:
-            if not point:  # else it died before anybody could ask it anything
-                raise
-            return
+        self.server.start(may_die=bool(point))
         began = time.monotonic()
         if waiting and not point:
             wait_until(lambda: self._goes_on(waiting), "a job that was left is claimed", 60)

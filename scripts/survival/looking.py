@@ -10,19 +10,16 @@ from typing import Any
 import docker
 
 from gitreceive.engines.docker_target.containers import owner
-from scripts.survival.ground import Ground
 from scripts.survival.invariants import AppFacts, Instance, JobFacts, Seen
 from tests.e2e.world import Server, fetch, run
 
 _ANSWER_SECONDS = 20.0
 
 
-def look(
-    server: Server, ground: Ground, accepted: Mapping[str, frozenset[str]], begun: frozenset[int]
-) -> Seen:
+def look(server: Server, accepted: Mapping[str, frozenset[str]], begun: frozenset[int]) -> Seen:
     """As it is now; on the docker target."""
     data = server.folder / "data"
-    with closing(reading(server)) as book, closing(ground.engine()) as engine:
+    with closing(reading(server)) as book, closing(engine_of(server)) as engine:
         containers = engine.api.containers(all=True, filters={"label": f"gitreceive.data={owner(data)}"})
         names = [row["name"] for row in book.execute("SELECT name FROM apps ORDER BY name")]
         apps = tuple(_app(server, book, name, containers) for name in names)
@@ -30,6 +27,12 @@ def look(
         strays = (*_stray_files(data), *_stray_refs(data, book, names))
         strays += (*_stray_containers(containers, apps), *_stray_volumes(engine, data, names))
     return Seen(jobs, apps, accepted, begun, strays)
+
+
+def engine_of(server: Server) -> docker.DockerClient:
+    """The Docker engine that it works with."""
+    host = server.env.get("DOCKER_HOST", "unix:///var/run/docker.sock")
+    return docker.DockerClient(base_url=host, timeout=30)
 
 
 def reading(server: Server) -> sqlite3.Connection:
@@ -133,17 +136,16 @@ def _stray_containers(containers: list[Any], apps: tuple[AppFacts, ...]) -> Iter
             yield f"build container {name}"
         elif labels.get("gitreceive.role") != "service":
             yield f"container {name}"
-        elif newest.get(labels["gitreceive.app"]) != int(labels["gitreceive.release"]):
-            yield f"container {name} ({container['State']})"
-        elif container["State"] not in {"running", "created"}:
+        elif newest.get(labels["gitreceive.app"]) != int(labels["gitreceive.release"]) or container["State"] not in {"running", "created"}:
             yield f"container {name} ({container['State']})"
 
 
 def _stray_volumes(engine: docker.DockerClient, data: Path, names: list[str]) -> Iterator[str]:
+    """Caches, and what apps mount, of apps that there are not."""
+    ours = owner(data)
+    known = {f"gitreceive-cache-{name}-{ours}" for name in names}
     for volume in engine.volumes.list():
-        cache, of = volume.name.startswith("gitreceive-cache-"), volume.name.endswith(f"-{owner(data)}")
-        if not cache and not volume.name.startswith("gitreceive."):
+        cache = volume.name.startswith("gitreceive-cache-") and volume.name.endswith(f"-{ours}")
+        mounted = volume.name.startswith(f"gitreceive.{ours}.")
+        if (cache and volume.name not in known) or (mounted and volume.name.split(".")[2] not in names):
             yield f"volume {volume.name}"
-        app = volume.name.removeprefix("gitreceive-cache-").removesuffix(f"-{owner(data)}")
-        if cache and of and app not in names:
-            yield f"cache {volume.name}"

@@ -10,6 +10,7 @@ from tests.e2e.world import Clone, Developer, run
 
 _BUILD = re.compile(r"Build (\d+) of ")
 _PAUSE = (0.0, 1.5)  # seconds between two pushes of a client
+_AWAY = 1.0  # seconds more where no server is there
 _PROCFILE = "web: python serve.py\nrelease: python prepare.py\n"
 _APP_JSON = '{"scripts": {"postdeploy": "python prepare.py"}}\n'
 _PREPARE = "print('prepared', flush=True)\n"
@@ -111,6 +112,8 @@ class Client(threading.Thread):
         options = ["-o", "nocache"] if self._chance.random() < 0.5 else []
         said = self._clone.push(*options)
         self._told.add(self._app, self._clone.head, said.code, said.all)
+        if "Connection refused" in said.all:
+            self._stopped.wait(_AWAY)
 
     def _commit(self, kind: str) -> None:
         self._version += 1

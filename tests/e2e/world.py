@@ -110,7 +110,8 @@ class Server:
     def log(self) -> Path:
         return self.folder / "server.log"
 
-    def start(self) -> "Server":
+    def start(self, *, may_die: bool = False) -> "Server":
+        """Until it answers; where it ``may_die``, also until it has."""
         self.folder.mkdir(parents=True, exist_ok=True)
         if not self.ssh_port:
             self.ssh_port, self.http_port = free_ports(2)
@@ -118,13 +119,13 @@ class Server:
             self.process = subprocess.Popen(
                 [sys.executable, *self.program], cwd=_ROOT, env=self.env, stdout=log, stderr=log
             )
-        wait_until(lambda: port_answers(self.ssh_port) or self._died(), f"the server answers; {self.log}")
+        wait_until(lambda: port_answers(self.ssh_port) or self._died(may_die), f"the server answers; {self.log}")
         return self
 
-    def _died(self) -> bool:
+    def _died(self, may: bool) -> bool:
         assert self.process is not None
-        assert self.process.poll() is None, self.log.read_text()
-        return False
+        assert may or self.process.poll() is None, self.log.read_text()
+        return self.process.poll() is not None
 
     def stop(self, sent: signal.Signals = signal.SIGTERM) -> int:
         assert self.process is not None
