@@ -2,7 +2,6 @@
 
 import contextlib
 import fcntl
-import os
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import replace
@@ -308,20 +307,25 @@ def check_stack(settings: config.Settings, stack: Stack) -> Iterator[Check]:
 
 
 @contextmanager
-def only_server(settings: config.Settings) -> Iterator[None]:
-    """Hold the data folder: one server works on it at a time. Raises ConflictError."""
+def only_server(settings: config.Settings, holder: str) -> Iterator[str]:
+    """Hold the data folder: one server works on it at a time. The holder before, which has ended then, and may have ended no job; empty where
+    there was none. Raises ConflictError.
+    """
     make_data_dir(settings)
     path = settings.data_dir / "server.lock"
-    with path.open("w", encoding="ascii") as lock:
+    with path.open("a+", encoding="utf-8") as lock:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError:
             raise ConflictError(
                 f"a server already works on {settings.data_dir}", hint="stop it, or set GITRECEIVE_DATA_DIR"
             ) from None
-        lock.write(f"{os.getpid()}\n")
+        lock.seek(0)
+        before = lock.read().strip()
+        lock.truncate(0)
+        lock.write(f"{holder}\n")
         lock.flush()
-        yield
+        yield before
 
 
 def require_server(settings: config.Settings) -> None:

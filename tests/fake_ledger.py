@@ -57,6 +57,7 @@ class FakeLedger(FakePeople):
         super().__init__(clock)
         self._jobs: dict[JobId, Job] = {}
         self._leases: dict[JobId, datetime] = {}
+        self._holders: dict[JobId, str] = {}
         self._intended: dict[JobId, Release] = {}
         self._live: dict[AppName, list[Release]] = {}
         self._stacks: dict[str, list[Stack]] = {}
@@ -289,7 +290,16 @@ class FakeLedger(FakePeople):
                 return None
             job = min(free, key=lambda job: (job.fence == 0, busy.count(job.user), job.id))
             self._leases[job.id] = time + timedelta(seconds=lease_seconds)
+            self._holders[job.id] = holder
             return self._set(replace(job, fence=job.fence + 1, started_at=job.started_at or time))
+
+    def hand_over(self, holder: str) -> tuple[JobId, ...]:
+        with self._lock:
+            held = [job for job in self._unended() if self._holders.get(job.id) == holder]
+            for job in held:
+                del self._leases[job.id], self._holders[job.id]
+                self._set(replace(job, fence=job.fence + 1))
+            return tuple(job.id for job in held)
 
     def renew(self, job: JobId, fence: int, lease_seconds: float) -> Job:
         with self._lock:
@@ -550,6 +560,7 @@ class FakeLedger(FakePeople):
 
     def _end(self, job: Job, state: JobState, reason: str, seconds: Mapping[str, float]) -> Job:
         self._leases.pop(job.id, None)
+        self._holders.pop(job.id, None)
         if isinstance(job.cause, ConfigChange):
             job = replace(job, cause=job.cause.without_values())
         self.record(

@@ -120,6 +120,11 @@ class JobLedger(Protocol):
         app, of its user, or of a team of theirs. Raises the fence.
         """
 
+    def hand_over(self, holder: str) -> tuple[JobId, ...]:
+        """The jobs that this holder has, oldest first: from now on anybody may claim them, and what it still records of them raises
+        LeaseLostError.
+        """
+
     def renew(self, job: JobId, fence: int, lease_seconds: float) -> Job:
         """Keep the lease and see the newest record (a cancel request). Raises LeaseLostError."""
 

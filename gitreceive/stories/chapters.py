@@ -171,6 +171,7 @@ def adjust(deployment: Deployment, release: Release, settings: AppSettings) -> R
             log.error(f"going back failed too: {error.message}", error.hint)
         raise
     log.step(f"Done after {sum(deployment.seconds.values()):.1f} s; {release.label} serves as before")
+    platform.logbook.close(deployment.job.id)
     platform.ledger.settle(deployment.job.id, deployment.job.fence, settings, deployment.seconds)
     return adjusted
 
@@ -181,7 +182,7 @@ def move_branch(deployment: Deployment, push: Push) -> None:
 
 
 def go_live(deployment: Deployment, release: Release) -> Release:
-    """The summary stands in the log before the ledger says live, so that nobody misses it."""
+    """The log is whole, the summary at its end, before the ledger says live, so that nobody misses any of it."""
     job, platform, log = deployment.job, deployment.platform, deployment.log
     total = sum(deployment.seconds.values())
     phases = ", ".join(f"{name} {seconds:.1f} s" for name, seconds in deployment.seconds.items())
@@ -191,6 +192,7 @@ def go_live(deployment: Deployment, release: Release) -> Release:
         log.detail(f"and at {', '.join(domains)}")
     for note in _unseen(release):
         log.warn(note)
+    platform.logbook.close(job.id)
     return platform.ledger.go_live(job.id, job.fence, deployment.seconds)
 
 

@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 SAMPLES = Path(__file__).resolve().parent.parent / "apps"
+_ROOT = SAMPLES.parent.parent
 _NO_PROXY = urllib.request.build_opener(urllib.request.ProxyHandler({}))
 
 
@@ -86,6 +87,7 @@ class Server:
     http_port: int = 0
     metrics_port: int = 0
     process: subprocess.Popen[bytes] | None = None
+    program: tuple[str, ...] = ("-m", "gitreceive", "server")  # what Python runs
     _leaving: ThreadPoolExecutor = field(default_factory=lambda: ThreadPoolExecutor(2), repr=False)
 
     @property
@@ -111,21 +113,24 @@ class Server:
     def log(self) -> Path:
         return self.folder / "server.log"
 
-    def start(self) -> "Server":
+    def start(self, *, may_die: bool = False) -> "Server":
+        """Until it answers; where it ``may_die``, also until it has."""
         self.folder.mkdir(parents=True, exist_ok=True)
         if not self.ssh_port:
             self.ssh_port, self.http_port, self.metrics_port = free_ports(3)
         with self.log.open("ab") as log:
             self.process = subprocess.Popen(
-                [sys.executable, "-m", "gitreceive", "server"], env=self.env, stdout=log, stderr=log
+                [sys.executable, *self.program], cwd=_ROOT, env=self.env, stdout=log, stderr=log
             )
-        wait_until(lambda: port_answers(self.ssh_port) or self._died(), f"the server answers; {self.log}")
+        wait_until(
+            lambda: port_answers(self.ssh_port) or self._died(may_die), f"the server answers; {self.log}"
+        )
         return self
 
-    def _died(self) -> bool:
+    def _died(self, may: bool) -> bool:
         assert self.process is not None
-        assert self.process.poll() is None, self.log.read_text()
-        return False
+        assert may or self.process.poll() is None, self.log.read_text()
+        return self.process.poll() is not None
 
     def stop(self, sent: signal.Signals = signal.SIGTERM) -> int:
         assert self.process is not None
