@@ -122,7 +122,11 @@ class Client(docker.APIClient):
         self, method: str, url: str, options: Mapping[str, Any]
     ) -> tuple[requests.Response | None, requests.RequestException | None]:
         try:
-            return self._once(method, url, options), None
+            answer = self._once(method, url, options)
+            if _is_cut_in_head(method, answer):
+                answer.close()
+                return None, requests.ConnectionError("Docker broke off in the head of an answer")
+            return answer, None
         except (
             requests.Timeout,
             requests.ConnectionError,
@@ -244,6 +248,16 @@ class _Body:
     def rewind(self) -> None:
         if self._file is not None:
             self._file.seek(self._start)
+
+
+def _is_cut_in_head(method: str, answer: requests.Response) -> bool:
+    """Python's http.client takes what there is of a head for all of it. An engine says of each answer how it ends, unless it is a stream
+    of a container's.
+    """
+    if method.upper() == "HEAD" or answer.status_code in {101, 204, 304}:
+        return False
+    framed = {"content-length", "transfer-encoding"} & {name.lower() for name in answer.headers}
+    return not framed and not answer.headers.get("Content-Type", "").startswith("application/vnd.docker.")
 
 
 def _said(answer: requests.Response) -> str:

@@ -18,6 +18,7 @@ from pathlib import Path
 from tests.faults.kinds import Fault, Faults
 
 _CHUNK = 1 << 16
+_CLOSING_SECONDS = 0.5
 _NO_BODY = frozenset({204, 304})
 
 
@@ -104,7 +105,7 @@ class _Door:
             with contextlib.suppress(OSError, EOFError, ValueError, asyncio.CancelledError):
                 await visit.carry()
         finally:
-            visit.close()
+            await visit.close()
             self._visits.discard(task)
 
 
@@ -124,10 +125,13 @@ class _Visit:
         self._left: int | None = None  # bytes of the answer until it is cut
         self._drip = 0.0
 
-    def close(self) -> None:
-        self._writer.close()
-        if self._server:
-            self._server[1].close()
+    async def close(self) -> None:
+        """Whole or not: what was passed on is on its way, and nothing is left open."""
+        for writer in (self._writer, *(self._server or ())[1:]):
+            writer.close()
+            with contextlib.suppress(OSError, TimeoutError, asyncio.CancelledError):
+                await asyncio.wait_for(writer.wait_closed(), _CLOSING_SECONDS)
+            writer.transport.abort()
 
     async def carry(self) -> None:
         while head := await _head(self._reader):

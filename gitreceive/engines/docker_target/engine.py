@@ -361,13 +361,15 @@ class Output(Iterator[bytes]):
 
     def __init__(self, stream: Any) -> None:
         self._stream = stream
+        # docker-py's own takes a connection that breaks for the end of the log
+        self._pieces = stream._stream if stream is not None else iter(())  # noqa: SLF001
         self._closed = stream is None
 
     def __next__(self) -> bytes:
         if self._closed:
             raise StopIteration
         try:
-            return bytes(next(self._stream))
+            return bytes(next(self._pieces))
         except (docker_errors.DockerException, ValueError, AttributeError, *dockerd.LOST):
             if self._closed:  # under our hands
                 raise StopIteration from None

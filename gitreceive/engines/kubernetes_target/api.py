@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from functools import partial
 from typing import Any, TypeVar
 
-from gitreceive.config import cache_dir
+from gitreceive.config import cache_dir, process_environment
 from gitreceive.engines.kubernetes_target.channels import PROTOCOL, Channels
 from gitreceive.engines.kubernetes_target.refusals import (
     BusyError,
@@ -342,7 +342,9 @@ def _connect(context: str) -> Any:
 
     configuration = client.Configuration()
     try:
-        config.load_kube_config(context=context or None, client_configuration=configuration)
+        # named here, as the library looks at the environment once, when it is first imported
+        named = process_environment().get("KUBECONFIG") or None
+        config.load_kube_config(named, context=context or None, client_configuration=configuration)
     except (config.ConfigException, OSError, ValueError) as error:
         if context:
             raise _no_cluster(error) from error
