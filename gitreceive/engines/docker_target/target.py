@@ -23,7 +23,7 @@ from gitreceive.engines.docker_target.logs import ContainerRuns
 from gitreceive.engines.docker_target.pages import Pages
 from gitreceive.engines.docker_target.routes import Routes
 from gitreceive.engines.docker_target.switchboard import Switchboard
-from gitreceive.errors import ConflictError, GitreceiveError, RolloutError
+from gitreceive.errors import ConflictError, GitreceiveError, RolloutError, UnavailableError
 from gitreceive.model import (
     WEB_PROCESS,
     AppName,
@@ -47,6 +47,7 @@ from gitreceive.ports.targets import no_certificates
 from gitreceive.tailing import Follower, read
 
 _GRACE_SECONDS = 10  # for what is destroyed: nobody waits for its answers
+_LOG_ATTEMPTS, _LOG_PAUSE = 10, 1.0
 _HAND_OVER_SECONDS = 30  # for what has a volume that another process is to have
 
 
@@ -111,10 +112,7 @@ class DockerTarget:
         try:
             with cancel.stopping(lambda: self._engine.remove(container)):
                 self._engine.start(container)
-                for chunk in self._engine.log(
-                    container, tail=None, since=None, follow=True, timestamps=False
-                ):
-                    log.write(chunk)
+                self._relay(container, log, cancel)
                 code = self._engine.wait(container)
             cancel.raise_if_requested()
             return code
@@ -123,6 +121,26 @@ class DockerTarget:
             raise
         finally:
             self._engine.remove(container)
+
+    def _relay(self, container: str, log: Log, cancel: Cancellation) -> None:
+        """All that it writes, to its end. What Docker breaks off is read again from its beginning, and told from where it was."""
+        told, lost = 0, 0
+        while True:
+            passed = 0
+            try:
+                for chunk in self._engine.log(
+                    container, tail=None, since=None, follow=True, timestamps=False
+                ):
+                    log.write(chunk[max(0, told - passed) :])
+                    passed += len(chunk)
+                    told = max(told, passed)
+            except UnavailableError:
+                lost += 1
+                if lost > _LOG_ATTEMPTS:
+                    raise
+                cancel.wait(_LOG_PAUSE)
+            else:
+                return
 
     @contextmanager
     def attach(self, release: Release, asked: OneOff, log: Log, cancel: Cancellation) -> Iterator[Attachment]:

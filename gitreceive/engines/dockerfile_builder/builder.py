@@ -18,7 +18,7 @@ from gitreceive.engines.dockerfile_builder.arguments import build_arguments
 from gitreceive.engines.dockerfile_builder.context import Context, spooled
 from gitreceive.engines.dockerfile_builder.engine import BuildEngine, BuildOutput
 from gitreceive.engines.dockerfile_builder.transcript import Transcript
-from gitreceive.errors import BuildError, BuildLimitError, DetectError, GitreceiveError
+from gitreceive.errors import BrokenOffError, BuildError, BuildLimitError, DetectError, GitreceiveError
 from gitreceive.model import WEB_PROCESS, AppName, Build, Check, ProcessType
 from gitreceive.ports import BuildRequest, Log
 
@@ -88,7 +88,7 @@ class DockerfileBuilder:
             image = Transcript(log, self._settings.memory).follow(output)
             cancel.raise_if_requested()
         if image is None:
-            raise BuildError("Docker ended the build without an image", hint="see the engine's own log")
+            raise BrokenOffError("Docker ended the build without an image", hint="see the engine's own log")
         return image
 
 
