@@ -13,6 +13,7 @@ from gitreceive.cli import remote
 from gitreceive.cli.common import Group
 from gitreceive.cli.recording import recorded
 from gitreceive.errors import ForbiddenError, GitreceiveError
+from gitreceive.sanitise import plain
 
 _COMMANDS = {
     "access": ("gitreceive.cli.access", "Who may do what with an app: add, remove, list, transfer."),
@@ -169,4 +170,4 @@ def _tell_misuse(error: click.ClickException) -> None:
 def _complain(message: str, hint: str) -> None:
     for text in (message, hint):
         for line in text.splitlines():
-            click.echo(f" !     {line}", err=True)
+            click.echo(f" !     {plain(line)}", err=True)
