@@ -29,6 +29,7 @@ from gitreceive.ports.ledger import (
     StackLedger,
 )
 from gitreceive.ports.logs import Log, LogBook
+from gitreceive.ports.networks import BuildNetworks, LentNetwork, NoNetworks
 from gitreceive.ports.one_offs import STDERR, STDOUT, Attachment, OneOffs, Output, Pipe
 from gitreceive.ports.people import (
     AccessLedger,
@@ -50,6 +51,7 @@ __all__ = [
     "AppLedger",
     "ArchiveLedger",
     "Attachment",
+    "BuildNetworks",
     "BuildRequest",
     "Builder",
     "BuildpackSource",
@@ -61,8 +63,10 @@ __all__ = [
     "JobLedger",
     "KeyLedger",
     "Ledger",
+    "LentNetwork",
     "Log",
     "LogBook",
+    "NoNetworks",
     "OneOffs",
     "Output",
     "Pipe",
