@@ -18,6 +18,7 @@ from gitreceive.errors import ConfigError, ConflictError, UnavailableError, Usag
 from gitreceive.model import Build, Check, Digest, Drain, ImageRef, Limits, Stack, StackRecipe
 from gitreceive.ports import (
     Builder,
+    BuildNetworks,
     BuildpackSource,
     BuildRequest,
     Ledger,
@@ -43,11 +44,12 @@ if TYPE_CHECKING:
 def platform(settings: config.Settings, observer: Observer | None = None) -> Platform:
     """All engines, and who counts what is done with them. Nothing is asked of Docker, the registry or the cluster yet."""
     oci = _oci_registry(settings)
-    stacks = derived_stacks(settings, oci)
+    networks = build_networks(settings)
+    stacks = derived_stacks(settings, oci, networks)
     book = ledger(settings)
     return Platform(
         sources=sources(settings),
-        builder=builder(settings, stacks),
+        builder=builder(settings, stacks, networks),
         registry=_registry(settings, oci),
         target=target(settings, oci, book),
         ledger=book,
@@ -113,7 +115,11 @@ def target(settings: config.Settings, oci: "OciRegistry | None" = None, book: Le
     return DockerTarget(settings, credentials, certificates)
 
 
-def builder(settings: config.Settings, stacks: "DerivedStacks | None" = None) -> Builder:
+def builder(
+    settings: config.Settings,
+    stacks: "DerivedStacks | None" = None,
+    networks: BuildNetworks | None = None,
+) -> Builder:
     """A Dockerfile goes to Docker, everything else to buildpacks, on a stack with the system packages that it asks for."""
     from gitreceive.buildpacks.dockerfile import takes
     from gitreceive.engines.by_packages import BuilderWithPackages
@@ -124,20 +130,41 @@ def builder(settings: config.Settings, stacks: "DerivedStacks | None" = None) ->
     def by_docker(request: BuildRequest) -> bool:
         return not request.choice.group and takes(request.root)
 
-    buildpacks = DockerBuilder(settings.build, settings.data_dir, elsewhere=buildpack_source(settings))
-    derive = (stacks or derived_stacks(settings)).derive
+    networks = networks or build_networks(settings)
+    buildpacks = DockerBuilder(
+        settings.build, settings.data_dir, elsewhere=buildpack_source(settings), networks=networks
+    )
+    derive = (stacks or derived_stacks(settings, networks=networks)).derive
     return BuilderBySource(
         by_docker,
-        DockerfileBuilder(settings),
+        DockerfileBuilder(settings, networks),
         BuilderWithPackages(buildpacks, derive),
     )
 
 
-def derived_stacks(settings: config.Settings, oci: "OciRegistry | None" = None) -> "DerivedStacks":
+def derived_stacks(
+    settings: config.Settings, oci: "OciRegistry | None" = None, networks: BuildNetworks | None = None
+) -> "DerivedStacks":
     """Stacks with system packages."""
     from gitreceive.engines.stacks import DerivedStacks
 
-    return DerivedStacks(settings.build, settings.data_dir, oci or _oci_registry(settings))
+    networks = networks or build_networks(settings)
+    return DerivedStacks(settings.build, settings.data_dir, oci or _oci_registry(settings), networks)
+
+
+def build_networks(settings: config.Settings) -> BuildNetworks:
+    """What builds reach, and that is neither the registry nor the API server."""
+    from gitreceive.engines.build_networks import GuardedNetworks, Place, of_url
+
+    def refused() -> tuple[Place, ...]:
+        urls = [f"{'http' if settings.registry_insecure else 'https'}://{settings.registry}"]
+        if settings.target == "kubernetes":
+            from gitreceive.engines.kubernetes_target.api import api_server
+
+            urls.append(api_server(settings.kubernetes.context))
+        return tuple(place for url in urls if (place := of_url(url)))
+
+    return GuardedNetworks(settings.build, settings.data_dir, refused)
 
 
 @contextmanager
@@ -151,7 +178,8 @@ def buildpack_bench(
     from gitreceive.engines.docker_builder import DockerBuilder
 
     build = replace(settings.build, buildpacks=str(buildpacks))
-    with closing(DockerBuilder(build, config.cache_dir() / "buildpack-test", observe)) as builder:
+    folder, networks = config.cache_dir() / "buildpack-test", build_networks(settings)
+    with closing(DockerBuilder(build, folder, observe, networks=networks)) as builder:
         yield builder
 
 

@@ -30,6 +30,7 @@ from gitreceive.ports.ledger import (
     StackLedger,
 )
 from gitreceive.ports.logs import Log, LogBook
+from gitreceive.ports.networks import BuildNetworks, LentNetwork, NoNetworks
 from gitreceive.ports.observing import Metrics, Observer, Reading, Unobserved
 from gitreceive.ports.one_offs import STDERR, STDOUT, Attachment, OneOffs, Output, Pipe
 from gitreceive.ports.people import (
@@ -52,6 +53,7 @@ __all__ = [
     "AppLedger",
     "ArchiveLedger",
     "Attachment",
+    "BuildNetworks",
     "BuildRequest",
     "Builder",
     "BuildpackSource",
@@ -63,10 +65,12 @@ __all__ = [
     "JobLedger",
     "KeyLedger",
     "Ledger",
+    "LentNetwork",
     "Log",
     "LogBook",
     "MeasuredLedger",
     "Metrics",
+    "NoNetworks",
     "Observer",
     "OneOffs",
     "Output",

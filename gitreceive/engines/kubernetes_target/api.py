@@ -336,12 +336,30 @@ class Api:
             return self._client
 
 
+def api_server(context: str) -> str:
+    """The URL of the API server that a context leads to; nothing is asked of it. Raises ConfigError."""
+    return str(_configuration(context).host)
+
+
 def _connect(context: str) -> Any:
     import kubernetes
 
-    untyped: Any = kubernetes  # half of it has types, and none that help here
-    client, config, dynamic = untyped.client, untyped.config, _dynamic()
+    client: Any = kubernetes.client
+    configuration = _configuration(context)
+    configuration.retries = False  # retried here, where it is known what may be asked twice
+    configuration.connection_pool_maxsize = 32
+    identity = f"{configuration.host}\0{configuration.ssl_ca_cert}".encode()
+    cache = cache_dir() / "kubernetes" / f"{hashlib.sha256(identity).hexdigest()[:16]}.json"
+    cache.parent.mkdir(parents=True, exist_ok=True)
+    with translated():
+        return _dynamic().DynamicClient(client.ApiClient(configuration), cache_file=str(cache))
 
+
+def _configuration(context: str) -> Any:
+    import kubernetes
+
+    untyped: Any = kubernetes  # half of it has types, and none that help here
+    client, config = untyped.client, untyped.config
     configuration = client.Configuration()
     try:
         # named here, as the library looks at the environment once, when it is first imported
@@ -354,13 +372,7 @@ def _connect(context: str) -> Any:
             config.load_incluster_config(client_configuration=configuration)
         except config.ConfigException as inner:
             raise _no_cluster(error) from inner
-    configuration.retries = False  # retried here, where it is known what may be asked twice
-    configuration.connection_pool_maxsize = 32
-    identity = f"{configuration.host}\0{configuration.ssl_ca_cert}".encode()
-    cache = cache_dir() / "kubernetes" / f"{hashlib.sha256(identity).hexdigest()[:16]}.json"
-    cache.parent.mkdir(parents=True, exist_ok=True)
-    with translated():
-        return dynamic.DynamicClient(client.ApiClient(configuration), cache_file=str(cache))
+    return configuration
 
 
 def _discovered(client: Any, version: str, kind: str) -> Any:
