@@ -16,15 +16,9 @@ from typing import Any
 
 from gitreceive.errors import ConfigError, UsageError
 from gitreceive.model import AppName, Domain
-
-_DOC = "doc"
-
-
-def _setting(default: Any, doc: str, *, choices: tuple[str, ...] = ()) -> Any:
-    metadata = {_DOC: doc, "choices": choices}
-    if isinstance(default, dict | list):
-        return field(default_factory=default.copy, metadata=metadata)
-    return field(default=default, metadata=metadata)
+from gitreceive.setting import DOC as _DOC
+from gitreceive.setting import setting as _setting
+from gitreceive.supply_chain_settings import SupplyChainSettings
 
 
 @dataclass(frozen=True)
@@ -241,6 +235,7 @@ class Settings:
     http: HttpSettings = field(default_factory=HttpSettings)
     drains: DrainSettings = field(default_factory=DrainSettings)
     retention: RetentionSettings = field(default_factory=RetentionSettings)
+    supply_chain: SupplyChainSettings = field(default_factory=SupplyChainSettings)
 
     @property
     def repositories(self) -> Path:

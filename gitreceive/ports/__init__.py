@@ -6,6 +6,7 @@ only through the Log they are handed.
 
 from dataclasses import dataclass
 
+from gitreceive.ports.attesting import Attested, Attestor, Origin, Papers
 from gitreceive.ports.building import (
     Builder,
     BuildpackSource,
@@ -50,6 +51,8 @@ __all__ = [
     "AppLedger",
     "ArchiveLedger",
     "Attachment",
+    "Attested",
+    "Attestor",
     "BuildRequest",
     "Builder",
     "BuildpackSource",
@@ -64,7 +67,9 @@ __all__ = [
     "Log",
     "LogBook",
     "OneOffs",
+    "Origin",
     "Output",
+    "Papers",
     "Pipe",
     "Platform",
     "QuotaLedger",
@@ -99,3 +104,4 @@ class Platform:
     run_images: RunImages
     default_memory: int = 512 << 20  # bytes of a process for which no limit was set
     shelves: tuple[Shelf, ...] = ()  # what is kept for all apps, and can be had again
+    attestor: Attestor | None = None  # None: nothing is said of images
