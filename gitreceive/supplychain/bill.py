@@ -164,7 +164,7 @@ def _url(package: Package, system: tuple[str, str]) -> PackageURL:
 def _licences(text: str) -> tuple[Any, ...]:
     if not text:
         return ()
-    from cyclonedx.factory.license import LicenseFactory
+    from cyclonedx.contrib.license.factories import LicenseFactory
 
     return (LicenseFactory().make_from_string(text),)
 
@@ -180,4 +180,6 @@ def _document(
     image = Component(name=name, version=digest, type=ComponentType.CONTAINER, bom_ref=digest)
     notes = [Property(name="gitreceive:not-read", value=text) for text in missed]
     metadata = BomMetaData(component=image, timestamp=_MOMENT, properties=notes)
-    return Bom(components=components, metadata=metadata, serial_number=uuid.uuid5(_OURS, digest), version=1)
+    bom = Bom(components=components, metadata=metadata, serial_number=uuid.uuid5(_OURS, digest), version=1)
+    bom.register_dependency(image, bom.components)
+    return bom
