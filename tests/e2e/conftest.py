@@ -5,13 +5,14 @@ from collections.abc import Callable, Iterator
 import pytest
 
 from gitreceive.model import Stack
-from tests.e2e.world import Clone, Developer, Server, running
+from tests.e2e.world import Clone, Developer, Server, running, signing
 
 
 @pytest.fixture(scope="session")
 def make_server(tmp_path_factory: pytest.TempPathFactory, stack: Stack) -> Callable[..., Server]:
     def make(target: str, **settings: str) -> Server:
-        server = Server(tmp_path_factory.mktemp(f"server-{target}"), target, settings)
+        folder = tmp_path_factory.mktemp(f"server-{target}")
+        server = Server(folder, target, {**signing(folder), **settings})
         server.cli(
             "stack", "create", stack.name, "--build-image", str(stack.build), "--run-image", str(stack.run)
         ).ok()
