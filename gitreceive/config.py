@@ -19,6 +19,7 @@ from gitreceive.declaring import setting as _setting
 from gitreceive.errors import ConfigError, UsageError
 from gitreceive.metrics_settings import MetricsSettings
 from gitreceive.model import AppName, Domain
+from gitreceive.supply_chain_settings import SupplyChainSettings
 
 _DOC = "doc"
 
@@ -209,6 +210,7 @@ class Settings:
     drains: DrainSettings = field(default_factory=DrainSettings)
     retention: RetentionSettings = field(default_factory=RetentionSettings)
     metrics: MetricsSettings = field(default_factory=MetricsSettings)
+    supply_chain: SupplyChainSettings = field(default_factory=SupplyChainSettings)
 
     @property
     def repositories(self) -> Path:

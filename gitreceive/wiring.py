@@ -43,22 +43,27 @@ if TYPE_CHECKING:
 
 def platform(settings: config.Settings, observer: Observer | None = None) -> Platform:
     """All engines, and who counts what is done with them. Nothing is asked of Docker, the registry or the cluster yet."""
+    from gitreceive.supplychain.chosen import choose
+
     oci = _oci_registry(settings)
     networks = build_networks(settings)
     stacks = derived_stacks(settings, oci, networks)
     book = ledger(settings)
+    registry = _registry(settings, oci)
+    inventory, attestor = choose(settings, registry)
     return Platform(
         sources=sources(settings),
         builder=builder(settings, stacks, networks),
-        registry=_registry(settings, oci),
+        registry=registry,
         target=target(settings, oci, book),
         ledger=book,
         logbook=logbook(settings),
         stack=settings.stack,
         run_images=stacks,
         default_memory=default_memory(settings),
-        shelves=(_fetched_buildpacks(settings), stacks),
+        shelves=(_fetched_buildpacks(settings), stacks, inventory),
         observer=observer or Unobserved(),
+        attestor=attestor,
     )
 
 
@@ -303,6 +308,8 @@ def create_stack(
 
 def checks(settings: config.Settings) -> Iterator[tuple[str, Callable[[], Iterable[Check]]]]:
     """What doctor asks, part by part: a name, and the question, which may raise a GitreceiveError."""
+    from gitreceive.supplychain.chosen import check_key
+
     oci = _oci_registry(settings)
     yield "git", lambda: sources(settings).check()
     yield "docker", lambda: builder(settings).check()
@@ -310,6 +317,7 @@ def checks(settings: config.Settings) -> Iterator[tuple[str, Callable[[], Iterab
     yield settings.target, lambda: target(settings, oci).check()
     yield "ledger", lambda: _check_ledger(settings)
     yield "stack", lambda: _check_own_stack(settings)
+    yield "signing key", lambda: check_key(settings.supply_chain)
     yield "certificates", lambda: _check_certificates(settings)
     yield "apps", lambda: _check_apps(settings, target(settings, oci))
 

@@ -50,7 +50,10 @@ _COMMANDS = {
     "quotas": ("gitreceive.cli.quotas", "How much an app, a user or a team may have: set, list."),
     "rebase": ("gitreceive.cli.rebase", "Put apps on a newer run image, with nothing built."),
     "redeploy": ("gitreceive.cli.redeploy", "Start the app's live release anew, as the next one."),
-    "releases": ("gitreceive.cli.releases", "The app's releases: list, info, diff."),
+    "releases": (
+        "gitreceive.cli.releases",
+        "The app's releases: list, info, diff, sbom, provenance, verify.",
+    ),
     "reviews": ("gitreceive.cli.reviews", "Review apps, one a branch: list, set."),
     "rollback": ("gitreceive.cli.rollback", "Make an earlier release the next one, with nothing built."),
     "run": ("gitreceive.cli.run", "Run a process of the live release: start, list, stop."),

@@ -1,6 +1,7 @@
 """The words of gitreceive as frozen, typed values. What is parsed here is never handled raw behind it."""
 
 from gitreceive.model.builds import (
+    BUILDPACKS_LABEL,
     PACKAGES_LABEL,
     STACK_IMAGE_LABEL,
     Blob,
@@ -79,6 +80,7 @@ from gitreceive.model.pushes import (
 )
 from gitreceive.model.quotas import Quota, QuotaKind, Use, require_within_quota, shown_bytes
 from gitreceive.model.references import BuildpackRef, RefKind
+from gitreceive.model.referrers import KeptPart, NewReferrer, Referrer, ReferrerPart
 from gitreceive.model.releases import (
     ONE_AT_A_TIME,
     POSTDEPLOY_PROCESS,
@@ -123,6 +125,7 @@ from gitreceive.model.volumes import (
 )
 
 __all__ = [
+    "BUILDPACKS_LABEL",
     "CONCURRENCIES",
     "CRON_PROCESS",
     "FROM_CONTAINERS",
@@ -186,6 +189,7 @@ __all__ = [
     "Job",
     "JobId",
     "JobState",
+    "KeptPart",
     "Layer",
     "LedgerMeasures",
     "Limits",
@@ -194,6 +198,7 @@ __all__ = [
     "LogQuery",
     "LogSource",
     "Maintenance",
+    "NewReferrer",
     "NewToken",
     "OneOff",
     "OneOffStatus",
@@ -213,6 +218,8 @@ __all__ = [
     "Rebase",
     "Redeploy",
     "RefKind",
+    "Referrer",
+    "ReferrerPart",
     "Release",
     "Review",
     "ReviewRules",

@@ -6,6 +6,7 @@ only through the Log they are handed.
 
 from dataclasses import dataclass, field
 
+from gitreceive.ports.attesting import Attested, Attestor, Origin, Papers
 from gitreceive.ports.building import (
     Builder,
     BuildpackSource,
@@ -53,6 +54,8 @@ __all__ = [
     "AppLedger",
     "ArchiveLedger",
     "Attachment",
+    "Attested",
+    "Attestor",
     "BuildNetworks",
     "BuildRequest",
     "Builder",
@@ -73,7 +76,9 @@ __all__ = [
     "NoNetworks",
     "Observer",
     "OneOffs",
+    "Origin",
     "Output",
+    "Papers",
     "Pipe",
     "Platform",
     "QuotaLedger",
@@ -111,3 +116,4 @@ class Platform:
     default_memory: int = 512 << 20  # bytes of a process for which no limit was set
     shelves: tuple[Shelf, ...] = ()  # what is kept for all apps, and can be had again
     observer: Observer = field(default_factory=Unobserved)  # who counts
+    attestor: Attestor | None = None  # None: nothing is said of images

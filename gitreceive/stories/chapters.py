@@ -118,6 +118,8 @@ def copy_image(deployment: Deployment, release: Release) -> Image:
     with phase(deployment, "publish"):
         old = release.image
         ref = registry.copy(str(old.ref), deployment.job.app, deployment.log, deployment.cancel)
+        if deployment.platform.attestor is not None:
+            registry.copy_referrers(old.ref, ref, deployment.cancel)
         return replace(old, ref=ref)
 
 

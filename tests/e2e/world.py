@@ -17,6 +17,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from cryptography.hazmat.primitives import serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+
 SAMPLES = Path(__file__).resolve().parent.parent / "apps"
 _ROOT = SAMPLES.parent.parent
 _NO_PROXY = urllib.request.build_opener(urllib.request.ProxyHandler({}))
@@ -74,6 +77,23 @@ def run(
         command, cwd=cwd, env=env, input=stdin, capture_output=True, text=True, timeout=timeout, check=False
     )
     return Said(done.returncode, done.stdout, done.stderr, time.monotonic() - began)
+
+
+def signing(folder: Path) -> dict[str, str]:
+    """Settings for a signing key that is new, and sealed; its public part is ``signing.pub`` in the folder."""
+    key = ec.generate_private_key(ec.SECP256R1())
+    seal = serialization.BestAvailableEncryption(b"sealed for tests")
+    private = key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, seal)
+    public = key.public_key().public_bytes(
+        serialization.Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo
+    )
+    (folder / "signing.pem").touch(0o600)
+    (folder / "signing.pem").write_bytes(private)
+    (folder / "signing.pub").write_bytes(public)
+    return {
+        "GITRECEIVE_SUPPLY_CHAIN_SIGNING_KEY_FILE": str(folder / "signing.pem"),
+        "GITRECEIVE_SUPPLY_CHAIN_SIGNING_KEY_PASSWORD": "sealed for tests",
+    }
 
 
 @dataclass
