@@ -62,6 +62,17 @@ from gitreceive.model.people import (
     Team,
     User,
 )
+from gitreceive.model.provisioning import (
+    KindStatus,
+    Readiness,
+    ServiceKind,
+    ServiceOrder,
+    ServiceStatus,
+    filled,
+    parse_service_name,
+    parse_service_size,
+    parse_service_version,
+)
 from gitreceive.model.pushes import (
     Cause,
     ConfigChange,
@@ -100,7 +111,7 @@ from gitreceive.model.routing import (
 )
 from gitreceive.model.runtime import Limits, Runtime, out_of_memory
 from gitreceive.model.schedules import five_fields, parse_schedule
-from gitreceive.model.services import Services, parse_secret_name
+from gitreceive.model.services import SecretKey, Services, parse_secret_name
 from gitreceive.model.settings import AppSettings
 from gitreceive.model.tokens import (
     Grant,
@@ -185,6 +196,7 @@ __all__ = [
     "Job",
     "JobId",
     "JobState",
+    "KindStatus",
     "Layer",
     "Limits",
     "Lock",
@@ -208,6 +220,7 @@ __all__ = [
     "Quota",
     "QuotaKind",
     "Reach",
+    "Readiness",
     "Rebase",
     "Redeploy",
     "RefKind",
@@ -222,6 +235,10 @@ __all__ = [
     "Scope",
     "Scripts",
     "Secret",
+    "SecretKey",
+    "ServiceKind",
+    "ServiceOrder",
+    "ServiceStatus",
     "Services",
     "SettingsChange",
     "Source",
@@ -243,6 +260,7 @@ __all__ = [
     "check_command",
     "describe",
     "draw_token",
+    "filled",
     "five_fields",
     "grant",
     "mounted",
@@ -253,6 +271,9 @@ __all__ = [
     "parse_schedule",
     "parse_scope",
     "parse_secret_name",
+    "parse_service_name",
+    "parse_service_size",
+    "parse_service_version",
     "parse_token_id",
     "parse_token_name",
     "parse_volume_name",

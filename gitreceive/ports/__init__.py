@@ -39,6 +39,7 @@ from gitreceive.ports.people import (
     TokenLedger,
     UserLedger,
 )
+from gitreceive.ports.provisioning import Provisions
 from gitreceive.ports.schedules import Schedules
 from gitreceive.ports.sources import SourceStore
 from gitreceive.ports.targets import CertificateSource, Target
@@ -67,6 +68,7 @@ __all__ = [
     "Output",
     "Pipe",
     "Platform",
+    "Provisions",
     "QuotaLedger",
     "Registry",
     "ReleaseLedger",

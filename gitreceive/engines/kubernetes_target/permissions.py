@@ -3,8 +3,10 @@
 from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
 
+from gitreceive.config import Settings
 from gitreceive.engines.kubernetes_target.api import Api
 from gitreceive.errors import GitreceiveError
+from gitreceive.manifests.provisioning import declared
 from gitreceive.model import Check
 
 # (API group, resource, verbs): all that the target ever asks of the API, cluster-wide because each app has a namespace
@@ -44,7 +46,11 @@ _WHERE_SERVED: dict[str, tuple[tuple[str, str, tuple[str, ...]], ...]] = {
 }
 
 
-def check(api: Api) -> Iterable[Check]:
+# of what an operator makes services from, where the cluster serves that
+SERVICE_VERBS = ("get", "list", "create", "patch", "delete")
+
+
+def check(api: Api, settings: Settings) -> Iterable[Check]:
     """Does it answer, is all allowed that is needed, and is a node ready."""
     try:
         version = api.version()
@@ -54,17 +60,44 @@ def check(api: Api) -> Iterable[Check]:
     yield Check("cluster", True, f"Kubernetes {version}")
     for name, looked in (("cluster permissions", _permissions), ("cluster nodes", _nodes)):
         try:
-            yield from looked(api)
+            yield from looked(api, settings)
         except GitreceiveError as error:
             yield Check(name, False, error.message, error.hint)
 
 
-def _permissions(api: Api) -> Iterable[Check]:
+def may(api: Api, group: str, resource: str, verb: str) -> bool:
+    """Whether the server is allowed this in every namespace."""
+    name, _, subresource = resource.partition("/")
+    attributes = {"group": group, "resource": name, "subresource": subresource, "verb": verb}
+    review = {
+        "apiVersion": "authorization.k8s.io/v1",
+        "kind": "SelfSubjectAccessReview",
+        "metadata": {},
+        "spec": {"resourceAttributes": attributes},
+    }
+    return bool(api.create(review)["status"].get("allowed"))
+
+
+def of_services(api: Api, settings: Settings) -> tuple[tuple[str, str, tuple[str, ...]], ...]:
+    """For the kinds of services whose operators are there, by group, resource and verbs: each once."""
+    found = {}
+    for kind in declared(settings).values():
+        group, _, version = kind.api.partition("/")
+        if version in api.versions(group):
+            found[group, kind.resource] = SERVICE_VERBS
+            if kind.ready.resource:
+                path, _, resource = kind.ready.resource.rpartition("/")
+                found[path.rpartition("/")[0], resource] = ("get",)
+    return tuple((group, resource, verbs) for (group, resource), verbs in found.items())
+
+
+def _permissions(api: Api, settings: Settings) -> Iterable[Check]:
     served = [kind for kind in _WHERE_SERVED if api.serves(kind)]
-    permissions = (*PERMISSIONS, *(each for kind in served for each in _WHERE_SERVED[kind]))
+    more = (each for kind in served for each in _WHERE_SERVED[kind])
+    permissions = (*PERMISSIONS, *more, *of_services(api, settings))
     asked = [(group, resource, verb) for group, resource, verbs in permissions for verb in verbs]
     with ThreadPoolExecutor(max_workers=8) as pool:
-        answers = dict(zip(asked, pool.map(lambda question: _may(api, *question), asked), strict=True))
+        answers = dict(zip(asked, pool.map(lambda question: may(api, *question), asked), strict=True))
     denied = False
     for group, resource, verbs in permissions:
         missing = [verb for verb in verbs if not answers[group, resource, verb]]
@@ -84,7 +117,7 @@ def _denied(resource: str, verbs: list[str]) -> Check:
     return Check(f"cluster permissions: {resource}", False, f"not allowed: {', '.join(verbs)}", fix)
 
 
-def _nodes(api: Api) -> Iterable[Check]:
+def _nodes(api: Api, _settings: Settings) -> Iterable[Check]:
     nodes = api.list("Node")["items"]
     ready = [
         node["metadata"]["name"]
@@ -94,15 +127,3 @@ def _nodes(api: Api) -> Iterable[Check]:
     ]
     seen = f"{len(ready)} of {len(nodes)} ready"
     yield Check("cluster nodes", bool(ready), seen, "" if ready else "`kubectl describe nodes` tells why")
-
-
-def _may(api: Api, group: str, resource: str, verb: str) -> bool:
-    name, _, subresource = resource.partition("/")
-    attributes = {"group": group, "resource": name, "subresource": subresource, "verb": verb}
-    review = {
-        "apiVersion": "authorization.k8s.io/v1",
-        "kind": "SelfSubjectAccessReview",
-        "metadata": {},
-        "spec": {"resourceAttributes": attributes},
-    }
-    return bool(api.create(review)["status"].get("allowed"))
