@@ -54,6 +54,8 @@ READS = frozenset(
         "reviews list",
         "run list",
         "server",
+        "services info",
+        "services kinds",
         "services list",
         "stack info",
         "stack list",

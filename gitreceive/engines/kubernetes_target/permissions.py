@@ -80,7 +80,7 @@ def may(api: Api, group: str, resource: str, verb: str) -> bool:
 
 def of_services(api: Api, settings: Settings) -> tuple[tuple[str, str, tuple[str, ...]], ...]:
     """For the kinds of services whose operators are there, by group, resource and verbs: each once."""
-    found = {}
+    found: dict[tuple[str, str], tuple[str, ...]] = {}
     for kind in declared(settings).values():
         group, _, version = kind.api.partition("/")
         if version in api.versions(group):
