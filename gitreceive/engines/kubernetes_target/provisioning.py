@@ -27,7 +27,7 @@ from gitreceive.manifests.templating import Manifest
 from gitreceive.model import AppName, KindStatus, ServiceKind, ServiceOrder, ServiceStatus, filled
 from gitreceive.ports import Log
 
-_LOOK_SECONDS = 1.0
+_SOON, _LATER = 0.2, 2.0  # seconds between two looks, at first and in the end
 _LEAVING_SECONDS = 60.0
 _MOST_WORDS = 600  # characters of what an operator says
 _WARNINGS = 3  # the newest that are shown
@@ -201,7 +201,7 @@ class _Teller:
 def _await_ready(
     api: Api, kind: ServiceKind, space: str, name: str, log: Log, cancel: Cancellation
 ) -> ServiceStatus:
-    teller, end = _Teller(log), time.monotonic() + kind.deadline
+    teller, end, pause = _Teller(log), time.monotonic() + kind.deadline, _SOON
     while True:
         cancel.raise_if_requested()
         item = api.get(kind.path, name, space)
@@ -214,7 +214,8 @@ def _await_ready(
         teller.tell(status.says)
         if time.monotonic() > end:
             raise _late(api, kind, space, status)
-        cancel.wait(_LOOK_SECONDS)
+        cancel.wait(pause)
+        pause = min(pause * 1.3, _LATER)
 
 
 def _late(api: Api, kind: ServiceKind, space: str, status: ServiceStatus) -> RolloutError:
@@ -345,7 +346,7 @@ def _await_gone(api: Api, kind: ServiceKind, space: str, name: str) -> None:
                 f"service {name} is being removed but not gone after {_LEAVING_SECONDS:g} s: it is held by {held}",
                 hint=f"see that {kind.operator} runs: it lets go once it has cleaned up",
             )
-        time.sleep(_LOOK_SECONDS / 4)
+        time.sleep(_SOON)
 
 
 def _remove_rest(api: Api, kind: ServiceKind, space: str, name: str) -> None:

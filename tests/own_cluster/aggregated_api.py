@@ -23,6 +23,7 @@ from uuid import uuid4
 import kubernetes
 
 from tests.certificates import Issued, issue
+from tests.own_cluster.control_plane import client_of
 
 Item = dict[str, Any]
 _AVAILABLE_SECONDS = 30.0
@@ -169,7 +170,7 @@ def serving(api: AggregatedApi, config: Path, authority: Issued) -> Iterator[Agg
     name = f"test-{uuid4().hex[:8]}"
     apis = sorted({kind.api for kind in api.kinds})
     with _listening(api, authority, f"{name}.default.svc") as port, _guarded(config, name, apis):
-        client = _untyped.config.new_client_from_config(str(config))
+        client = client_of(config)
         _untyped.client.CoreV1Api(client).create_namespaced_service(
             "default",
             {

@@ -8,6 +8,7 @@ import subprocess
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -41,9 +42,15 @@ def control_plane(folder: Path, authority: Issued) -> Iterator[Path]:
         yield config
 
 
+@lru_cache(maxsize=4)
+def client_of(config: Path) -> Any:
+    """Of the cluster of a kubeconfig."""
+    return _untyped.config.new_client_from_config(str(config))
+
+
 def core(config: Path) -> Any:
-    """The core API of the cluster of a kubeconfig."""
-    return _untyped.client.CoreV1Api(_untyped.config.new_client_from_config(str(config)))
+    """Its core API."""
+    return _untyped.client.CoreV1Api(client_of(config))
 
 
 def _apiserver() -> Path | None:
@@ -122,8 +129,7 @@ def _kubeconfig(folder: Path, port: int, token: str) -> str:
 
 def _await_ready(config: Path) -> None:
     """Also its own roles and namespaces have to be there."""
-    client = _untyped.config.new_client_from_config(str(config))
-    client.configuration.retries = False
+    client = client_of(config)
     end = time.monotonic() + _UP_SECONDS
     while True:
         try:

@@ -8,8 +8,8 @@ from typing import Any
 
 import kubernetes
 
-from tests.engines.aggregated_api import AggregatedApi, Item, Kind
-from tests.engines.control_plane import core
+from tests.own_cluster.aggregated_api import AggregatedApi, Item, Kind
+from tests.own_cluster.control_plane import client_of, core
 
 KINDS = (
     Kind("postgresql.cnpg.io/v1", "clusters", "Cluster"),
@@ -46,6 +46,10 @@ class PlayedOperators:
     waiting: threading.Event = field(default_factory=threading.Event)
 
     def __call__(self, api: AggregatedApi, item: Item) -> None:
+        if item["kind"] in _READY:
+            self._begin(api, item)
+
+    def _begin(self, api: AggregatedApi, item: Item) -> None:
         threading.Thread(target=self._make, args=(api, dict(item)), name="operator", daemon=True).start()
 
     def _make(self, api: AggregatedApi, item: Item) -> None:
@@ -68,7 +72,7 @@ class PlayedOperators:
 
     def _run(self, item: Item) -> None:
         """By a StatefulSet, which says itself that it is ready."""
-        apps = _untyped.client.AppsV1Api(_untyped.config.new_client_from_config(str(self.config)))
+        apps = _untyped.client.AppsV1Api(client_of(self.config))
         space, name = item["metadata"]["namespace"], item["metadata"]["name"]
         pod = {
             "metadata": {"labels": {"app": name}},

@@ -10,48 +10,31 @@ from typing import Any
 
 import pytest
 
+from gitreceive.config import Settings
+from gitreceive.engines.kubernetes_target import permissions
+from gitreceive.engines.kubernetes_target.api import Api
 from gitreceive.engines.sql_ledger import SqlLedger
 from gitreceive.model import AppName, SecretKey
-from tests.certificates import issue
 from tests.cli.conftest import Cli
 from tests.cli.people import has_key, owns
-from tests.engines.aggregated_api import AggregatedApi, serving
-from tests.engines.control_plane import chosen, control_plane, core
-from tests.engines.played_operators import KINDS, URI, PlayedOperators
+from tests.own_cluster.aggregated_api import AggregatedApi
+from tests.own_cluster.control_plane import core
+from tests.own_cluster.played_operators import URI, PlayedOperators
 
 pytestmark = pytest.mark.kubernetes
 SHOP, SPACE = AppName("shop"), "app-shop"
 _POSTGRES = ("services", "create", "shop", "postgresql", "db")
 
 
-@pytest.fixture(scope="module")
-def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[AggregatedApi]:
-    """Its operators are those of all kinds that are declared."""
-    authority, folder = issue(name="tests"), tmp_path_factory.mktemp("control-plane")
-    with control_plane(folder / "plane", authority) as config:
-        api = AggregatedApi(KINDS, PlayedOperators(config))
-        with serving(api, config, authority):
-            yield api
-
-
-@pytest.fixture
-def operators(
-    cluster: AggregatedApi, cli: Cli, ledger: SqlLedger, monkeypatch: pytest.MonkeyPatch
-) -> Iterator[PlayedOperators]:
-    """They work at once. The app is there, and was never pushed."""
-    operators = cluster.applied
-    assert isinstance(operators, PlayedOperators)
+@pytest.fixture(autouse=True)
+def shop(
+    operators: PlayedOperators, cli: Cli, ledger: SqlLedger, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[None]:
+    """An app that was never pushed."""
     monkeypatch.setenv("GITRECEIVE_TARGET", "kubernetes")
     monkeypatch.setenv("GITRECEIVE_REGISTRY", "registry.test/shops")
     owns(ledger, "alice", "shop")
-    operators.go_on.set()
-    operators.waiting.clear()
-    with chosen(operators.config, monkeypatch):
-        yield operators
-    cluster.refuses = ""
-    with cluster.lock:
-        cluster.objects.clear()
-        cluster.sent.clear()
+    yield
     for secret in core(operators.config).list_namespaced_secret(SPACE).items:
         core(operators.config).delete_namespaced_secret(secret.metadata.name, SPACE)
 
@@ -250,8 +233,9 @@ def test_it_is_told_what_can_be_had_and_what_is_missing_for_the_rest(
     monkeypatch.setenv("GITRECEIVE_KUBERNETES_CONTEXT", "nobody")
     denied = cli("services", "kinds").ok().out
     assert "the server may not get, list, create, patch, delete clusters.postgresql.cnpg.io" in denied
-    told = cli("doctor", "--json").json()
-    assert any("statefulsets.apps" in check["name"] and not check["passed"] for check in told), told
+    found_by_doctor = [check.name for check in permissions.check(Api("nobody"), Settings()) if not check.ok]
+    assert "cluster permissions: statefulsets.apps" in found_by_doctor
+    assert "cluster permissions: clusters.postgresql.cnpg.io" in found_by_doctor
 
 
 def warn(operators: PlayedOperators, pod: str, message: str) -> None:
