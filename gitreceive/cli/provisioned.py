@@ -68,6 +68,11 @@ def create(
       gitreceive services create postgresql db
       gitreceive services create shop postgresql reports --size 20Gi --version 16 --prefix REPORTS_
     """
+    if len(words) < 2:
+        raise UsageError(
+            "a kind and a name are needed",
+            hint="as in: gitreceive services create postgresql db; there are: gitreceive services kinds",
+        )
     name, (kind, service) = addressed(words, app, 2, what="words")
     order = ServiceOrder(
         kind,

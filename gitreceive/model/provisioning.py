@@ -184,7 +184,10 @@ def parse_service_version(version: str) -> str:
 
 def parse_service_size(size: str) -> str:
     """Raise UsageError unless ``size`` is room for what is stored."""
-    size_bytes(size)
+    try:
+        size_bytes(size)
+    except UsageError as error:
+        raise UsageError(f"{size[:40]!r} is no size of what a service stores", hint=error.hint) from error
     return size
 
 

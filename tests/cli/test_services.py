@@ -1,5 +1,7 @@
 """What an app is bound to, as it is typed."""
 
+from typing import Any
+
 import pytest
 
 from gitreceive.cli.services import require_names, secret_row
@@ -104,7 +106,13 @@ def test_a_bound_secret_is_told_by_the_names_it_gives() -> None:
         "state": "there",
     }
     assert secret_row(target, SHOP, "shop-postgres", "PG_") == row
-    gone = {"by": "secret", **_NO_SERVICE, "secret": "gone", "variables": [], "state": "missing"}
+    gone: dict[str, Any] = {
+        "by": "secret",
+        **_NO_SERVICE,
+        "secret": "gone",
+        "variables": [],
+        "state": "missing",
+    }
     assert secret_row(target, SHOP, "gone", "") == gone
 
 

@@ -11,8 +11,9 @@ import kubernetes
 from tests.own_cluster.aggregated_api import AggregatedApi, Item, Kind
 from tests.own_cluster.control_plane import client_of, core
 
+CLOUDNATIVE_PG = Kind("postgresql.cnpg.io/v1", "clusters", "Cluster")
 KINDS = (
-    Kind("postgresql.cnpg.io/v1", "clusters", "Cluster"),
+    CLOUDNATIVE_PG,
     Kind("postgres-operator.crunchydata.com/v1beta1", "postgresclusters", "PostgresCluster"),
     Kind("rabbitmq.com/v1beta1", "rabbitmqclusters", "RabbitmqCluster"),
     Kind("k8s.mariadb.com/v1alpha1", "mariadbs", "MariaDB"),
