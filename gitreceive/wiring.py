@@ -322,11 +322,13 @@ def checks(settings: config.Settings) -> Iterator[tuple[str, Callable[[], Iterab
     yield "apps", lambda: _check_apps(settings, target(settings, oci))
 
 
-def cluster_permissions(namespace: str, account: str) -> tuple[dict[str, Any], ...]:
+def cluster_permissions(
+    settings: config.Settings, namespace: str, account: str
+) -> tuple[dict[str, Any], ...]:
     """Kubernetes objects: an account for the server, with what it needs in the cluster."""
     from gitreceive.engines.kubernetes_target.permissions import manifest
 
-    return manifest(namespace, account)
+    return manifest(settings, namespace, account)
 
 
 def check_stack(settings: config.Settings, stack: Stack) -> Iterator[Check]:

@@ -58,7 +58,10 @@ _COMMANDS = {
     "rollback": ("gitreceive.cli.rollback", "Make an earlier release the next one, with nothing built."),
     "run": ("gitreceive.cli.run", "Run a process of the live release: start, list, stop."),
     "server": ("gitreceive.cli.server", "Run the server."),
-    "services": ("gitreceive.cli.services", "What the app is bound to: bind, unbind, list."),
+    "services": (
+        "gitreceive.cli.services",
+        "Databases and the like: bind, unbind, list; create, destroy, info, kinds.",
+    ),
     "stack": ("gitreceive.cli.stack", "Stacks, the base images: create, update, list, info."),
     "teams": ("gitreceive.cli.teams", "Teams of users: create, add, remove, list, info, destroy."),
     "tokens": ("gitreceive.cli.tokens", "Tokens for programs: create, list, revoke."),

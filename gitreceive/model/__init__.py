@@ -64,6 +64,17 @@ from gitreceive.model.people import (
     Team,
     User,
 )
+from gitreceive.model.provisioning import (
+    KindStatus,
+    Readiness,
+    ServiceKind,
+    ServiceOrder,
+    ServiceStatus,
+    filled,
+    parse_service_name,
+    parse_service_size,
+    parse_service_version,
+)
 from gitreceive.model.pushes import (
     Cause,
     ConfigChange,
@@ -103,7 +114,7 @@ from gitreceive.model.routing import (
 )
 from gitreceive.model.runtime import Limits, Runtime, out_of_memory
 from gitreceive.model.schedules import five_fields, parse_schedule
-from gitreceive.model.services import Services, parse_secret_name
+from gitreceive.model.services import SecretKey, Services, parse_secret_name
 from gitreceive.model.settings import AppSettings
 from gitreceive.model.tokens import (
     Grant,
@@ -190,6 +201,7 @@ __all__ = [
     "JobId",
     "JobState",
     "KeptPart",
+    "KindStatus",
     "Layer",
     "LedgerMeasures",
     "Limits",
@@ -215,6 +227,7 @@ __all__ = [
     "Quota",
     "QuotaKind",
     "Reach",
+    "Readiness",
     "Rebase",
     "Redeploy",
     "RefKind",
@@ -231,6 +244,10 @@ __all__ = [
     "Scope",
     "Scripts",
     "Secret",
+    "SecretKey",
+    "ServiceKind",
+    "ServiceOrder",
+    "ServiceStatus",
     "Services",
     "SettingsChange",
     "Source",
@@ -252,6 +269,7 @@ __all__ = [
     "as_run",
     "describe",
     "draw_token",
+    "filled",
     "five_fields",
     "grant",
     "mounted",
@@ -262,6 +280,9 @@ __all__ = [
     "parse_schedule",
     "parse_scope",
     "parse_secret_name",
+    "parse_service_name",
+    "parse_service_size",
+    "parse_service_version",
     "parse_token_id",
     "parse_token_name",
     "parse_volume_name",

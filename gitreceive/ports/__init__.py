@@ -43,6 +43,7 @@ from gitreceive.ports.people import (
     TokenLedger,
     UserLedger,
 )
+from gitreceive.ports.provisioning import Provisions
 from gitreceive.ports.schedules import Schedules
 from gitreceive.ports.sources import SourceStore
 from gitreceive.ports.targets import CertificateSource, Target
@@ -81,6 +82,7 @@ __all__ = [
     "Papers",
     "Pipe",
     "Platform",
+    "Provisions",
     "QuotaLedger",
     "Reading",
     "Registry",

@@ -20,6 +20,7 @@ from gitreceive.engines.docker_target.health import wait_until_well
 from gitreceive.engines.docker_target.hosts import Hosts
 from gitreceive.engines.docker_target.hosts import url as url_by_host
 from gitreceive.engines.docker_target.logs import ContainerRuns
+from gitreceive.engines.docker_target.no_operators import NoOperators
 from gitreceive.engines.docker_target.pages import Pages
 from gitreceive.engines.docker_target.routes import Routes
 from gitreceive.engines.docker_target.switchboard import Switchboard
@@ -51,7 +52,7 @@ _LOG_ATTEMPTS, _LOG_PAUSE = 10, 1.0
 _HAND_OVER_SECONDS = 30  # for what has a volume that another process is to have
 
 
-class DockerTarget:
+class DockerTarget(NoOperators):
     """A Target. Roll-outs belong in the server process, where the forwarder is; everything else works from any process.
 
     The engine must be on this host: the forwarder reaches the containers at their own addresses.
@@ -431,7 +432,8 @@ def _require_no_autoscaler(release: Release) -> None:
 
 def _require_no_secrets(release: Release) -> None:
     """Raises RolloutError."""
-    for secret in release.settings.runtime.secrets:
+    runtime = release.settings.runtime
+    for secret in (*runtime.secrets, *(place.secret for place in runtime.secret_keys.values())):
         error = _no_secrets(secret)
         raise RolloutError(error.message, hint=f"gitreceive services unbind --secret {secret}")
 
