@@ -285,9 +285,21 @@ class FakeLedger(FakePeople):
             ]
             if not free:
                 return None
-            job = min(free, key=lambda job: (job.fence == 0, busy.count(job.user), job.id))
+            job = min(
+                free, key=lambda job: (job.fence == 0, busy.count(job.user), self._served(job.user), job.id)
+            )
             self._leases[job.id] = time + timedelta(seconds=lease_seconds)
             return self._set(replace(job, fence=job.fence + 1, started_at=job.started_at or time))
+
+    def _served(self, user: UserName) -> datetime:
+        """When a job of theirs was begun last; what had ended before the oldest that waits was asked for does not count."""
+        since = min(job.created_at for job in self._unended())
+        begun = [
+            job.started_at
+            for job in self._jobs.values()
+            if job.user == user and job.started_at and (job.ended_at is None or job.ended_at >= since)
+        ]
+        return max(begun, default=datetime.min.replace(tzinfo=UTC))
 
     def renew(self, job: JobId, fence: int, lease_seconds: float) -> Job:
         with self._lock:

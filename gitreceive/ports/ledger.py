@@ -115,7 +115,8 @@ class JobLedger(Protocol):
 
     def claim(self, holder: str, lease_seconds: float) -> Job | None:
         """The next job to work on, or None: not ended, the first of its app, and its lease free or run out. Unfinished ones
-        (left by a dead holder) come first, then the user with the fewest jobs under way, then the oldest. No push comes for which a quota of builds is reached: of its
+        (left by a dead holder) come first, then the user with the fewest jobs under way, of these the one whose turn is the longest ago since there has
+        been a queue, then the oldest. No push comes for which a quota of builds is reached: of its
         app, of its user, or of a team of theirs. Raises the fence.
         """
 
