@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from gitreceive.errors import ConfigError, UsageError
+from gitreceive.limits import LimitSettings
 from gitreceive.model import AppName, Domain
 
 _DOC = "doc"
@@ -241,6 +242,7 @@ class Settings:
     http: HttpSettings = field(default_factory=HttpSettings)
     drains: DrainSettings = field(default_factory=DrainSettings)
     retention: RetentionSettings = field(default_factory=RetentionSettings)
+    limits: LimitSettings = field(default_factory=LimitSettings)
 
     @property
     def repositories(self) -> Path:

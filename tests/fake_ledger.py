@@ -31,6 +31,7 @@ from gitreceive.model import (
     Outcome,
     Push,
     PushOptions,
+    QueueLimits,
     QuotaKind,
     Release,
     Review,
@@ -39,6 +40,7 @@ from gitreceive.model import (
     SettingsChange,
     Stack,
     UserName,
+    Waiting,
 )
 from gitreceive.stories.retention import named
 from tests.fake_people import FakePeople
@@ -51,8 +53,9 @@ def _utc_now() -> datetime:
 class FakeLedger(FakePeople):
     """``clock`` stands for the database's time; a test may hand in its own."""
 
-    def __init__(self, clock: Callable[[], datetime] = _utc_now) -> None:
+    def __init__(self, clock: Callable[[], datetime] = _utc_now, queue: QueueLimits | None = None) -> None:
         super().__init__(clock)
+        self._queue = queue or QueueLimits()
         self._jobs: dict[JobId, Job] = {}
         self._leases: dict[JobId, datetime] = {}
         self._intended: dict[JobId, Release] = {}
@@ -243,6 +246,10 @@ class FakeLedger(FakePeople):
             self._unlocked(cause.app)
             if isinstance(cause, SettingsChange):
                 self._claim(cause.app, cause.domains)
+            unended = self._unended()
+            users = sum(job.user == cause.user for job in unended)
+            waiting = Waiting(len(unended), users, len(self._unended(cause.app)))
+            self._queue.require_room(cause.app, cause.user, waiting)
             self._last_id += 1
             job = Job(JobId(self._last_id), cause, JobState.QUEUED, self._clock())
             self._jobs[job.id] = job

@@ -76,6 +76,7 @@ from gitreceive.model.pushes import (
     Rollback,
     SettingsChange,
 )
+from gitreceive.model.queues import QueueLimits, Waiting
 from gitreceive.model.quotas import Quota, QuotaKind, Use, require_within_quota, shown_bytes
 from gitreceive.model.references import BuildpackRef, RefKind
 from gitreceive.model.releases import (
@@ -205,6 +206,7 @@ __all__ = [
     "PublicKey",
     "Push",
     "PushOptions",
+    "QueueLimits",
     "Quota",
     "QuotaKind",
     "Reach",
@@ -237,6 +239,7 @@ __all__ = [
     "UserName",
     "Volume",
     "VolumeStatus",
+    "Waiting",
     "Wanted",
     "all_entries",
     "alone",

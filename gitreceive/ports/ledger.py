@@ -98,7 +98,8 @@ class JobLedger(Protocol):
 
     def enqueue(self, cause: Cause) -> Job:
         """A job for it, at the end of the app's queue. Domains that it is to set are the app's from now on. Raises NotFoundError where the
-        app is gone; ConflictError where it is locked, and where another app has one of the domains, by its name or under a wildcard.
+        app is gone; ConflictError where it is locked, and where another app has one of the domains, by its name or under a wildcard;
+        UnavailableError where as many wait as may.
         """
 
     def job(self, job: JobId) -> Job:

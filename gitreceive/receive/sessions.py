@@ -3,7 +3,7 @@
 import secrets
 import shutil
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -49,6 +49,7 @@ class Session:
     received: threading.Event = field(default_factory=threading.Event)
     taken: threading.Event = field(default_factory=threading.Event)  # out of quarantine, into the repository
     gone: threading.Event = field(default_factory=threading.Event)  # the client
+    on_received: Callable[[], None] = lambda: None  # called once all its objects are there, from any thread
     quarantine: Path | None = None
     inspected: dict[CommitId, Findings] = field(default_factory=dict)
 

@@ -10,6 +10,7 @@ from typing import Any
 
 from sqlalchemy import (
     BindParameter,
+    ColumnElement,
     Connection,
     Row,
     Select,
@@ -44,16 +45,21 @@ from gitreceive.model import (
     JobId,
     JobState,
     Outcome,
+    QueueLimits,
     SettingsChange,
+    Waiting,
 )
 
 
 class Jobs(Part):
     """The port ``JobLedger``."""
 
+    _queue: QueueLimits
+
     def enqueue(self, cause: Cause) -> Job:
         with self._database.writing() as connection:
             unlocked(connection, cause.app)
+            self._queue.require_room(cause.app, cause.user, _waiting(connection, cause))
             if isinstance(cause, SettingsChange):
                 claim_domains(connection, cause.app, cause.domains)
             new = connection.execute(
@@ -154,6 +160,15 @@ class Jobs(Part):
             connection.execute(delete(releases).where(releases.c.job == job, releases.c.live_at.is_(None)))
             record_end(connection, job, state, reason, seconds)
             return read_job(connection, job)
+
+
+def _waiting(connection: Connection, cause: Cause) -> Waiting:
+    def those(holds: ColumnElement[bool]) -> ColumnElement[int]:
+        return func.coalesce(func.sum(case((holds, 1), else_=0)), 0)
+
+    columns = (func.count(), those(jobs.c.user == cause.user), those(jobs.c.app == cause.app))
+    found = connection.execute(select(*columns).where(jobs.c.ended_at.is_(None))).one()
+    return Waiting(*map(int, found))
 
 
 def held(connection: Connection, job: JobId, fence: int) -> Job:
