@@ -5,12 +5,14 @@ import ctypes
 import logging
 import os
 import signal
+import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import replace
 from datetime import UTC, datetime
 from functools import partial
+from typing import NoReturn
 
 from gitreceive import __version__, config, wiring
 from gitreceive.background.chore import Chore
@@ -20,7 +22,7 @@ from gitreceive.background.custody import sweep
 from gitreceive.background.readiness import Readiness
 from gitreceive.background.readings import questions, readings
 from gitreceive.jobs import JobRunner
-from gitreceive.ports import Metrics, Platform, Reading
+from gitreceive.ports import Metrics, Observer, Platform, Reading
 from gitreceive.receive.server import Receiver, serve
 from gitreceive.stories.removal import remove, remove_overdue_reviews
 from gitreceive.voice import Voice
@@ -38,18 +40,26 @@ _COLLECT_FIRST_SECONDS = 900.0  # a server that has just come up has better thin
 _logger = logging.getLogger(__name__)
 
 
-def run(settings: config.Settings, announce: Callable[[str], None]) -> None:
-    """Serve until SIGTERM or SIGINT. Raises ConflictError where a server runs on the data folder, ConfigError, UnavailableError.
+def run(
+    settings: config.Settings,
+    announce: Callable[[str], None],
+    make_platform: Callable[[config.Settings, Observer], Platform] = wiring.platform,
+) -> None:
+    """Serve until SIGTERM or SIGINT, and end the process. Raises ConflictError where a server runs on the data folder, ConfigError, UnavailableError.
 
-    Builds under way are not waited for: they are taken up again when a server is back.
+    Builds under way are not waited for: they are handed over to the next server. What a server before could not hand over, as it was killed,
+    is taken over.
     """
     _keep_memory_small()
-    with wiring.only_server(settings):
+    holder = _holder()
+    with wiring.only_server(settings, holder) as before:
         metrics = wiring.metrics(settings)
-        platform = wiring.platform(settings, metrics.observer)
+        platform = make_platform(settings, metrics.observer)
         platform.builder.sweep()
         platform.target.start()
-        runner = JobRunner(platform, settings.build.concurrency, _holder())
+        if before:
+            platform.ledger.hand_over(before)
+        runner = JobRunner(platform, settings.build.concurrency, holder)
         runner.start()
         drains = wiring.drain_service(settings, platform)
         drains.start()
@@ -59,12 +69,21 @@ def run(settings: config.Settings, announce: Callable[[str], None]) -> None:
         try:
             asyncio.run(_serve(settings, platform, metrics, runner, announce))
         finally:
+            runner.stop()
             for chore in chores:
                 chore.stop()
-            runner.stop()
             drains.stop()
             platform.target.stop()
             platform.ledger.close()
+        _end_process()
+
+
+def _end_process() -> NoReturn:
+    """While the data folder is still held: no thread of a job may do anything more once it can be another server's."""
+    logging.shutdown()
+    for stream in (sys.stdout, sys.stderr):
+        stream.flush()
+    os._exit(0)
 
 
 async def _serve(

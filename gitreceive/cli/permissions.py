@@ -2,7 +2,7 @@ import re
 
 import click
 
-from gitreceive import wiring
+from gitreceive import config, wiring
 from gitreceive.cli.common import as_json, print_json
 from gitreceive.errors import UsageError
 
@@ -28,7 +28,7 @@ def command(namespace: str, account: str, as_json: bool) -> None:
             raise UsageError(
                 f"{name[:80]!r} names nothing in a cluster", hint="use a-z, 0-9 and -, 63 at most"
             )
-    objects = wiring.cluster_permissions(namespace, account)
+    objects = wiring.cluster_permissions(config.load(), namespace, account)
     if as_json:
         print_json({"apiVersion": "v1", "kind": "List", "items": objects})
         return

@@ -55,6 +55,8 @@ READS = frozenset(
         "reviews list",
         "run list",
         "server",
+        "services info",
+        "services kinds",
         "services list",
         "stack info",
         "stack list",

@@ -26,6 +26,7 @@ from gitreceive.manifests.processes import (
     command_of,
     cron_values,
     env_from,
+    env_of_keys,
     maintenance_values,
     process_values,
     resources,
@@ -65,6 +66,7 @@ OWNED = f"{MANAGED_LABEL}={MANAGER}"
 PULL_SECRET = "registry"  # noqa: S105  # its name in the cluster, not its content
 
 _DEFAULT_PORT = 8080
+_CONFINED = {"pod-security.kubernetes.io/enforce": "restricted"}
 _USER_ID = 1000
 _ONCE_SECONDS = 3600
 _DNS_LABEL = re.compile(r"[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?", re.ASCII)
@@ -191,6 +193,15 @@ def namespace(settings: Settings, app: AppName) -> str:
     return name
 
 
+def namespace_object(settings: Settings, app: AppName) -> Manifest:
+    """The namespace as each release makes it. Raises ConfigError as ``namespace`` does."""
+    name = namespace(settings, app)
+    values = {"namespace": name, "namespace_labels": _app_labels(app) | _CONFINED}
+    made = make(environment(settings.templates), "namespace", values)
+    check([made], name)
+    return made
+
+
 def config_name(release: Release) -> str:
     """The Secret with the release's config: ``config-<hash>`` of what is in it, as a Secret never changes.
 
@@ -226,19 +237,14 @@ def _context(
     release: Release, settings: Settings, cluster: ClusterApi, pull: PullCredentials | None
 ) -> dict[str, Any]:
     kubernetes = settings.kubernetes
-    app_labels = {
-        "app.kubernetes.io/name": str(release.app),
-        INSTANCE_LABEL: str(release.app),
-        "app.kubernetes.io/part-of": str(release.app),
-        MANAGED_LABEL: MANAGER,
-    }
+    app_labels = _app_labels(release.app)
     labels = app_labels | {"app.kubernetes.io/version": release.label}
     pod_annotations = {RELEASE_ANNOTATION: str(release.number), "gitreceive/commit": str(release.commit)}
     port = release.image.port or _DEFAULT_PORT
     return {
         "cluster": cluster,
         "namespace": namespace(settings, release.app),
-        "namespace_labels": app_labels | {"pod-security.kubernetes.io/enforce": "restricted"},
+        "namespace_labels": app_labels | _CONFINED,
         "app_labels": app_labels,
         "labels": labels,
         "network_policy": policy_values(
@@ -268,8 +274,18 @@ def _context(
             {"name": "PORT", "value": str(port)},
             {"name": "GITRECEIVE_RELEASE", "value": release.label},
             {"name": "GITRECEIVE_COMMIT", "value": str(release.commit)},
+            *env_of_keys(release),
         ],
         "progress_deadline": kubernetes.deadline + release.startup_seconds + SETTLE_SECONDS,
+    }
+
+
+def _app_labels(app: AppName) -> dict[str, str]:
+    return {
+        "app.kubernetes.io/name": str(app),
+        INSTANCE_LABEL: str(app),
+        "app.kubernetes.io/part-of": str(app),
+        MANAGED_LABEL: MANAGER,
     }
 
 

@@ -18,6 +18,7 @@ from gitreceive.receive.git_sessions import GitSessions
 from gitreceive.receive.programs import Clock, SshClient, connect, running
 from gitreceive.receive.sessions import Address
 from gitreceive.receive.terminals import in_terminal, on_terminal, shown
+from gitreceive.sanitise import plain
 from gitreceive.stories.revocation import user_of
 
 _log = logging.getLogger(__name__)
@@ -39,7 +40,8 @@ class SessionRunner:
         try:
             return await self._serve(client, actor, address)
         except GitreceiveError as error:
-            complaint = f"gitreceive: {error.message}\n" + (f"  {error.hint}\n" if error.hint else "")
+            hint = f"  {plain(error.hint)}\n" if error.hint else ""
+            complaint = f"gitreceive: {plain(error.message)}\n{hint}"
             client.stderr.write(shown(client, complaint))
             return error.exit_code
         except (asyncssh.Error, ConnectionError):
@@ -50,6 +52,10 @@ class SessionRunner:
             return 1
 
     async def _serve(self, client: SshClient, actor: Actor, address: Address) -> int:
+        with self.git.crowd.session(actor.user):
+            return await self._answer(client, actor, address)
+
+    async def _answer(self, client: SshClient, actor: Actor, address: Address) -> int:
         user = await asyncio.to_thread(user_of, actor, self.git.ledger)
         if client.subsystem is not None:
             client.stderr.write(shown(client, "gitreceive: no subsystem is served\n"))

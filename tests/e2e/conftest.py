@@ -7,7 +7,7 @@ import pytest
 
 from gitreceive.model import Stack
 from tests.e2e.cluster_account import cluster_account
-from tests.e2e.world import Clone, Developer, Server, running
+from tests.e2e.world import Clone, Developer, Server, running, signing
 
 
 @pytest.fixture(scope="session")
@@ -22,9 +22,10 @@ def make_server(
     request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory, stack: Stack
 ) -> Callable[..., Server]:
     def make(target: str, **settings: str) -> Server:
+        folder = tmp_path_factory.mktemp(f"server-{target}")
         if target == "kubernetes":
             settings = {"KUBECONFIG": str(request.getfixturevalue("kubeconfig")), **settings}
-        server = Server(tmp_path_factory.mktemp(f"server-{target}"), target, settings)
+        server = Server(folder, target, {**signing(folder), **settings})
         server.cli(
             "stack", "create", stack.name, "--build-image", str(stack.build), "--run-image", str(stack.run)
         ).ok()

@@ -18,6 +18,7 @@ from gitreceive.engines.kubernetes_target import (
     once,
     one_offs,
     permissions,
+    provisioning,
     reach,
     rollout,
 )
@@ -43,6 +44,7 @@ from gitreceive.model import (
     Check,
     CronRun,
     ImageRef,
+    KindStatus,
     LogLine,
     LogQuery,
     OneOff,
@@ -50,6 +52,8 @@ from gitreceive.model import (
     ProcessStatus,
     ProcessType,
     Release,
+    ServiceOrder,
+    ServiceStatus,
     Terminal,
     VolumeStatus,
     alone,
@@ -217,6 +221,18 @@ class KubernetesTarget:
     def secret_names(self, app: AppName, secret: str) -> tuple[str, ...]:
         return bound.names(self._api, self._namespace(app), secret)
 
+    def service_kinds(self) -> tuple[KindStatus, ...]:
+        return provisioning.kinds(self._api, self._settings)
+
+    def services(self, app: AppName) -> tuple[ServiceStatus, ...]:
+        return provisioning.services(self._api, self._settings, app)
+
+    def provision(self, app: AppName, order: ServiceOrder, log: Log, cancel: Cancellation) -> ServiceStatus:
+        return provisioning.provision(self._api, self._settings, app, order, log, cancel)
+
+    def remove_service(self, app: AppName, name: str, log: Log) -> bool:
+        return provisioning.remove(self._api, self._settings, app, name, log)
+
     def destroy(self, app: AppName) -> None:
         """Raises ConflictError where the namespace is somebody else's, RolloutError where it is not gone in a minute."""
         namespace = self._namespace(app)
@@ -244,7 +260,7 @@ class KubernetesTarget:
         return rendering.to_yaml(rendering.render(release, self._settings))
 
     def check(self) -> Iterable[Check]:
-        return permissions.check(self._api)
+        return permissions.check(self._api, self._settings)
 
     def start(self) -> None:
         """Connect in the background, so that the first push does not wait for it. The cluster may be away: it is asked again."""

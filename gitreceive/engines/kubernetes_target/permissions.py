@@ -5,11 +5,13 @@ from concurrent.futures import ThreadPoolExecutor
 from itertools import chain
 from typing import NamedTuple
 
+from gitreceive.config import Settings
 from gitreceive.engines.kubernetes_target.api import Api
 from gitreceive.errors import GitreceiveError
+from gitreceive.manifests.provisioning import declared
 from gitreceive.manifests.rendering import MANAGER
 from gitreceive.manifests.templating import Manifest
-from gitreceive.model import Check
+from gitreceive.model import Check, ServiceKind
 
 _RBAC = "rbac.authorization.k8s.io/v1"
 
@@ -67,7 +69,7 @@ _WHERE_SERVED: dict[str, tuple[Permission, ...]] = {
 }
 
 
-def check(api: Api) -> Iterable[Check]:
+def check(api: Api, settings: Settings) -> Iterable[Check]:
     """Does it answer, is all allowed that is needed, and is a node ready."""
     try:
         version = api.version()
@@ -77,17 +79,59 @@ def check(api: Api) -> Iterable[Check]:
     yield Check("cluster", True, f"Kubernetes {version}")
     for name, looked in (("cluster permissions", _permissions), ("cluster nodes", _nodes)):
         try:
-            yield from looked(api)
+            yield from looked(api, settings)
         except GitreceiveError as error:
             yield Check(name, False, error.message, error.hint)
 
 
-def _permissions(api: Api) -> Iterable[Check]:
+def may(api: Api, permission: Permission, verb: str) -> bool:
+    """Whether the server is allowed this in every namespace."""
+    name, _, subresource = permission.resource.partition("/")
+    attributes = {"group": permission.group, "resource": name, "subresource": subresource, "verb": verb}
+    if permission.names:
+        attributes["name"] = permission.names[0]
+    review = {
+        "apiVersion": "authorization.k8s.io/v1",
+        "kind": "SelfSubjectAccessReview",
+        "metadata": {},
+        "spec": {"resourceAttributes": attributes},
+    }
+    return bool(api.create(review)["status"].get("allowed"))
+
+
+def of_service(kind: ServiceKind) -> Permission:
+    """What the server does with what an operator makes services from."""
+    return Permission(kind.api.partition("/")[0], kind.resource, ("get", "list", "create", "patch", "delete"))
+
+
+def _of_services_here(api: Api, settings: Settings) -> tuple[Permission, ...]:
+    """For the kinds whose operators are there."""
+    found = [
+        kind
+        for kind in declared(settings).values()
+        if kind.api.partition("/")[2] in api.versions(kind.api.partition("/")[0])
+    ]
+    return _of_services(found)
+
+
+def _of_services(kinds: Iterable[ServiceKind]) -> tuple[Permission, ...]:
+    """Each once."""
+    found: dict[Permission, None] = {}
+    for kind in kinds:
+        found[of_service(kind)] = None
+        if kind.ready.resource:
+            path, _, resource = kind.ready.resource.rpartition("/")
+            found[Permission(path.rpartition("/")[0], resource, ("get",))] = None
+    return tuple(found)
+
+
+def _permissions(api: Api, settings: Settings) -> Iterable[Check]:
     served = [kind for kind in _WHERE_SERVED if api.serves(kind)]
-    permissions = (*PERMISSIONS, *(each for kind in served for each in _WHERE_SERVED[kind]))
+    more = (each for kind in served for each in _WHERE_SERVED[kind])
+    permissions = (*PERMISSIONS, *more, *_of_services_here(api, settings))
     asked = [(each, verb) for each in permissions for verb in each.verbs]
     with ThreadPoolExecutor(max_workers=8) as pool:
-        answers = dict(zip(asked, pool.map(lambda question: _may(api, *question), asked), strict=True))
+        answers = dict(zip(asked, pool.map(lambda question: may(api, *question), asked), strict=True))
     denied = False
     for each in permissions:
         missing = [verb for verb in each.verbs if not answers[each, verb]]
@@ -103,10 +147,15 @@ def _denied(resource: str, verbs: list[str]) -> Check:
     return Check(f"cluster permissions: {resource}", False, f"not allowed: {', '.join(verbs)}", fix)
 
 
-def manifest(namespace: str, account: str) -> tuple[Manifest, ...]:
+def manifest(settings: Settings, namespace: str, account: str) -> tuple[Manifest, ...]:
     """An account for the server that may do this and nothing else, also what is asked only where the cluster serves the kind."""
     labels = {"app.kubernetes.io/name": MANAGER}
     role = f"{namespace}-{account}"
+    allowed = (
+        *PERMISSIONS,
+        *chain.from_iterable(_WHERE_SERVED.values()),
+        *_of_services(declared(settings).values()),
+    )
     return (
         {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": namespace}},
         {
@@ -118,7 +167,7 @@ def manifest(namespace: str, account: str) -> tuple[Manifest, ...]:
             "apiVersion": _RBAC,
             "kind": "ClusterRole",
             "metadata": {"name": role, "labels": labels},
-            "rules": [_rule(each) for each in (*PERMISSIONS, *chain.from_iterable(_WHERE_SERVED.values()))],
+            "rules": [_rule(each) for each in allowed],
         },
         {
             "apiVersion": _RBAC,
@@ -140,7 +189,7 @@ def _rule(permission: Permission) -> Manifest:
     }
 
 
-def _nodes(api: Api) -> Iterable[Check]:
+def _nodes(api: Api, _settings: Settings) -> Iterable[Check]:
     nodes = api.list("Node")["items"]
     ready = [
         node["metadata"]["name"]
@@ -150,17 +199,3 @@ def _nodes(api: Api) -> Iterable[Check]:
     ]
     seen = f"{len(ready)} of {len(nodes)} ready"
     yield Check("cluster nodes", bool(ready), seen, "" if ready else "`kubectl describe nodes` tells why")
-
-
-def _may(api: Api, permission: Permission, verb: str) -> bool:
-    name, _, subresource = permission.resource.partition("/")
-    attributes = {"group": permission.group, "resource": name, "subresource": subresource, "verb": verb}
-    if permission.names:
-        attributes["name"] = permission.names[0]
-    review = {
-        "apiVersion": "authorization.k8s.io/v1",
-        "kind": "SelfSubjectAccessReview",
-        "metadata": {},
-        "spec": {"resourceAttributes": attributes},
-    }
-    return bool(api.create(review)["status"].get("allowed"))
