@@ -107,7 +107,8 @@ async def _serve(
     )
     readiness = Readiness(questions(settings, platform))
     http = _http(settings, platform, receiver, readiness)
-    metrics.watch(platform.ledger, (*readings(settings, platform.ledger, readiness), *_doors(receiver, http)))
+    doors = _doors(settings, receiver, http)
+    metrics.watch(platform.ledger, (*readings(settings, platform.ledger, readiness), *doors))
     listeners = [http, *_for_operators(settings, metrics, readiness)]
     try:
         for listener in listeners:
@@ -148,7 +149,7 @@ def _for_operators(
         yield HttpListener(own, app, name="GITRECEIVE_METRICS_HTTP_LISTEN")
 
 
-def _doors(receiver: Receiver, http: HttpListener) -> Iterator[Reading]:
+def _doors(settings: config.Settings, receiver: Receiver, http: HttpListener) -> Iterator[Reading]:
     """What is open at the doors."""
     kinds = dict.fromkeys(("push", "fetch", "command", "follow"), 0)
     yield Reading(
@@ -156,6 +157,11 @@ def _doors(receiver: Receiver, http: HttpListener) -> Iterator[Reading]:
         "Open connections, by door.",
         lambda: {"ssh": len(receiver.door.connections), "http": http.connections},
         "door",
+    )
+    yield Reading(
+        "connections_limit",
+        "The most that each door takes: limits.connections.",
+        lambda: {"": settings.limits.connections},
     )
     yield Reading(
         "sessions",
