@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from gitreceive.setting import setting
+from gitreceive.declaring import setting
 
 
 @dataclass(frozen=True)

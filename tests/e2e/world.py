@@ -21,6 +21,7 @@ from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
 SAMPLES = Path(__file__).resolve().parent.parent / "apps"
+_ROOT = SAMPLES.parent.parent
 _NO_PROXY = urllib.request.build_opener(urllib.request.ProxyHandler({}))
 
 
@@ -104,7 +105,9 @@ class Server:
     settings: Mapping[str, str] = field(default_factory=dict)  # further GITRECEIVE_… variables
     ssh_port: int = 0
     http_port: int = 0
+    metrics_port: int = 0
     process: subprocess.Popen[bytes] | None = None
+    program: tuple[str, ...] = ("-m", "gitreceive", "server")  # what Python runs
     _leaving: ThreadPoolExecutor = field(default_factory=lambda: ThreadPoolExecutor(2), repr=False)
 
     @property
@@ -114,11 +117,13 @@ class Server:
             "GITRECEIVE_TARGET": self.target,
             "GITRECEIVE_SSH_LISTEN": f"127.0.0.1:{self.ssh_port}",
             "GITRECEIVE_HTTP_LISTEN": f"127.0.0.1:{self.http_port}",
+            "GITRECEIVE_METRICS_HTTP_LISTEN": f"127.0.0.1:{self.metrics_port}",
             "GITRECEIVE_BUILD_CA_BUNDLE": os.environ.get("GITRECEIVE_TEST_CA_BUNDLE", ""),
             "GITRECEIVE_BUILD_ENV": os.environ.get("GITRECEIVE_TEST_BUILD_ENV", ""),
             "GITRECEIVE_DRAINS_PRIVATE": "127.0.0.0/8",  # receivers of the tests
             "GITRECEIVE_KUBERNETES_NAMESPACE_PREFIX": f"t{self.ssh_port}-",
             "GITRECEIVE_KUBERNETES_NODE_ADDRESS": "127.0.0.1",
+            "GITRECEIVE_KUBERNETES_NETWORK_POLICY": "strict",
             "GITRECEIVE_KUBERNETES_CPU": "10m",  # many small apps on one small node
             "GITRECEIVE_DOCKER_FIRST_PORT": str(20000 + self.ssh_port % 10000),
         }
@@ -128,21 +133,24 @@ class Server:
     def log(self) -> Path:
         return self.folder / "server.log"
 
-    def start(self) -> "Server":
+    def start(self, *, may_die: bool = False) -> "Server":
+        """Until it answers; where it ``may_die``, also until it has."""
         self.folder.mkdir(parents=True, exist_ok=True)
         if not self.ssh_port:
-            self.ssh_port, self.http_port = free_ports(2)
+            self.ssh_port, self.http_port, self.metrics_port = free_ports(3)
         with self.log.open("ab") as log:
             self.process = subprocess.Popen(
-                [sys.executable, "-m", "gitreceive", "server"], env=self.env, stdout=log, stderr=log
+                [sys.executable, *self.program], cwd=_ROOT, env=self.env, stdout=log, stderr=log
             )
-        wait_until(lambda: port_answers(self.ssh_port) or self._died(), f"the server answers; {self.log}")
+        wait_until(
+            lambda: port_answers(self.ssh_port) or self._died(may_die), f"the server answers; {self.log}"
+        )
         return self
 
-    def _died(self) -> bool:
+    def _died(self, may: bool) -> bool:
         assert self.process is not None
-        assert self.process.poll() is None, self.log.read_text()
-        return False
+        assert may or self.process.poll() is None, self.log.read_text()
+        return self.process.poll() is not None
 
     def stop(self, sent: signal.Signals = signal.SIGTERM) -> int:
         assert self.process is not None
