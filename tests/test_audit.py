@@ -2,11 +2,15 @@
 
 import importlib.machinery
 import importlib.util
+import re
+import tomllib
 from pathlib import Path
 from types import ModuleType
 from typing import Any
 
 import pytest
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
 
 ROOT = Path(__file__).resolve().parent.parent
 FINE = {"name": "click", "version": "8.1.7", "vulns": []}
@@ -60,3 +64,24 @@ def test_the_locks_name_files_by_hash_and_no_index() -> None:
         assert len(pins) > 40
         assert "://" not in text
         assert "--index" not in text
+
+
+def test_the_locks_have_what_the_project_asks_for() -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    extras = [one for wanted in project["optional-dependencies"].values() for one in wanted]
+    asked = {
+        "requirements.lock": project["dependencies"],
+        "requirements-dev.lock": [*project["dependencies"], *extras],
+    }
+    for name, wanted in asked.items():
+        text = (ROOT / name).read_text()
+        pins = {
+            match[1]: match[2]
+            for match in re.finditer(r"^([a-z0-9._-]+)(?:\[[^]]*])?==([^ \\]+)", text, re.MULTILINE)
+        }
+        for requirement in map(Requirement, wanted):
+            pinned = pins.get(canonicalize_name(requirement.name))
+            assert pinned, f"{requirement.name} is not in {name}: scripts/lock"
+            assert requirement.specifier.contains(pinned, prereleases=True), (
+                f"{requirement} in {name}: scripts/lock"
+            )
