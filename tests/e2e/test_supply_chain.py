@@ -50,7 +50,8 @@ def test_an_image_says_what_it_is_and_keeps_saying_so_where_it_is_promoted(
     _is_signed_as_cosign_documents(found["image"], public)
     packages = bob.ssh("releases", "sbom", shop.app).ok()
     packages.says("deb", "libc6", "pypi", "flask")
-    told = bob.ssh("releases", "provenance", shop.app).ok().json()
+    bob.ssh("releases", "provenance", shop.app).ok().says(found["commit"], "run-image")
+    told = bob.ssh("releases", "provenance", shop.app, "--json").ok().json()
     inputs = {one["name"]: one for one in told["predicate"]["buildDefinition"]["resolvedDependencies"]}
     assert inputs["source"]["digest"]["gitCommit"] == found["commit"]
     assert {"run-image", "build-image"} <= inputs.keys()
