@@ -29,7 +29,7 @@ def _cache(client: docker.APIClient, owner: str) -> bool:
 
 
 def _nothing_left(client: docker.APIClient, owner: str) -> bool:
-    return client.containers(all=True, filters={"label": f"gitreceive.data={owner}"}) == []
+    return not client.containers(all=True, filters={"label": f"gitreceive.data={owner}"})
 
 
 @pytest.mark.parametrize(
