@@ -17,7 +17,10 @@ from typing import Any
 from gitreceive.build_settings import BuildSettings as BuildSettings  # noqa: PLC0414 - it is one of config's
 from gitreceive.declaring import setting as _setting
 from gitreceive.errors import ConfigError, UsageError
+from gitreceive.limits import LimitSettings
+from gitreceive.metrics_settings import MetricsSettings
 from gitreceive.model import AppName, Domain
+from gitreceive.supply_chain_settings import SupplyChainSettings
 
 _DOC = "doc"
 
@@ -82,6 +85,17 @@ class KubernetesSettings:
     )
     storage_class: str = _setting(
         "", "The StorageClass that new volumes of apps are made with; empty: the cluster's default."
+    )
+    network_policy: str = _setting(
+        "none",
+        "Who may speak with an app's pods, where the cluster's network enforces NetworkPolicy. `ingress`: not other apps. `strict`: neither do "
+        "they reach other apps, nor metadata addresses, nor the API server; see `security.md`.",
+        choices=("none", "ingress", "strict"),
+    )
+    pod_networks: tuple[str, ...] = _setting(
+        (),
+        "With `network_policy`: the networks that pods have their addresses in, such as `10.244.0.0/16`; empty: as the nodes say. In the "
+        "environment: words with spaces between them.",
     )
 
 
@@ -203,6 +217,9 @@ class Settings:
     http: HttpSettings = field(default_factory=HttpSettings)
     drains: DrainSettings = field(default_factory=DrainSettings)
     retention: RetentionSettings = field(default_factory=RetentionSettings)
+    metrics: MetricsSettings = field(default_factory=MetricsSettings)
+    supply_chain: SupplyChainSettings = field(default_factory=SupplyChainSettings)
+    limits: LimitSettings = field(default_factory=LimitSettings)
 
     @property
     def repositories(self) -> Path:

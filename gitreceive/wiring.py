@@ -2,7 +2,6 @@
 
 import contextlib
 import fcntl
-import os
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import replace
@@ -25,11 +24,14 @@ from gitreceive.ports import (
     Ledger,
     Log,
     LogBook,
+    Metrics,
+    Observer,
     Platform,
     Registry,
     Shelf,
     SourceStore,
     Target,
+    Unobserved,
 )
 from gitreceive.ports.targets import no_certificates
 
@@ -39,24 +41,37 @@ if TYPE_CHECKING:
     from gitreceive.engines.stacks import DerivedStacks
 
 
-def platform(settings: config.Settings) -> Platform:
-    """All engines. Nothing is asked of Docker, the registry or the cluster yet."""
+def platform(settings: config.Settings, observer: Observer | None = None) -> Platform:
+    """All engines, and who counts what is done with them. Nothing is asked of Docker, the registry or the cluster yet."""
+    from gitreceive.supplychain.chosen import choose
+
     oci = _oci_registry(settings)
     networks = build_networks(settings)
     stacks = derived_stacks(settings, oci, networks)
     book = ledger(settings)
+    registry = _registry(settings, oci)
+    inventory, attestor = choose(settings, registry)
     return Platform(
         sources=sources(settings),
         builder=builder(settings, stacks, networks),
-        registry=_registry(settings, oci),
+        registry=registry,
         target=target(settings, oci, book),
         ledger=book,
         logbook=logbook(settings),
         stack=settings.stack,
         run_images=stacks,
         default_memory=default_memory(settings),
-        shelves=(_fetched_buildpacks(settings), stacks),
+        shelves=(_fetched_buildpacks(settings), stacks, inventory),
+        observer=observer or Unobserved(),
+        attestor=attestor,
     )
+
+
+def metrics(settings: config.Settings) -> Metrics:
+    """What Prometheus is told. It watches nothing yet."""
+    from gitreceive.engines.prometheus_metrics import PrometheusMetrics
+
+    return PrometheusMetrics(by_app=settings.metrics.by_app)
 
 
 def default_memory(settings: config.Settings) -> int:
@@ -293,6 +308,8 @@ def create_stack(
 
 def checks(settings: config.Settings) -> Iterator[tuple[str, Callable[[], Iterable[Check]]]]:
     """What doctor asks, part by part: a name, and the question, which may raise a GitreceiveError."""
+    from gitreceive.supplychain.chosen import check_key
+
     oci = _oci_registry(settings)
     yield "git", lambda: sources(settings).check()
     yield "docker", lambda: builder(settings).check()
@@ -300,8 +317,18 @@ def checks(settings: config.Settings) -> Iterator[tuple[str, Callable[[], Iterab
     yield settings.target, lambda: target(settings, oci).check()
     yield "ledger", lambda: _check_ledger(settings)
     yield "stack", lambda: _check_own_stack(settings)
+    yield "signing key", lambda: check_key(settings.supply_chain)
     yield "certificates", lambda: _check_certificates(settings)
     yield "apps", lambda: _check_apps(settings, target(settings, oci))
+
+
+def cluster_permissions(
+    settings: config.Settings, namespace: str, account: str
+) -> tuple[dict[str, Any], ...]:
+    """Kubernetes objects: an account for the server, with what it needs in the cluster."""
+    from gitreceive.engines.kubernetes_target.permissions import manifest
+
+    return manifest(settings, namespace, account)
 
 
 def check_stack(settings: config.Settings, stack: Stack) -> Iterator[Check]:
@@ -318,20 +345,25 @@ def check_stack(settings: config.Settings, stack: Stack) -> Iterator[Check]:
 
 
 @contextmanager
-def only_server(settings: config.Settings) -> Iterator[None]:
-    """Hold the data folder: one server works on it at a time. Raises ConflictError."""
+def only_server(settings: config.Settings, holder: str) -> Iterator[str]:
+    """Hold the data folder: one server works on it at a time. The holder before, which has ended then, and may have ended no job; empty where
+    there was none. Raises ConflictError.
+    """
     make_data_dir(settings)
     path = settings.data_dir / "server.lock"
-    with path.open("w", encoding="ascii") as lock:
+    with path.open("a+", encoding="utf-8") as lock:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError:
             raise ConflictError(
                 f"a server already works on {settings.data_dir}", hint="stop it, or set GITRECEIVE_DATA_DIR"
             ) from None
-        lock.write(f"{os.getpid()}\n")
+        lock.seek(0)
+        before = lock.read().strip()
+        lock.truncate(0)
+        lock.write(f"{holder}\n")
         lock.flush()
-        yield
+        yield before
 
 
 def require_server(settings: config.Settings) -> None:

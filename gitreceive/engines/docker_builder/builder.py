@@ -145,7 +145,7 @@ class DockerBuilder:
         outcome = left_out or self._containers.run(run, observed, run.transcript.mark)
         if self._observe:
             self._observe(outcome.done["observed"])
-        build = make_build(request, stack, outcome.done, outcome.layers)
+        build = make_build(request, stack, outcome.done, outcome.layers, run.image.digests)
         if left_out is None:
             self._remember(run, settings, outcome)
         run.log.detail(describe_layers(outcome.layers, request.previous))

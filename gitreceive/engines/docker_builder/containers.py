@@ -5,10 +5,9 @@ from collections.abc import Iterator, Mapping
 from typing import Any, Self
 
 import docker
-import docker.utils
 from docker.errors import APIError, ImageNotFound, NotFound
 
-from gitreceive import config
+from gitreceive import dockerd
 from gitreceive.config import BuildSettings
 from gitreceive.engines.docker_builder.builder_image import BuilderImages
 from gitreceive.engines.docker_builder.container import BuildContainer, Spec
@@ -17,7 +16,7 @@ from gitreceive.engines.docker_builder.feed import Feed
 from gitreceive.engines.docker_builder.run import Outcome, Run, memory_error, take
 from gitreceive.engines.docker_builder.runtime import check_runtime, runtime_named
 from gitreceive.engines.docker_builder.speaking import docker_speaks
-from gitreceive.errors import BuildError, BuildLimitError, GitreceiveError, UnavailableError
+from gitreceive.errors import BrokenOffError, BuildError, BuildLimitError, GitreceiveError, UnavailableError
 from gitreceive.lifecycle import frames
 from gitreceive.model import AppName, Check
 from gitreceive.ports import BuildNetworks
@@ -38,7 +37,7 @@ class BuildContainers:
         self._ended: dict[AppName, list[BuildContainer | DiskWatch]] = {}
         self._ended_lock = threading.Lock()
         self._client_lock = threading.Lock()
-        self._client: docker.APIClient | None = None
+        self._client: dockerd.Client | None = None
         self._images: BuilderImages | None = None
 
     def run(self, run: Run, given: Mapping[str, Any], mark: str) -> Outcome:
@@ -65,7 +64,7 @@ class BuildContainers:
                     self._explain_end(container, deadline, disk, feed, run)
                     if not isinstance(error, frames.ChannelEndedError | OSError):
                         raise _spoiled(run, error) from error
-                    raise UnavailableError(
+                    raise BrokenOffError(
                         f"the build container ended without a word: {error}",
                         hint="see the Docker engine's own log",
                     ) from error
@@ -132,7 +131,7 @@ class BuildContainers:
         labels = {"gitreceive.job": str(job), "gitreceive.app": str(app), "gitreceive.data": self._owner}
         spec = Spec(run.image.tag, f"gitreceive-build-{app}-{job}", labels, self._cache(app))
         for attempt in (1, 2, 3):
-            self._images.ensure(run.image, run.log, look=attempt > 1)
+            self._images.ensure(run.image, run.log, run.cancel, look=attempt > 1)
             network = self._networks.lend(run.image.tag)
             try:
                 with runtime_named(client, self._settings.runtime):
@@ -184,11 +183,10 @@ class BuildContainers:
     def _cache(self, app: AppName) -> str:
         return f"gitreceive-cache-{app}-{self._owner}"
 
-    def _connect(self) -> docker.APIClient:
+    def _connect(self) -> dockerd.Client:
         with self._client_lock:
             if self._client is None:
-                options = docker.utils.kwargs_from_env(environment=config.process_environment())
-                self._client = docker.APIClient(version="auto", timeout=60, **options)
+                self._client = dockerd.connect()
                 self._images = BuilderImages(self._client, self._owner)
             return self._client
 

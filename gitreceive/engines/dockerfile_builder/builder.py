@@ -19,7 +19,14 @@ from gitreceive.engines.dockerfile_builder.context import Context, spooled
 from gitreceive.engines.dockerfile_builder.engine import BuildEngine, BuildOutput
 from gitreceive.engines.dockerfile_builder.reaching_out import refuse_reaching_out
 from gitreceive.engines.dockerfile_builder.transcript import Transcript
-from gitreceive.errors import BuildError, BuildLimitError, ConfigError, DetectError, GitreceiveError
+from gitreceive.errors import (
+    BrokenOffError,
+    BuildError,
+    BuildLimitError,
+    ConfigError,
+    DetectError,
+    GitreceiveError,
+)
 from gitreceive.model import WEB_PROCESS, AppName, Build, Check, ProcessType
 from gitreceive.ports import BuildNetworks, BuildRequest, LentNetwork, Log, NoNetworks
 
@@ -124,7 +131,7 @@ class DockerfileBuilder:
             image = Transcript(log, self._settings.memory).follow(output)
             cancel.raise_if_requested()
         if image is None:
-            raise BuildError("Docker ended the build without an image", hint="see the engine's own log")
+            raise BrokenOffError("Docker ended the build without an image", hint="see the engine's own log")
         return image
 
 

@@ -12,12 +12,10 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-import docker
-import docker.utils
-
+from gitreceive import dockerd
 from gitreceive.buildpacks.system_packages import SystemPackage, of_names
 from gitreceive.cancellation import Cancellation
-from gitreceive.config import BuildSettings, process_environment
+from gitreceive.config import BuildSettings
 from gitreceive.engines.stacks.installing import Installed, Site, docker_speaks, install
 from gitreceive.errors import UnavailableError, UsageError
 from gitreceive.model import PACKAGES_LABEL, STACK_IMAGE_LABEL, Build, ImageRef, Stack
@@ -58,7 +56,7 @@ class DerivedStacks:
         self.owner = hashlib.sha256(str(data_dir.resolve()).encode()).hexdigest()[:12]
         self._labels = {"gitreceive.data": self.owner, "gitreceive.job": ""}
         self._client_lock = threading.Lock()
-        self._client: docker.APIClient | None = None
+        self._client: dockerd.Client | None = None
 
     def close(self) -> None:
         """Let go of the connections to Docker."""
@@ -215,11 +213,10 @@ class DerivedStacks:
         with place as name:
             yield Path(name)
 
-    def _connect(self) -> docker.APIClient:
+    def _connect(self) -> dockerd.Client:
         with self._client_lock, docker_speaks():
             if self._client is None:
-                options = docker.utils.kwargs_from_env(environment=process_environment())
-                self._client = docker.APIClient(version="auto", timeout=60, **options)
+                self._client = dockerd.connect()
             return self._client
 
     def _path(self, base: ImageRef, packages: Sequence[SystemPackage]) -> Path:

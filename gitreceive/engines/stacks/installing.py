@@ -10,20 +10,20 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any, cast
 
-import docker
 import docker.utils
 from docker.errors import APIError, DockerException, ImageNotFound
 from docker.types import LogConfig
 from requests.exceptions import RequestException
 from urllib3.exceptions import HTTPError
 
+from gitreceive import dockerd
 from gitreceive.buildpacks.system_packages import SystemPackage
 from gitreceive.cancellation import Cancellation
 from gitreceive.config import BuildSettings
 from gitreceive.engines.stacks.attached import STDERR, Attached
 from gitreceive.engines.stacks.refusals import refusal
 from gitreceive.engines.stacks.rootfs import EPOCH, Compressed
-from gitreceive.errors import BuildLimitError, ConfigError, UnavailableError, cause
+from gitreceive.errors import BrokenOffError, BuildLimitError, ConfigError, UnavailableError, cause
 from gitreceive.lifecycle.frames import StreamFile
 from gitreceive.model import Blob, ImageRef, Layer
 from gitreceive.ports import BuildNetworks, Log
@@ -53,7 +53,7 @@ class Installed:
 class Site:
     """Where packages are installed: a Docker engine, what builds may, labels by which a container is found again."""
 
-    client: docker.APIClient
+    client: dockerd.Client
     settings: BuildSettings
     labels: Mapping[str, str]
     log: Log
@@ -85,7 +85,7 @@ def install(base: ImageRef, packages: Sequence[SystemPackage], path: Path, site:
             ):
                 output = _Output(attached.pieces(), site.log)
                 installed = _take(output, path, site.settings.system_packages_bytes)
-                code = site.client.wait(container)["StatusCode"]
+                code = site.client.await_end(container)
             _explain_end(container, site, passed=passed.is_set(), whole=code == 0 and installed is not None)
         finally:
             if container:
@@ -94,7 +94,7 @@ def install(base: ImageRef, packages: Sequence[SystemPackage], path: Path, site:
     if "problem" in output.facts:
         raise refusal(output.facts, packages, site.settings)
     if installed is None or code != 0:
-        raise UnavailableError(
+        raise BrokenOffError(
             f"the container that installs system packages ended without a word (exit {code})",
             hint="its last lines are above; gitreceive doctor looks at Docker",
         )
@@ -105,7 +105,7 @@ def _pull(image: ImageRef, site: Site) -> None:
     try:
         site.client.inspect_image(str(image))  # type: ignore[no-untyped-call]
     except ImageNotFound:
-        site.client.pull(image.repository, tag=str(image.digest))
+        site.client.fetch(image.repository, str(image.digest), site.cancel)
 
 
 def _create(base: ImageRef, packages: Sequence[SystemPackage], network: str, site: Site) -> str:
@@ -307,7 +307,7 @@ def docker_speaks() -> Iterator[None]:
     except APIError as error:
         raise UnavailableError(
             f"Docker refused to install system packages: {error.explanation or error}",
-            hint="gitreceive doctor looks at Docker",
+            hint=dockerd.NO_ROOM_HINT if dockerd.no_room(error) else "gitreceive doctor looks at Docker",
         ) from error
     except (DockerException, RequestException, HTTPError) as error:
         raise UnavailableError(
