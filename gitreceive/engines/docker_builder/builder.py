@@ -102,7 +102,7 @@ class DockerBuilder:
 
     def check(self) -> Iterable[Check]:
         """Docker answers, and the settings for builds can be used."""
-        yield self._containers.check()
+        yield from self._containers.check()
         try:
             read_inputs(self._settings)
             folder = read_folder(self._path)
