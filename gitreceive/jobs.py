@@ -6,19 +6,22 @@ soon as its lease has run out, and told from its last committed step.
 
 import logging
 import threading
+import time
 from collections.abc import Mapping
 
 from gitreceive.cancellation import Cancellation
 from gitreceive.deploy import deploy
-from gitreceive.errors import CanceledError, GitreceiveError, LeaseLostError
+from gitreceive.errors import CanceledError, GitreceiveError, LeaseLostError, UnavailableError
 from gitreceive.model import Job, JobId, JobState, Push
 from gitreceive.ports import Platform
+from gitreceive.room import is_full
 from gitreceive.stories.chapters import Deployment
 from gitreceive.voice import Voice
 
 LEASE_SECONDS = 8.0
 _HEARTBEAT_SECONDS = 1.0
 _REASON_LIMIT = 200
+_ENDINGS, _ENDING_PAUSE = 5, 1.0
 
 _logger = logging.getLogger(__name__)
 
@@ -112,18 +115,40 @@ def work(job: Job, platform: Platform, cancel: Cancellation) -> None:
     except LeaseLostError:
         raise
     except CanceledError as error:
-        log.error(error.message)
-        _end(deployment, JobState.CANCELED, error.message)
+        _conclude(deployment, JobState.CANCELED, GitreceiveError(error.message))
     except GitreceiveError as error:
-        log.error(error.message, error.hint)
-        _end(deployment, JobState.FAILED, error.message)
+        _conclude(deployment, JobState.FAILED, error)
     except Exception as error:
         _logger.exception("build %s failed inside gitreceive", job.id)
-        log.error(f"gitreceive itself failed: {error!r}", "the server's log has more; trying again is safe")
-        _end(deployment, JobState.FAILED, f"gitreceive itself failed: {type(error).__name__}")
+        _conclude(deployment, JobState.FAILED, *_own_failure(error))
     platform.logbook.close(job.id)
     if isinstance(job.cause, Push):
         platform.sources.release(job.cause.repository, job.id)
+
+
+def _own_failure(error: Exception) -> tuple[GitreceiveError, str]:
+    """What the log says, and the reason on record."""
+    if is_full(error):
+        full = f"the server's disk takes no more: {error}"
+        return UnavailableError(full, hint="ask the operator to free room, then push again"), full
+    said = GitreceiveError(
+        f"gitreceive itself failed: {error!r}", hint="the server's log has more; trying again is safe"
+    )
+    return said, f"gitreceive itself failed: {type(error).__name__}"
+
+
+def _conclude(deployment: Deployment, state: JobState, error: GitreceiveError, reason: str = "") -> None:
+    """Say why, and end it. A disk that was full has room within moments, by what is held back for this (``room.Reserve``)."""
+    for left in reversed(range(_ENDINGS)):
+        try:
+            deployment.log.error(error.message, error.hint)
+            _end(deployment, state, reason or error.message)
+        except UnavailableError:
+            if not left:
+                raise
+        else:
+            return
+        time.sleep(_ENDING_PAUSE)
 
 
 def _end(deployment: Deployment, state: JobState, reason: str) -> None:

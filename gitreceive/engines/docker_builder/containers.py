@@ -13,10 +13,11 @@ from gitreceive.engines.docker_builder.builder_image import BuilderImages
 from gitreceive.engines.docker_builder.container import BuildContainer, Spec
 from gitreceive.engines.docker_builder.feed import Feed
 from gitreceive.engines.docker_builder.run import Outcome, Run, memory_error, take
-from gitreceive.engines.docker_builder.speaking import docker_speaks
+from gitreceive.engines.docker_builder.speaking import disk_error, docker_speaks
 from gitreceive.errors import BrokenOffError, BuildError, BuildLimitError, GitreceiveError, UnavailableError
 from gitreceive.lifecycle import frames
 from gitreceive.model import AppName, Check
+from gitreceive.room import is_full
 
 _GONE_OR_GOING = (404, 409)
 
@@ -57,6 +58,8 @@ class BuildContainers:
                     return take(container, run, self._settings)
                 except (frames.ChannelError, OSError) as error:
                     self._explain_end(container, deadline, feed, run)
+                    if isinstance(error, OSError) and is_full(error):
+                        raise disk_error(error) from error
                     if not isinstance(error, frames.ChannelEndedError | OSError):
                         raise _spoiled(run, error) from error
                     raise BrokenOffError(
