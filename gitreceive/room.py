@@ -8,6 +8,7 @@ from gitreceive.errors import UnavailableError
 
 _FULL = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EROFS})
 _HELD_PART = 8  # of the reserve lies in a file that is given up when all else is taken
+_LEAST = 1 << 16  # bytes that are not worth a half
 _FILES = 1000  # that a push and its build may need, with much to spare
 
 
@@ -62,15 +63,26 @@ class Reserve:
             if seen.f_flag & os.ST_RDONLY:
                 return
             free = seen.f_bavail * seen.f_frsize
-            if free < self._bytes // 2 and self._held():
-                self._path.unlink(missing_ok=True)
-            elif free > self._reserved + self._bytes and not self._held():
+            if free < self._bytes // 2 and self._held() > 0:
+                self._give_up_half()
+            elif free > self._reserved + self._bytes and self._held() < self._bytes:
                 self._hold()
         except OSError as error:
             raise UnavailableError(f"the ledger's reserve {self._path}: {error}", hint=_HINT) from error
 
-    def _held(self) -> bool:
-        return self._path.exists()
+    def _held(self) -> int:
+        try:
+            return self._path.stat().st_size
+        except FileNotFoundError:
+            return 0
+
+    def _give_up_half(self) -> None:
+        """Not all at once: who goes on writing until the disk refuses it would have all of it."""
+        left = self._held() // 2
+        if left < _LEAST:
+            self._path.unlink()
+        else:
+            os.truncate(self._path, left)
 
     def _hold(self) -> None:
         descriptor = os.open(self._path, os.O_CREAT | os.O_WRONLY | os.O_CLOEXEC, 0o600)
