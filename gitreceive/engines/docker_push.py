@@ -5,12 +5,13 @@ import re
 import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from gitreceive import dockerd
 from gitreceive.cancellation import Cancellation
 from gitreceive.errors import RegistryError, UnavailableError, UsageError, cause
-from gitreceive.model import Blob, Build, Check, Digest, ImageFacts, ImageRef, Layer
+from gitreceive.model import Blob, Build, Check, Digest, ImageFacts, ImageRef, Layer, NewReferrer, Referrer
 from gitreceive.patience import Patience
 from gitreceive.ports import Log, Registry
 
@@ -90,6 +91,24 @@ class DockerPush:
 
     def remove(self, image: ImageRef) -> bool:
         return self._registry.remove(image)
+
+    def fetch(self, image: ImageRef, blob: Blob, path: Path, cancel: Cancellation) -> None:
+        self._registry.fetch(image, blob, path, cancel)
+
+    def attach(self, image: ImageRef, new: NewReferrer, cancel: Cancellation) -> Digest:
+        return self._registry.attach(image, new, cancel)
+
+    def detach(self, image: ImageRef, referrer: Digest, cancel: Cancellation) -> None:
+        self._registry.detach(image, referrer, cancel)
+
+    def referrers(self, image: ImageRef) -> tuple[Referrer, ...]:
+        return self._registry.referrers(image)
+
+    def document(self, image: ImageRef, blob: Blob) -> bytes:
+        return self._registry.document(image, blob)
+
+    def copy_referrers(self, image: ImageRef, to: ImageRef, cancel: Cancellation) -> int:
+        return self._registry.copy_referrers(image, to, cancel)
 
     def check(self) -> Iterable[Check]:
         return self._registry.check()

@@ -127,6 +127,8 @@ def copy_image(deployment: Deployment, release: Release) -> Image:
     with phase(deployment, "publish"):
         old = release.image
         ref = registry.copy(str(old.ref), deployment.job.app, deployment.log, deployment.cancel)
+        if deployment.platform.attestor is not None:
+            registry.copy_referrers(old.ref, ref, deployment.cancel)
         return replace(old, ref=ref)
 
 
@@ -201,6 +203,7 @@ def adjust(deployment: Deployment, release: Release, settings: AppSettings) -> R
             spoken.error(f"going back failed too: {error.message}", error.hint)
         raise
     log.step(f"Done after {sum(deployment.seconds.values()):.1f} s; {release.label} serves as before")
+    platform.logbook.close(deployment.job.id)
     platform.ledger.settle(deployment.job.id, deployment.job.fence, settings, deployment.seconds)
     return adjusted
 
@@ -211,7 +214,7 @@ def move_branch(deployment: Deployment, push: Push) -> None:
 
 
 def go_live(deployment: Deployment, release: Release) -> Release:
-    """The summary stands in the log before the ledger says live, so that nobody misses it."""
+    """The log is whole, the summary at its end, before the ledger says live, so that nobody misses any of it."""
     job, platform, log = deployment.job, deployment.platform, deployment.log
     total = sum(deployment.seconds.values())
     phases = ", ".join(f"{name} {seconds:.1f} s" for name, seconds in deployment.seconds.items())
@@ -221,6 +224,7 @@ def go_live(deployment: Deployment, release: Release) -> Release:
         log.detail(f"and at {', '.join(domains)}")
     for note in _unseen(release):
         log.warn(note)
+    platform.logbook.close(job.id)
     return platform.ledger.go_live(job.id, job.fence, deployment.seconds)
 
 

@@ -7,7 +7,7 @@ import tarfile
 import tempfile
 import threading
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO, Any
 
@@ -166,7 +166,7 @@ class BuilderFile:
 class Recipe:
     """What a builder image is made of. ``tag`` names it by all of that. ``extra``: it has buildpacks that an app chose.
 
-    ``compiled`` are the folders of the server's own, whose Python is compiled in advance: nobody waits for what others wrote.
+    ``digests`` are those of each buildpack's files, by ID@VERSION. ``compiled`` are the folders of the server's own, whose Python is compiled in advance: nobody waits for what others wrote.
     """
 
     stack: Stack
@@ -174,6 +174,7 @@ class Recipe:
     tag: str
     extra: bool = False
     compiled: tuple[str, ...] = ()
+    digests: Mapping[str, str] = field(default_factory=dict)
 
 
 def recipe(stack: Stack, gathered: Gathered, path: Path) -> Recipe:
@@ -189,6 +190,11 @@ def recipe(stack: Stack, gathered: Gathered, path: Path) -> Recipe:
         tag=f"{_REPOSITORY}:{_hash(stack, files)}",
         extra=bool(gathered.extra),
         compiled=tuple(sorted(f"/{_PLACE}/{_place(buildpack)}" for buildpack in own)),
+        digests={
+            f"{buildpack.id}@{buildpack.version}": _digest_below(f"{_PLACE}/{_place(buildpack)}/", files)
+            for there in gathered.folder.buildpacks.values()
+            for buildpack in there
+        },
     )
 
 
@@ -232,6 +238,16 @@ def _hash(stack: Stack, files: Sequence[BuilderFile]) -> str:
     for file in files:
         digest.update(f"{file.name} {file.mode:o} {_digest(file.content)}\n".encode())
     return digest.hexdigest()[:24]
+
+
+def _digest_below(place: str, files: Sequence[BuilderFile]) -> str:
+    """Of names, modes and contents, wherever the buildpack stands."""
+    digest = hashlib.sha256()
+    for file in files:
+        if file.name.startswith(place):
+            line = f"{file.name.removeprefix(place)} {file.mode:o} {_digest(file.content)}"
+            digest.update(f"{line}\n".encode())
+    return f"sha256:{digest.hexdigest()}"
 
 
 def _digest(content: bytes | Path) -> str:

@@ -17,6 +17,7 @@ from gitreceive.engines.docker_builder.speaking import disk_error, docker_speaks
 from gitreceive.errors import BrokenOffError, BuildError, BuildLimitError, GitreceiveError, UnavailableError
 from gitreceive.lifecycle import frames
 from gitreceive.model import AppName, Check
+from gitreceive.ports import BuildNetworks
 from gitreceive.room import is_full
 
 _GONE_OR_GOING = (404, 409)
@@ -28,8 +29,9 @@ class BuildContainers:
     After a build that went well, nobody waits for its container's removal but who calls ``wait_for_removals``.
     """
 
-    def __init__(self, settings: BuildSettings, owner: str) -> None:
+    def __init__(self, settings: BuildSettings, owner: str, networks: BuildNetworks) -> None:
         self._settings = settings
+        self._networks = networks
         self._owner = owner
         self._ended: dict[AppName, list[BuildContainer]] = {}
         self._ended_lock = threading.Lock()
@@ -106,6 +108,7 @@ class BuildContainers:
     def close(self) -> None:
         """Let go of the connections to Docker, once ended containers are removed."""
         self.wait_for_removals()
+        self._networks.close()
         with self._client_lock:
             if self._client is not None:
                 self._client.close()
@@ -128,11 +131,16 @@ class BuildContainers:
         spec = Spec(run.image.tag, f"gitreceive-build-{app}-{job}", labels, self._cache(app))
         for attempt in (1, 2, 3):
             self._images.ensure(run.image, run.log, run.cancel, look=attempt > 1)
+            network = self._networks.lend(run.image.tag)
             try:
-                container = BuildContainer(client, self._settings, spec, run.transcript.feed)
+                container = BuildContainer(client, self._settings, spec, network, run.transcript.feed)
             except ImageNotFound:
+                network.give_back()
                 if attempt == 3:  # removed between the two steps, twice
                     raise
+            except BaseException:
+                network.give_back()
+                raise
             else:
                 with self._ended_lock:
                     self._ended.setdefault(app, []).append(container)

@@ -118,6 +118,14 @@ class Engine:
             except docker_errors.NotFound:
                 return
 
+    def restart(self, container: str, grace: int) -> None:
+        """SIGTERM, and SIGKILL after ``grace`` seconds; then it is started again. No error where it is gone."""
+        with _translated("restart a container"):
+            try:
+                self._api().restart(container, timeout=grace)
+            except docker_errors.NotFound:
+                return
+
     def remove(self, container: str) -> None:
         """At once, running or not; no error where it is gone."""
         with _translated("remove a container"):

@@ -15,10 +15,12 @@ from gitreceive.engines.docker_target import containers as made
 from gitreceive.engines.docker_target import diagnosis, one_offs, volumes
 from gitreceive.engines.docker_target.containers import Container, Place, Stage
 from gitreceive.engines.docker_target.engine import Credentials, Engine
+from gitreceive.engines.docker_target.findings import Finding, Findings
 from gitreceive.engines.docker_target.health import wait_until_well
 from gitreceive.engines.docker_target.hosts import Hosts
 from gitreceive.engines.docker_target.hosts import url as url_by_host
 from gitreceive.engines.docker_target.logs import ContainerRuns
+from gitreceive.engines.docker_target.no_operators import NoOperators
 from gitreceive.engines.docker_target.pages import Pages
 from gitreceive.engines.docker_target.routes import Routes
 from gitreceive.engines.docker_target.switchboard import Switchboard
@@ -50,7 +52,7 @@ _LOG_ATTEMPTS, _LOG_PAUSE = 10, 1.0
 _HAND_OVER_SECONDS = 30  # for what has a volume that another process is to have
 
 
-class DockerTarget:
+class DockerTarget(NoOperators):
     """A Target. Roll-outs belong in the server process, where the forwarder is; everything else works from any process.
 
     The engine must be on this host: the forwarder reaches the containers at their own addresses.
@@ -68,7 +70,10 @@ class DockerTarget:
         self._routes = Routes(settings.data_dir.expanduser() / "routes")
         self._pages = Pages(settings.data_dir.expanduser() / "maintenance")
         hosts = Hosts(self._routes, settings.domain, certificates)
-        self._switchboard = Switchboard(self._engine, self._owned_by, settings.docker, self._pages, hosts)
+        self._findings = Findings(settings.data_dir.expanduser() / "health.json")
+        self._switchboard = Switchboard(
+            self._engine, self._owned_by, settings.docker, self._pages, hosts, self._findings
+        )
         self._locks: dict[AppName, threading.RLock] = {}
         self._locks_lock = threading.Lock()
 
@@ -208,7 +213,11 @@ class DockerTarget:
 
     def processes(self, app: AppName) -> tuple[ProcessStatus, ...]:
         found = [c for c in self._switchboard.containers(app) if not c.once and not c.place.reserved]
-        return tuple(diagnosis.status(c, self._engine.inspect(c.id), time.time()) for c in found)
+        told = self._findings.all()
+        return tuple(
+            diagnosis.status(c, self._engine.inspect(c.id), time.time(), told.get(c.id, Finding()))
+            for c in found
+        )
 
     def logs(self, app: AppName, query: LogQuery) -> Iterator[LogLine]:
         runs = ContainerRuns(self._engine, lambda: self._switchboard.containers(app))
@@ -423,7 +432,8 @@ def _require_no_autoscaler(release: Release) -> None:
 
 def _require_no_secrets(release: Release) -> None:
     """Raises RolloutError."""
-    for secret in release.settings.runtime.secrets:
+    runtime = release.settings.runtime
+    for secret in (*runtime.secrets, *(place.secret for place in runtime.secret_keys.values())):
         error = _no_secrets(secret)
         raise RolloutError(error.message, hint=f"gitreceive services unbind --secret {secret}")
 

@@ -19,7 +19,7 @@ from docker.utils.json_stream import json_stream
 from gitreceive import dockerd
 from gitreceive.config import BuildSettings
 from gitreceive.errors import BrokenOffError, BuildError, ConfigError, UnavailableError, cause
-from gitreceive.model import AppName, JobId
+from gitreceive.model import AppName, ImageRef, JobId
 
 _TIMEOUT = 60
 _CPU_PERIOD = 100_000  # microseconds
@@ -47,9 +47,10 @@ class BuildEngine:
         arguments: Mapping[str, str],
         nocache: bool,
         limits: BuildSettings,
+        network: str,
     ) -> "BuildOutput":
         """Begin a build of the tar ``context``, and return when the engine has all of it."""
-        memory = _bytes(limits.memory)
+        memory, disk = _bytes("memory", limits.memory), _bytes("disk", limits.disk)
         with _translated("build the Dockerfile"):
             client = self._api()
             response = client.post(
@@ -64,7 +65,8 @@ class BuildEngine:
                     "memswap": str(memory),
                     "cpuperiod": str(_CPU_PERIOD),
                     "cpuquota": str(int(limits.cpus * _CPU_PERIOD)),
-                    "networkmode": limits.network,
+                    "networkmode": network,
+                    "ulimits": json.dumps([{"Name": "fsize", "Soft": disk, "Hard": disk}]),
                     "buildargs": json.dumps(dict(arguments)),
                 },
                 headers={"Content-Type": "application/tar", **_registry_header()},
@@ -78,6 +80,14 @@ class BuildEngine:
                         hint="see the line of the Dockerfile",
                     )
             return BuildOutput(response)
+
+    def need(self, image: ImageRef) -> None:
+        """The engine has the image from here on."""
+        with _translated(f"pull {image}"):
+            try:
+                self._api().inspect_image(str(image))  # type: ignore[no-untyped-call]
+            except docker_errors.ImageNotFound:
+                self._api().pull(image.repository, tag=str(image.digest))
 
     def config(self, image: str) -> Mapping[str, Any]:
         with _translated("look at the image"):
@@ -180,12 +190,12 @@ def _registry_header() -> dict[str, str]:
     return {"X-Registry-Config": auth.encode_header(known).decode("ascii")} if known else {}
 
 
-def _bytes(text: str) -> int:
+def _bytes(name: str, text: str) -> int:
     try:
         return int(parse_bytes(text))
     except docker_errors.DockerException as error:
         raise ConfigError(
-            f"build.memory is {text!r}", hint="write bytes, or a number with k, m or g: 2g"
+            f"build.{name} is {text!r}", hint="write bytes, or a number with k, m or g: 2g"
         ) from error
 
 

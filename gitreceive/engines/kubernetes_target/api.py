@@ -46,6 +46,8 @@ _API_VERSIONS = {
     "ServiceAccount": "v1",
     "ConfigMap": "v1",
     "PersistentVolumeClaim": "v1",
+    "Endpoints": "v1",
+    "NetworkPolicy": "networking.k8s.io/v1",
     "Deployment": "apps/v1",
     "ReplicaSet": "apps/v1",
     "Job": "batch/v1",
@@ -66,6 +68,8 @@ _CRON_SINCE = (1, 21)  # batch/v1 is older, and had no CronJob before
 
 class Api:
     """Connects at the first call. Thread-safe; every call has a timeout.
+
+    A kind is one that the client library finds by its name, or what others serve, as GROUP/VERSION/PLURAL: always in a namespace.
 
     Raises UnavailableError where the cluster does not answer, RolloutError with its words where it refuses, and
     ConfigError where there is nothing to connect to.
@@ -92,10 +96,10 @@ class Api:
         assert found is not None
         return found
 
-    def apply(self, item: Manifest) -> Manifest:
+    def apply(self, item: Manifest, kind: str = "") -> Manifest:
         """Server-side apply. Raises RolloutError naming field and manager where another manager owns a field."""
         metadata = item["metadata"]
-        path = self._path(item["kind"], metadata["name"], metadata.get("namespace"))
+        path = self._path(kind or item["kind"], metadata["name"], metadata.get("namespace"))
         done = self._call("PATCH", path, {"fieldManager": MANAGER, "force": "false"}, item)
         assert done is not None
         return done
@@ -223,6 +227,17 @@ class Api:
         self._connected()
         return any(version in self._served for version in _BY_DISCOVERY[kind])
 
+    def versions(self, group: str) -> frozenset[str]:
+        """As which versions the cluster serves a group; empty where it does not."""
+        self._connected()
+        served = (each.partition("/") for each in self._served)
+        return frozenset(version for name, _, version in served if name == group)
+
+    def resources(self, api_version: str) -> frozenset[str]:
+        """What the cluster serves as GROUP/VERSION, by plural names; empty where it does not."""
+        found = self._call("GET", f"/apis/{api_version}", missing_is_none=True) or {}
+        return frozenset(each["name"] for each in found.get("resources") or [])
+
     def facts(self) -> ClusterApi:
         """What rendering depends on."""
         self._connected()
@@ -256,6 +271,9 @@ class Api:
     # --- below: how it is asked -------------------------------------------------------------------------------------
 
     def _path(self, kind: str, name: str | None, namespace: str | None) -> str:
+        if "/" in kind:
+            api, _, plural = kind.rpartition("/")
+            return f"/apis/{api}/namespaces/{namespace}/{plural}{f'/{name}' if name else ''}"
         client, version = self._connected(), self.api_version(kind)
         with self._lock:
             resource = self._patiently(lambda: _discovered(client, version, kind))
@@ -334,12 +352,30 @@ class Api:
             return self._client
 
 
+def api_server(context: str) -> str:
+    """The URL of the API server that a context leads to; nothing is asked of it. Raises ConfigError."""
+    return str(_configuration(context).host)
+
+
 def _connect(context: str) -> Any:
     import kubernetes
 
-    untyped: Any = kubernetes  # half of it has types, and none that help here
-    client, config, dynamic = untyped.client, untyped.config, _dynamic()
+    client: Any = kubernetes.client
+    configuration = _configuration(context)
+    configuration.retries = False  # retried here, where it is known what may be asked twice
+    configuration.connection_pool_maxsize = 32
+    identity = f"{configuration.host}\0{configuration.ssl_ca_cert}".encode()
+    cache = cache_dir() / "kubernetes" / f"{hashlib.sha256(identity).hexdigest()[:16]}.json"
+    cache.parent.mkdir(parents=True, exist_ok=True)
+    with translated():
+        return _dynamic().DynamicClient(client.ApiClient(configuration), cache_file=str(cache))
 
+
+def _configuration(context: str) -> Any:
+    import kubernetes
+
+    untyped: Any = kubernetes  # half of it has types, and none that help here
+    client, config = untyped.client, untyped.config
     configuration = client.Configuration()
     try:
         # named here, as the library looks at the environment once, when it is first imported
@@ -352,13 +388,7 @@ def _connect(context: str) -> Any:
             config.load_incluster_config(client_configuration=configuration)
         except config.ConfigException as inner:
             raise _no_cluster(error) from inner
-    configuration.retries = False  # retried here, where it is known what may be asked twice
-    configuration.connection_pool_maxsize = 32
-    identity = f"{configuration.host}\0{configuration.ssl_ca_cert}".encode()
-    cache = cache_dir() / "kubernetes" / f"{hashlib.sha256(identity).hexdigest()[:16]}.json"
-    cache.parent.mkdir(parents=True, exist_ok=True)
-    with translated():
-        return dynamic.DynamicClient(client.ApiClient(configuration), cache_file=str(cache))
+    return configuration
 
 
 def _discovered(client: Any, version: str, kind: str) -> Any:

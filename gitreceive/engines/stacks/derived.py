@@ -19,7 +19,7 @@ from gitreceive.config import BuildSettings
 from gitreceive.engines.stacks.installing import Installed, Site, docker_speaks, install
 from gitreceive.errors import UnavailableError, UsageError
 from gitreceive.model import PACKAGES_LABEL, STACK_IMAGE_LABEL, Build, ImageRef, Stack
-from gitreceive.ports import Log, Registry
+from gitreceive.ports import BuildNetworks, Log, NoNetworks, Registry
 
 _RECIPE = 1  # raise it when what is done here or in inside.py changes what comes out
 _LOOK_AGAIN = 0.5  # seconds
@@ -41,8 +41,15 @@ class DerivedStacks:
 
     title = "images with system packages that nothing was built on"
 
-    def __init__(self, settings: BuildSettings, data_dir: Path, registry: Registry) -> None:
+    def __init__(
+        self,
+        settings: BuildSettings,
+        data_dir: Path,
+        registry: Registry,
+        networks: BuildNetworks | None = None,
+    ) -> None:
         self._settings = settings
+        self._networks = networks or NoNetworks()
         self._folder = data_dir / "system-packages"
         self._spools = data_dir / "tmp" / "builds"  # a builder removes what a killed server left there
         self._registry = registry
@@ -53,6 +60,7 @@ class DerivedStacks:
 
     def close(self) -> None:
         """Let go of the connections to Docker."""
+        self._networks.close()
         with self._client_lock:
             if self._client is not None:
                 self._client.close()
@@ -133,7 +141,7 @@ class DerivedStacks:
         log, cancel = talk
         log.detail(f"{kind} image: reading the package lists")
         with self._spool() as spool:
-            site = Site(self._connect(), self._settings, self._labels, log, cancel)
+            site = Site(self._connect(), self._settings, self._labels, log, cancel, self._networks)
             installed = install(base, packages, spool / "layer.tar.gz", site)
             _tell(installed, kind, log)
             build = Build(

@@ -26,7 +26,7 @@ from gitreceive.engines.stacks.rootfs import EPOCH, Compressed
 from gitreceive.errors import BrokenOffError, BuildLimitError, ConfigError, UnavailableError, cause
 from gitreceive.lifecycle.frames import StreamFile
 from gitreceive.model import Blob, ImageRef, Layer
-from gitreceive.ports import Log
+from gitreceive.ports import BuildNetworks, Log
 
 _PROGRAM = Path(__file__).with_name("inside.py")
 _LAYER = "application/vnd.oci.image.layer.v1.tar+gzip"
@@ -58,6 +58,7 @@ class Site:
     labels: Mapping[str, str]
     log: Log
     cancel: Cancellation
+    networks: BuildNetworks
 
 
 def install(base: ImageRef, packages: Sequence[SystemPackage], path: Path, site: Site) -> Installed:
@@ -66,15 +67,17 @@ def install(base: ImageRef, packages: Sequence[SystemPackage], path: Path, site:
     Raises SourceError for a package that there is not, BuildError with apt's own words, BuildLimitError, UnavailableError,
     ConfigError, CanceledError.
     """
-    if site.settings.network == "none":
+    if "none" in (site.settings.network, site.settings.egress):
         raise ConfigError(
             "system packages cannot be fetched: builds have no network",
-            hint="set build.network, or have the operator put the packages into the stack",
+            hint="set build.egress and build.network, or have the operator put the packages into the stack",
         )
     with docker_speaks():
         _pull(base, site)
-        container = _create(base, packages, site)
+        network = site.networks.lend(str(base))
+        container = ""
         try:
+            container = _create(base, packages, network.mode, site)
             with (
                 Attached(site.client, container) as attached,
                 _deadline(lambda: _kill(attached, container, site), site.settings.timeout) as passed,
@@ -85,7 +88,9 @@ def install(base: ImageRef, packages: Sequence[SystemPackage], path: Path, site:
                 code = site.client.await_end(container)
             _explain_end(container, site, passed=passed.is_set(), whole=code == 0 and installed is not None)
         finally:
-            site.client.remove_container(container, force=True, v=True)
+            if container:
+                site.client.remove_container(container, force=True, v=True)
+            network.give_back()
     if "problem" in output.facts:
         raise refusal(output.facts, packages, site.settings)
     if installed is None or code != 0:
@@ -103,7 +108,7 @@ def _pull(image: ImageRef, site: Site) -> None:
         site.client.fetch(image.repository, str(image.digest), site.cancel)
 
 
-def _create(base: ImageRef, packages: Sequence[SystemPackage], site: Site) -> str:
+def _create(base: ImageRef, packages: Sequence[SystemPackage], network: str, site: Site) -> str:
     memory = int(docker.utils.parse_bytes(site.settings.memory))
     asked = {
         "packages": [str(package) for package in packages],
@@ -132,7 +137,8 @@ def _create(base: ImageRef, packages: Sequence[SystemPackage], site: Site) -> st
             memswap_limit=memory,
             nano_cpus=int(site.settings.cpus * 1e9),
             pids_limit=site.settings.pids,
-            network_mode=site.settings.network,
+            network_mode=network,
+            runtime=site.settings.runtime or None,
             log_config=LogConfig(type="none"),
             init=True,
         ),
