@@ -3,7 +3,14 @@ from collections.abc import Callable
 import pytest
 
 from gitreceive.cancellation import Cancellation
-from gitreceive.errors import BrokenOffError, BuildError, GitreceiveError, LeaseLostError, RegistryError, RolloutError
+from gitreceive.errors import (
+    BrokenOffError,
+    BuildError,
+    GitreceiveError,
+    LeaseLostError,
+    RegistryError,
+    RolloutError,
+)
 from gitreceive.jobs import work
 from gitreceive.model import ZERO_COMMIT, Blob, Digest, JobState, Layer, ProcessType
 from gitreceive.ports import BuildRequest
