@@ -208,6 +208,9 @@ class Settings:
         "", "The file with these keys, made with the ledger; empty: `ledger.key` in the data folder."
     )
     templates: str = _setting("", "A folder whose files replace templates of the same name, by target.")
+    reserved_bytes: int = _setting(
+        256 << 20, "Bytes of the data folder's disk that stay free: with less, pushes are refused."
+    )
     log_limit: int = _setting(16 << 20, "Bytes that a build's log may have; past it the middle is left out.")
     policy: PolicySettings = field(default_factory=PolicySettings)
     access: AccessSettings = field(default_factory=AccessSettings)

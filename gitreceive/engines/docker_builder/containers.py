@@ -15,11 +15,12 @@ from gitreceive.engines.docker_builder.disk import DiskWatch
 from gitreceive.engines.docker_builder.feed import Feed
 from gitreceive.engines.docker_builder.run import Outcome, Run, memory_error, take
 from gitreceive.engines.docker_builder.runtime import check_runtime, runtime_named
-from gitreceive.engines.docker_builder.speaking import docker_speaks
+from gitreceive.engines.docker_builder.speaking import disk_error, docker_speaks
 from gitreceive.errors import BrokenOffError, BuildError, BuildLimitError, GitreceiveError, UnavailableError
 from gitreceive.lifecycle import frames
 from gitreceive.model import AppName, Check
 from gitreceive.ports import BuildNetworks
+from gitreceive.room import is_full
 
 _GONE_OR_GOING = (404, 409)
 
@@ -62,6 +63,8 @@ class BuildContainers:
                     return take(container, run, self._settings)
                 except (frames.ChannelError, OSError) as error:
                     self._explain_end(container, deadline, disk, feed, run)
+                    if isinstance(error, OSError) and is_full(error):
+                        raise disk_error(error) from error
                     if not isinstance(error, frames.ChannelEndedError | OSError):
                         raise _spoiled(run, error) from error
                     raise BrokenOffError(
