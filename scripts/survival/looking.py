@@ -55,9 +55,7 @@ _JOBS = "SELECT jobs.*, releases.number FROM jobs LEFT JOIN releases ON releases
 def _job(data: Path, row: sqlite3.Row) -> JobFacts:
     log = data / "logs" / f"{row['id']}.log"
     said = log.read_text(encoding="utf-8") if log.exists() else ""
-    return JobFacts(
-        row["id"], row["app"], row["state"], row["reason"], row["new"] or "", row["number"], said
-    )
+    return JobFacts(row["id"], row["app"], row["state"], row["reason"], row["new"] or "", row["number"], said)
 
 
 def _app(server: Server, book: sqlite3.Connection, name: str, containers: list[Any]) -> AppFacts:
@@ -65,7 +63,8 @@ def _app(server: Server, book: sqlite3.Connection, name: str, containers: list[A
         "SELECT * FROM releases WHERE app = ? AND live_at IS NOT NULL ORDER BY number", (name,)
     ).fetchall()
     row = book.execute(
-        "SELECT *, held_until > strftime('%Y-%m-%dT%H:%M:%f', 'now') AS held FROM apps WHERE name = ?", (name,)
+        "SELECT *, held_until > strftime('%Y-%m-%dT%H:%M:%f', 'now') AS held FROM apps WHERE name = ?",
+        (name,),
     ).fetchone()
     serving = [c for c in containers if c["Labels"].get("gitreceive.app") == name and _serves(c)]
     held = f"held until {row['held_until']}" if row["held"] else ""
@@ -136,7 +135,9 @@ def _stray_containers(containers: list[Any], apps: tuple[AppFacts, ...]) -> Iter
             yield f"build container {name}"
         elif labels.get("gitreceive.role") != "service":
             yield f"container {name}"
-        elif newest.get(labels["gitreceive.app"]) != int(labels["gitreceive.release"]) or container["State"] not in {"running", "created"}:
+        elif newest.get(labels["gitreceive.app"]) != int(labels["gitreceive.release"]) or container[
+            "State"
+        ] not in {"running", "created"}:
             yield f"container {name} ({container['State']})"
 
 

@@ -93,7 +93,7 @@ def _dies_at_each(server: Server, shop: Clone, points: tuple[str, ...]) -> None:
 
 def _nothing_is_lost(server: Server, accepted: dict[str, frozenset[str]] | None = None) -> None:
     server.cli("gc").ok()
-    found = ("nobody has looked",)
+    found: tuple[str, ...] = ()
 
     def whole() -> bool:
         nonlocal found

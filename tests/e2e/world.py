@@ -119,7 +119,9 @@ class Server:
             self.process = subprocess.Popen(
                 [sys.executable, *self.program], cwd=_ROOT, env=self.env, stdout=log, stderr=log
             )
-        wait_until(lambda: port_answers(self.ssh_port) or self._died(may_die), f"the server answers; {self.log}")
+        wait_until(
+            lambda: port_answers(self.ssh_port) or self._died(may_die), f"the server answers; {self.log}"
+        )
         return self
 
     def _died(self, may: bool) -> bool:
