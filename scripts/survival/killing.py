@@ -18,8 +18,8 @@ from tests.e2e.world import Server, wait_until
 
 VICTIMS = {"server": 4, "point": 6, "build": 4, "docker": 2, "registry": 2}  # how often, one to another
 RESUMES_WITHIN = 10.0  # seconds from a server's start to the first job claimed, as promised
-_PATIENCE = 6.0  # seconds in which a build to be killed may come
-_POINT_PATIENCE = 12.0
+_PATIENCE = 15.0  # seconds in which a build to be killed may come
+_POINT_PATIENCE = 45.0  # seconds in which a job may come by
 _TRIES = 10  # for a point that is to be reached for sure
 
 
