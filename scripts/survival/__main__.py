@@ -2,12 +2,14 @@
 
 import argparse
 import json
+import math
 import os
 import shutil
 import sys
 import tempfile
+import time
 from collections.abc import Iterable
-from itertools import islice
+from itertools import islice, takewhile
 from pathlib import Path
 
 from scripts.survival.chaos import STACK, chaos
@@ -56,8 +58,11 @@ def main() -> int:
 
 def _kills(arguments: argparse.Namespace) -> Iterable[Kill]:
     if arguments.points:
-        return each_point(arguments.seed)
-    return islice(order(arguments.seed, arguments.kill), arguments.rounds)
+        kills = each_point(arguments.seed)
+    else:
+        kills = islice(order(arguments.seed, arguments.kill), arguments.rounds)
+    end = time.monotonic() + arguments.seconds
+    return takewhile(lambda _: time.monotonic() < end, kills)
 
 
 def _arguments() -> argparse.Namespace:
@@ -78,6 +83,9 @@ def _arguments() -> argparse.Namespace:
         "--points", action="store_true", help="a server that dies at each point there is, in their order"
     )
     parser.add_argument("--folder", type=Path, help="for all that is made; a short path")
+    parser.add_argument(
+        "--seconds", type=float, default=math.inf, metavar="N", help="no kill after so long, whatever is left"
+    )
     parser.add_argument("--keep", action="store_true", help="leave the folder as it is")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write what is printed there, too")
     return parser.parse_args()
