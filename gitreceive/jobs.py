@@ -125,12 +125,13 @@ def work(job: Job, platform: Platform, cancel: Cancellation) -> None:
     deployment = Deployment(job, platform, log, cancel)
     try:
         deploy(deployment)
+        platform.observer.job_ended(deployment.job, JobState.LIVE, deployment.seconds, None)
     except LeaseLostError:
         raise
     except CanceledError as error:
-        _end(deployment, JobState.CANCELED, error.message)
+        _end(deployment, JobState.CANCELED, error.message, error=error)
     except GitreceiveError as error:
-        _end(deployment, JobState.FAILED, error.message, error.hint)
+        _end(deployment, JobState.FAILED, error.message, error.hint, error)
     except Exception as error:
         _logger.exception("build %s failed inside gitreceive", job.id)
         hint = f"{error!r}; the server's log has more; trying again is safe"
@@ -139,7 +140,9 @@ def work(job: Job, platform: Platform, cancel: Cancellation) -> None:
         platform.sources.release(job.cause.repository, job.id)
 
 
-def _end(deployment: Deployment, state: JobState, reason: str, hint: str = "") -> None:
+def _end(
+    deployment: Deployment, state: JobState, reason: str, hint: str = "", error: GitreceiveError | None = None
+) -> None:
     """The log is whole before the ledger says that the job has ended: who sees the end can read all of it. Raises LeaseLostError where it is not
     ours to end, and says nothing in its log then.
     """
@@ -149,3 +152,4 @@ def _end(deployment: Deployment, state: JobState, reason: str, hint: str = "") -
     platform.logbook.close(job.id)
     line = " ".join(reason.split())[:_REASON_LIMIT]
     platform.ledger.end(job.id, job.fence, state, line, deployment.seconds)
+    platform.observer.job_ended(job, state, deployment.seconds, error)

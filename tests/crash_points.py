@@ -18,7 +18,7 @@ from typing import Any, cast
 import click
 
 from gitreceive import config, server, wiring
-from gitreceive.ports import Builder, Ledger, LogBook, Platform, Registry, SourceStore, Target
+from gitreceive.ports import Builder, Ledger, LogBook, Observer, Platform, Registry, SourceStore, Target
 
 RECEIVING = (
     "ledger.reviews begins",  # pre-receive, what was pushed lies in quarantine
@@ -151,8 +151,8 @@ def main() -> None:
         if name == crash_at:
             os.kill(os.getpid(), signal.SIGKILL)
 
-    def platform(settings: config.Settings) -> Platform:
-        return watched(wiring.platform(settings), reached)
+    def platform(settings: config.Settings, observer: Observer) -> Platform:
+        return watched(wiring.platform(settings, observer), reached)
 
     server.run(config.load(), lambda text: click.echo(text, err=True), platform)
 
