@@ -14,7 +14,7 @@ from scripts.survival.killing import order
 pytestmark = [pytest.mark.e2e, pytest.mark.docker]
 
 _SEED = 5
-_KILLS = 6
+_KILLS = 4
 
 
 @pytest.fixture

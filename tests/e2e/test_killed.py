@@ -15,6 +15,7 @@ from tests.e2e.world import Clone, Server, wait_until
 
 pytestmark = [pytest.mark.e2e, pytest.mark.docker]
 
+_PATIENCE = 180.0  # seconds, on a machine that has much else to do
 _IN_QUARANTINE, _ASKED_FOR = "ledger.reviews begins", "ledger.enqueue done"
 _TO_LIVE = (
     "builder.build done",
@@ -81,7 +82,7 @@ def _start(server: Server, crash_at: str = "") -> None:
 def _dies(server: Server, point: str) -> None:
     process = server.process
     assert process is not None
-    wait_until(lambda: process.poll() is not None, f"it dies at {point!r}")
+    wait_until(lambda: process.poll() is not None, f"it dies at {point!r}", _PATIENCE)
     assert process.returncode == -signal.SIGKILL
 
 
@@ -94,7 +95,7 @@ def _dies_at_each(server: Server, shop: Clone, points: tuple[str, ...]) -> None:
         _start(server, following)
     push.communicate(timeout=30)
     assert push.returncode != 0
-    wait_until(lambda: not states(server), "the build ends")
+    wait_until(lambda: not states(server), "the build ends", _PATIENCE)
 
 
 def _nothing_is_lost(server: Server, accepted: dict[str, frozenset[str]] | None = None) -> None:
@@ -106,7 +107,7 @@ def _nothing_is_lost(server: Server, accepted: dict[str, frozenset[str]] | None 
         found = complaints(look(server, accepted or {}, frozenset()))
         return not found
 
-    wait_until(lambda: whole() or None, "nothing is lost, and nothing left behind", 40)
+    wait_until(lambda: whole() or None, "nothing is lost, and nothing left behind", _PATIENCE)
 
 
 def test_the_points_are_some_of_those_that_there_are() -> None:
