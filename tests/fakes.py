@@ -172,6 +172,7 @@ class FakeTarget:
         cancel.raise_if_requested()
         if self.run_failure:
             raise self.run_failure
+        log.write(f"{process.name} runs\n".encode())
         return self.exit_codes.get(process.name, self.exit_code)
 
     @contextmanager

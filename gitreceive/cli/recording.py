@@ -43,6 +43,7 @@ READS = frozenset(
         "openssh authorized-keys",
         "openssh session",  # what is done in it is recorded by the server
         "openssh settings",
+        "permissions",
         "plan",
         "ps",
         "ps list",

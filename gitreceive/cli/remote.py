@@ -14,7 +14,9 @@ from gitreceive.cli import config_words
 from gitreceive.errors import NotFoundError, UnavailableError, UsageError
 from gitreceive.model import AppName
 
-LOCAL_ONLY = frozenset({"ledger", "server", "stack", "plan", "buildpack", "openssh"})  # refused over SSH
+LOCAL_ONLY = frozenset(
+    {"ledger", "server", "stack", "plan", "permissions", "buildpack", "openssh"}
+)  # refused over SSH
 _ASKED_HERE = LOCAL_ONLY | {"app-json", "doctor", "version"}
 _REMOTES = ("deploy", "gitreceive")
 # neither may look like an option to ssh, or hold what ssh or a shell reads as more than a name
@@ -239,6 +241,9 @@ _TAKES_APP: dict[tuple[str, ...], int] = {
     ("releases", "list"): 2,
     ("releases", "info"): 2,
     ("releases", "diff"): 2,
+    ("releases", "sbom"): 2,
+    ("releases", "provenance"): 2,
+    ("releases", "verify"): 2,
     ("access", "add"): 2,
     ("access", "remove"): 2,
     ("access", "list"): 2,

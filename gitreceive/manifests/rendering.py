@@ -20,6 +20,7 @@ from gitreceive.config import Settings
 from gitreceive.errors import ConfigError
 from gitreceive.manifests import processes
 from gitreceive.manifests.exposure import CERTIFICATE_KIND, URL_ANNOTATION, Exposing, expose
+from gitreceive.manifests.network_policy import NONE, Networks, policy_values
 from gitreceive.manifests.processes import (
     SETTLE_SECONDS,
     command_of,
@@ -81,6 +82,7 @@ class ClusterApi:
     cron_api: str = "batch/v1"  # v1beta1 before 1.21
     time_zones: bool = True  # CronJobs say theirs, from 1.27 on; before it they have the control plane's
     exposing: Exposing = field(default_factory=Exposing)
+    networks: Networks = field(default_factory=Networks)
 
 
 @dataclass(frozen=True)
@@ -104,7 +106,7 @@ def render(
     context = _context(release, settings, cluster or ClusterApi(), pull)
     context["certificates"] = certificates or {}
     templates = environment(settings.templates)
-    objects = [make(templates, name, context) for name in _support(release, pull)]
+    objects = [make(templates, name, context) for name in _support(release, settings, pull)]
     objects += [
         make(templates, "volume", {**context, "volume": values})
         for values in volume_values(release, settings.kubernetes)
@@ -122,9 +124,10 @@ def render_once(
     name: str,
     settings: Settings,
     pull: PullCredentials | None = None,
+    cluster: ClusterApi | None = None,
 ) -> tuple[Manifest, ...]:
     """What one run of a process needs, the Pod called ``name`` last. Raises ConfigError like ``render``."""
-    context = _context(release, settings, ClusterApi(), pull)
+    context = _context(release, settings, cluster or ClusterApi(), pull)
     context |= resources(release, process, settings.kubernetes)
     context["process"] = {"name": process.name, "command": command_of(process)}
     context["once"] = _once_context(context, process, name)
@@ -137,11 +140,12 @@ def render_one_off(
     command: Sequence[str],
     settings: Settings,
     pull: PullCredentials | None = None,
+    cluster: ClusterApi | None = None,
     *,
     attached: bool,
 ) -> tuple[Manifest, ...]:
     """The same for what somebody runs by hand as ``command``. Raises ConfigError like ``render``."""
-    context = _context(release, settings, ClusterApi(), pull)
+    context = _context(release, settings, cluster or ClusterApi(), pull)
     process = ProcessType(ONE_OFF_PROCESS, tuple(command))
     context |= resources(release, process, settings.kubernetes) | asked.limits.document()
     context["process"] = {"name": process.name, "command": command_of(process)}
@@ -173,7 +177,7 @@ def _rendered_once(
     release: Release, settings: Settings, pull: PullCredentials | None, context: Mapping[str, Any]
 ) -> tuple[Manifest, ...]:
     templates = environment(settings.templates)
-    objects = [make(templates, name, context) for name in (*_support(release, pull), "once")]
+    objects = [make(templates, name, context) for name in (*_support(release, settings, pull), "once")]
     check(objects, context["namespace"])
     return tuple(objects)
 
@@ -243,6 +247,9 @@ def _context(
         "namespace_labels": app_labels | _CONFINED,
         "app_labels": app_labels,
         "labels": labels,
+        "network_policy": policy_values(
+            kubernetes.network_policy, cluster.networks, {MANAGED_LABEL: MANAGER}
+        ),
         "annotations": pod_annotations
         | {
             "gitreceive/user": str(release.user),
@@ -297,10 +304,11 @@ def _base64(text: str) -> str:
     return base64.b64encode(text.encode()).decode("ascii")
 
 
-def _support(release: Release, pull: PullCredentials | None) -> tuple[str, ...]:
+def _support(release: Release, settings: Settings, pull: PullCredentials | None) -> tuple[str, ...]:
     """The templates of what processes stand on. An app without config has no Secret that a node would have to wait for."""
     names = (
         "namespace",
+        "network_policy" if settings.kubernetes.network_policy != NONE else "",
         "service_account",
         "config" if release.config else "",
         "pull_secret" if pull else "",

@@ -75,6 +75,7 @@ def make_kind(
 TEMPLATE_HINT = "compare it with the bundled template of the same name"
 _KINDS = {
     "namespace": "Namespace",
+    "network_policy": "NetworkPolicy",
     "service_account": "ServiceAccount",
     "config": "Secret",
     "pull_secret": "Secret",

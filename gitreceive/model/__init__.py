@@ -1,6 +1,7 @@
 """The words of gitreceive as frozen, typed values. What is parsed here is never handled raw behind it."""
 
 from gitreceive.model.builds import (
+    BUILDPACKS_LABEL,
     PACKAGES_LABEL,
     STACK_IMAGE_LABEL,
     Blob,
@@ -17,7 +18,7 @@ from gitreceive.model.builds import (
     TreeEntry,
     script_process,
 )
-from gitreceive.model.checks import check_command, describe
+from gitreceive.model.checks import as_run, describe
 from gitreceive.model.choices import MOST_BUILDPACKS, Choice, InlineBuildpack, Project, Wanted
 from gitreceive.model.configs import (
     LARGEST_CONFIG,
@@ -43,6 +44,7 @@ from gitreceive.model.formation import MOST_REPLICAS, Autoscale, Formation
 from gitreceive.model.locks import LONGEST_REASON, Lock
 from gitreceive.model.logs import FROM_CONTAINERS, LogLine, LogQuery, LogSource
 from gitreceive.model.maintenance import LARGEST_PAGE, RETRY_SECONDS, Maintenance
+from gitreceive.model.measures import LedgerMeasures
 from gitreceive.model.names import (
     ZERO_COMMIT,
     AppName,
@@ -89,6 +91,7 @@ from gitreceive.model.pushes import (
 )
 from gitreceive.model.quotas import Quota, QuotaKind, Use, require_within_quota, shown_bytes
 from gitreceive.model.references import BuildpackRef, RefKind
+from gitreceive.model.referrers import KeptPart, NewReferrer, Referrer, ReferrerPart
 from gitreceive.model.releases import (
     ONE_AT_A_TIME,
     POSTDEPLOY_PROCESS,
@@ -133,6 +136,7 @@ from gitreceive.model.volumes import (
 )
 
 __all__ = [
+    "BUILDPACKS_LABEL",
     "CONCURRENCIES",
     "CRON_PROCESS",
     "FROM_CONTAINERS",
@@ -196,14 +200,17 @@ __all__ = [
     "Job",
     "JobId",
     "JobState",
+    "KeptPart",
     "KindStatus",
     "Layer",
+    "LedgerMeasures",
     "Limits",
     "Lock",
     "LogLine",
     "LogQuery",
     "LogSource",
     "Maintenance",
+    "NewReferrer",
     "NewToken",
     "OneOff",
     "OneOffStatus",
@@ -224,6 +231,8 @@ __all__ = [
     "Rebase",
     "Redeploy",
     "RefKind",
+    "Referrer",
+    "ReferrerPart",
     "Release",
     "Review",
     "ReviewRules",
@@ -257,7 +266,7 @@ __all__ = [
     "Wanted",
     "all_entries",
     "alone",
-    "check_command",
+    "as_run",
     "describe",
     "draw_token",
     "filled",

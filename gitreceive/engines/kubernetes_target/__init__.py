@@ -5,6 +5,7 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
+from dataclasses import replace
 from datetime import UTC, datetime
 
 from gitreceive.cancellation import Cancellation
@@ -22,6 +23,7 @@ from gitreceive.engines.kubernetes_target import (
     rollout,
 )
 from gitreceive.engines.kubernetes_target.api import Api
+from gitreceive.engines.kubernetes_target.networks import read_networks
 from gitreceive.engines.kubernetes_target.statuses import release_of, statuses
 from gitreceive.engines.kubernetes_target.watching import NamespaceWatch
 from gitreceive.errors import ConflictError, GitreceiveError, RolloutError
@@ -32,6 +34,7 @@ from gitreceive.manifests.rendering import (
     MANAGED_LABEL,
     MANAGER,
     OWNED,
+    ClusterApi,
     PullCredentials,
 )
 from gitreceive.manifests.templating import Manifest
@@ -133,7 +136,7 @@ class KubernetesTarget:
 
     def run_once(self, release: Release, process: ProcessType, log: Log, cancel: Cancellation) -> int:
         name = once.pod_name(release, process)
-        objects = rendering.render_once(release, process, name, self._settings, self._pull())
+        objects = rendering.render_once(release, process, name, self._settings, self._pull(), self._facts())
         rollout.claim_namespace(self._api, objects[0])
         deadline = self._settings.kubernetes.deadline
         return once.run(self._api, objects, process, log, cancel=cancel, deadline=deadline)
@@ -290,7 +293,7 @@ class KubernetesTarget:
         self, release: Release, asked: OneOff, command: Sequence[str], *, attached: bool
     ) -> tuple[Manifest, ...]:
         objects = rendering.render_one_off(
-            release, asked, command, self._settings, self._pull(), attached=attached
+            release, asked, command, self._settings, self._pull(), self._facts(), attached=attached
         )
         rollout.claim_namespace(self._api, objects[0])
         return objects
@@ -302,7 +305,10 @@ class KubernetesTarget:
     def _objects(self, release: Release) -> tuple[Manifest, ...]:
         named = release.settings.routing.certificates
         brought = {each: self._certificates(release.app, each) for each in named}
-        return rendering.render(release, self._settings, self._api.facts(), self._pull(), brought)
+        return rendering.render(release, self._settings, self._facts(), self._pull(), brought)
+
+    def _facts(self) -> ClusterApi:
+        return replace(self._api.facts(), networks=read_networks(self._api, self._settings.kubernetes))
 
     def _namespace(self, app: AppName) -> str:
         return rendering.namespace(self._settings, app)

@@ -2,46 +2,69 @@
 
 from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
+from itertools import chain
+from typing import NamedTuple
 
 from gitreceive.config import Settings
 from gitreceive.engines.kubernetes_target.api import Api
 from gitreceive.errors import GitreceiveError
 from gitreceive.manifests.provisioning import declared
-from gitreceive.model import Check
+from gitreceive.manifests.rendering import MANAGER
+from gitreceive.manifests.templating import Manifest
+from gitreceive.model import Check, ServiceKind
 
-# (API group, resource, verbs): all that the target ever asks of the API, cluster-wide because each app has a namespace
-PERMISSIONS: tuple[tuple[str, str, tuple[str, ...]], ...] = (
-    ("", "namespaces", ("get", "create", "patch", "delete")),
-    ("", "nodes", ("list",)),
-    ("", "serviceaccounts", ("create", "patch")),
-    ("", "configmaps", ("list", "create", "patch", "delete")),
-    ("", "secrets", ("get", "list", "create", "patch", "delete")),
-    ("", "persistentvolumeclaims", ("list", "create", "patch", "delete")),
-    ("", "services", ("get", "list", "create", "patch", "delete")),
-    ("", "pods", ("list", "watch", "create", "delete")),
-    ("", "pods/log", ("get",)),
-    ("", "pods/attach", ("get", "create")),
-    ("", "pods/exec", ("get", "create")),
-    ("", "pods/portforward", ("get", "create")),
-    ("", "events", ("list", "watch")),
-    ("apps", "deployments", ("list", "watch", "create", "patch", "delete")),
-    ("apps", "replicasets", ("list", "watch")),
-    ("batch", "cronjobs", ("list", "create", "patch", "delete")),
-    ("batch", "jobs", ("list",)),
-    ("policy", "poddisruptionbudgets", ("list", "create", "patch", "delete")),
-    ("networking.k8s.io", "ingresses", ("get", "list", "create", "patch", "delete")),
-    ("networking.k8s.io", "ingressclasses", ("list",)),
-    ("autoscaling", "horizontalpodautoscalers", ("list", "create", "patch", "delete")),
+_RBAC = "rbac.authorization.k8s.io/v1"
+
+
+class Permission(NamedTuple):
+    """For objects of these ``names`` alone, where there are any."""
+
+    group: str
+    resource: str
+    verbs: tuple[str, ...]
+    names: tuple[str, ...] = ()
+
+
+# all that the target ever asks of the API, cluster-wide because each app has a namespace
+PERMISSIONS = (
+    Permission("", "namespaces", ("get", "create", "patch", "delete")),
+    Permission("", "nodes", ("list",)),
+    Permission("", "serviceaccounts", ("create", "patch")),
+    Permission("", "configmaps", ("list", "create", "patch", "delete")),
+    Permission("", "secrets", ("get", "list", "create", "patch", "delete")),
+    Permission("", "persistentvolumeclaims", ("list", "create", "patch", "delete")),
+    Permission("", "services", ("get", "list", "create", "patch", "delete")),
+    Permission("", "endpoints", ("get",), ("kubernetes",)),
+    Permission("", "pods", ("list", "watch", "create", "delete")),
+    Permission("", "pods/log", ("get",)),
+    Permission("", "pods/attach", ("get", "create")),
+    Permission("", "pods/exec", ("get", "create")),
+    Permission("", "pods/portforward", ("get", "create")),
+    Permission("", "events", ("list", "watch")),
+    Permission("apps", "deployments", ("list", "watch", "create", "patch", "delete")),
+    Permission("apps", "replicasets", ("list", "watch")),
+    Permission("batch", "cronjobs", ("list", "create", "patch", "delete")),
+    Permission("batch", "jobs", ("list",)),
+    Permission("policy", "poddisruptionbudgets", ("list", "create", "patch", "delete")),
+    Permission("networking.k8s.io", "ingresses", ("get", "list", "create", "patch", "delete")),
+    Permission("networking.k8s.io", "ingressclasses", ("list",)),
+    Permission("networking.k8s.io", "networkpolicies", ("list", "create", "patch", "delete")),
+    Permission("autoscaling", "horizontalpodautoscalers", ("list", "create", "patch", "delete")),
 )
 # and these where the cluster serves the kind
-_WHERE_SERVED: dict[str, tuple[tuple[str, str, tuple[str, ...]], ...]] = {
+_WHERE_SERVED: dict[str, tuple[Permission, ...]] = {
     "HTTPRoute": (
-        ("gateway.networking.k8s.io", "httproutes", ("list", "create", "patch", "delete")),
-        ("apiextensions.k8s.io", "customresourcedefinitions", ("get",)),
+        Permission("gateway.networking.k8s.io", "httproutes", ("list", "create", "patch", "delete")),
+        Permission(
+            "apiextensions.k8s.io",
+            "customresourcedefinitions",
+            ("get",),
+            ("httproutes.gateway.networking.k8s.io",),
+        ),
     ),
     "Route": (
-        ("route.openshift.io", "routes", ("list", "create", "patch", "delete")),
-        ("route.openshift.io", "routes/custom-host", ("create",)),
+        Permission("route.openshift.io", "routes", ("list", "create", "patch", "delete")),
+        Permission("route.openshift.io", "routes/custom-host", ("create",)),
     ),
 }
 
@@ -65,10 +88,12 @@ def check(api: Api, settings: Settings) -> Iterable[Check]:
             yield Check(name, False, error.message, error.hint)
 
 
-def may(api: Api, group: str, resource: str, verb: str) -> bool:
-    """Whether the server is allowed this in every namespace."""
-    name, _, subresource = resource.partition("/")
-    attributes = {"group": group, "resource": name, "subresource": subresource, "verb": verb}
+def may(api: Api, permission: Permission, verb: str) -> bool:
+    """Whether the server is allowed this, in every namespace."""
+    name, _, subresource = permission.resource.partition("/")
+    attributes = {"group": permission.group, "resource": name, "subresource": subresource, "verb": verb}
+    if permission.names:
+        attributes["name"] = permission.names[0]
     review = {
         "apiVersion": "authorization.k8s.io/v1",
         "kind": "SelfSubjectAccessReview",
@@ -78,43 +103,83 @@ def may(api: Api, group: str, resource: str, verb: str) -> bool:
     return bool(api.create(review)["status"].get("allowed"))
 
 
-def of_services(api: Api, settings: Settings) -> tuple[tuple[str, str, tuple[str, ...]], ...]:
-    """For the kinds of services whose operators are there, by group, resource and verbs: each once."""
-    found: dict[tuple[str, str], tuple[str, ...]] = {}
-    for kind in declared(settings).values():
-        group, _, version = kind.api.partition("/")
-        if version in api.versions(group):
-            found[group, kind.resource] = SERVICE_VERBS
-            if kind.ready.resource:
-                path, _, resource = kind.ready.resource.rpartition("/")
-                found[path.rpartition("/")[0], resource] = ("get",)
-    return tuple((group, resource, verbs) for (group, resource), verbs in found.items())
-
-
 def _permissions(api: Api, settings: Settings) -> Iterable[Check]:
     served = [kind for kind in _WHERE_SERVED if api.serves(kind)]
+    there = [kind for kind in declared(settings).values() if is_served(api, kind)]
     more = (each for kind in served for each in _WHERE_SERVED[kind])
-    permissions = (*PERMISSIONS, *more, *of_services(api, settings))
-    asked = [(group, resource, verb) for group, resource, verbs in permissions for verb in verbs]
+    permissions = (*PERMISSIONS, *more, *of_services(there))
+    asked = [(each, verb) for each in permissions for verb in each.verbs]
     with ThreadPoolExecutor(max_workers=8) as pool:
         answers = dict(zip(asked, pool.map(lambda question: may(api, *question), asked), strict=True))
     denied = False
-    for group, resource, verbs in permissions:
-        missing = [verb for verb in verbs if not answers[group, resource, verb]]
+    for each in permissions:
+        missing = [verb for verb in each.verbs if not answers[each, verb]]
         if missing:
             denied = True
-            yield _denied(f"{resource}.{group}" if group else resource, missing)
+            yield _denied(f"{each.resource}.{each.group}" if each.group else each.resource, missing)
     if not denied:
         yield Check("cluster permissions", True, f"all {len(asked)} allowed")
 
 
 def _denied(resource: str, verbs: list[str]) -> Check:
-    role = f"gitreceive-{resource.partition('.')[0].replace('/', '-')}"
-    fix = (
-        f"kubectl create clusterrole {role} --verb={','.join(verbs)} --resource={resource}, and bind it to the server's "
-        f"account: kubectl create clusterrolebinding {role} --clusterrole={role} --serviceaccount=NAMESPACE:NAME"
-    )
+    fix = "as the cluster's administrator: gitreceive permissions --namespace NAMESPACE --account NAME | kubectl apply -f -"
     return Check(f"cluster permissions: {resource}", False, f"not allowed: {', '.join(verbs)}", fix)
+
+
+def is_served(api: Api, kind: ServiceKind) -> bool:
+    """Whether its operator is there, as far as the cluster's API tells."""
+    group, _, version = kind.api.partition("/")
+    return version in api.versions(group)
+
+
+def of_services(kinds: Iterable[ServiceKind]) -> tuple[Permission, ...]:
+    """What is asked of the API for kinds of services: each once."""
+    found: dict[tuple[str, str], Permission] = {}
+    for kind in kinds:
+        group = kind.api.partition("/")[0]
+        found[group, kind.resource] = Permission(group, kind.resource, SERVICE_VERBS)
+        if kind.ready.resource:
+            group, _, resource = kind.ready.resource.split("/")
+            found.setdefault((group, resource), Permission(group, resource, ("get",)))
+    return tuple(found.values())
+
+
+def manifest(namespace: str, account: str, settings: Settings) -> tuple[Manifest, ...]:
+    """An account for the server that may do this and nothing else, also what is asked only where the cluster serves the kind."""
+    labels = {"app.kubernetes.io/name": MANAGER}
+    role = f"{namespace}-{account}"
+    where_served = (*chain.from_iterable(_WHERE_SERVED.values()), *of_services(declared(settings).values()))
+    return (
+        {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": namespace}},
+        {
+            "apiVersion": "v1",
+            "kind": "ServiceAccount",
+            "metadata": {"name": account, "namespace": namespace, "labels": labels},
+        },
+        {
+            "apiVersion": _RBAC,
+            "kind": "ClusterRole",
+            "metadata": {"name": role, "labels": labels},
+            "rules": [_rule(each) for each in (*PERMISSIONS, *where_served)],
+        },
+        {
+            "apiVersion": _RBAC,
+            "kind": "ClusterRoleBinding",
+            "metadata": {"name": role, "labels": labels},
+            "roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole", "name": role},
+            "subjects": [{"kind": "ServiceAccount", "name": account, "namespace": namespace}],
+        },
+    )
+
+
+def _rule(permission: Permission) -> Manifest:
+    names = {"resourceNames": list(permission.names)} if permission.names else {}
+    return {
+        "apiGroups": [permission.group],
+        "resources": [permission.resource],
+        **names,
+        "verbs": list(permission.verbs),
+    }
 
 
 def _nodes(api: Api, _settings: Settings) -> Iterable[Check]:
