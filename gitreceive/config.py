@@ -17,6 +17,7 @@ from typing import Any
 from gitreceive.build_settings import BuildSettings as BuildSettings  # noqa: PLC0414 - it is one of config's
 from gitreceive.declaring import setting as _setting
 from gitreceive.errors import ConfigError, UsageError
+from gitreceive.limits import LimitSettings
 from gitreceive.metrics_settings import MetricsSettings
 from gitreceive.model import AppName, Domain
 from gitreceive.supply_chain_settings import SupplyChainSettings
@@ -211,6 +212,7 @@ class Settings:
     retention: RetentionSettings = field(default_factory=RetentionSettings)
     metrics: MetricsSettings = field(default_factory=MetricsSettings)
     supply_chain: SupplyChainSettings = field(default_factory=SupplyChainSettings)
+    limits: LimitSettings = field(default_factory=LimitSettings)
 
     @property
     def repositories(self) -> Path:

@@ -328,7 +328,7 @@ def cluster_permissions(
     """Kubernetes objects: an account for the server, with what it needs in the cluster."""
     from gitreceive.engines.kubernetes_target.permissions import manifest
 
-    return manifest(namespace, account, settings)
+    return manifest(settings, namespace, account)
 
 
 def check_stack(settings: config.Settings, stack: Stack) -> Iterator[Check]:

@@ -33,6 +33,7 @@ from gitreceive.model import (
     Outcome,
     Push,
     PushOptions,
+    QueueLimits,
     QuotaKind,
     Release,
     Review,
@@ -41,6 +42,7 @@ from gitreceive.model import (
     SettingsChange,
     Stack,
     UserName,
+    Waiting,
 )
 from gitreceive.stories.retention import named
 from tests.fake_people import FakePeople
@@ -53,8 +55,9 @@ def _utc_now() -> datetime:
 class FakeLedger(FakePeople):
     """``clock`` stands for the database's time; a test may hand in its own."""
 
-    def __init__(self, clock: Callable[[], datetime] = _utc_now) -> None:
+    def __init__(self, clock: Callable[[], datetime] = _utc_now, queue: QueueLimits | None = None) -> None:
         super().__init__(clock)
+        self._queue = queue or QueueLimits()
         self._jobs: dict[JobId, Job] = {}
         self._leases: dict[JobId, datetime] = {}
         self._holders: dict[JobId, str] = {}
@@ -246,6 +249,10 @@ class FakeLedger(FakePeople):
             self._unlocked(cause.app)
             if isinstance(cause, SettingsChange):
                 self._claim(cause.app, cause.domains)
+            unended = self._unended()
+            users = sum(job.user == cause.user for job in unended)
+            waiting = Waiting(len(unended), users, len(self._unended(cause.app)))
+            self._queue.require_room(cause.app, cause.user, waiting)
             self._last_id += 1
             job = Job(JobId(self._last_id), cause, JobState.QUEUED, self._clock())
             self._jobs[job.id] = job
@@ -288,7 +295,9 @@ class FakeLedger(FakePeople):
             ]
             if not free:
                 return None
-            job = min(free, key=lambda job: (job.fence == 0, busy.count(job.user), job.id))
+            job = min(
+                free, key=lambda job: (job.fence == 0, busy.count(job.user), self._served(job.user), job.id)
+            )
             self._leases[job.id] = time + timedelta(seconds=lease_seconds)
             self._holders[job.id] = holder
             return self._set(replace(job, fence=job.fence + 1, started_at=job.started_at or time))
@@ -300,6 +309,16 @@ class FakeLedger(FakePeople):
                 del self._leases[job.id], self._holders[job.id]
                 self._set(replace(job, fence=job.fence + 1))
             return tuple(job.id for job in held)
+
+    def _served(self, user: UserName) -> datetime:
+        """When a job of theirs was begun last; what had ended before the oldest that waits was asked for does not count."""
+        since = min(job.created_at for job in self._unended())
+        begun = [
+            job.started_at
+            for job in self._jobs.values()
+            if job.user == user and job.started_at and (job.ended_at is None or job.ended_at >= since)
+        ]
+        return max(begun, default=datetime.min.replace(tzinfo=UTC))
 
     def renew(self, job: JobId, fence: int, lease_seconds: float) -> Job:
         with self._lock:

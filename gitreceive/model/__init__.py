@@ -89,6 +89,7 @@ from gitreceive.model.pushes import (
     Rollback,
     SettingsChange,
 )
+from gitreceive.model.queues import QueueLimits, Waiting
 from gitreceive.model.quotas import Quota, QuotaKind, Use, require_within_quota, shown_bytes
 from gitreceive.model.references import BuildpackRef, RefKind
 from gitreceive.model.referrers import KeptPart, NewReferrer, Referrer, ReferrerPart
@@ -224,6 +225,7 @@ __all__ = [
     "PublicKey",
     "Push",
     "PushOptions",
+    "QueueLimits",
     "Quota",
     "QuotaKind",
     "Reach",
@@ -263,6 +265,7 @@ __all__ = [
     "UserName",
     "Volume",
     "VolumeStatus",
+    "Waiting",
     "Wanted",
     "all_entries",
     "alone",

@@ -99,7 +99,8 @@ class JobLedger(Protocol):
 
     def enqueue(self, cause: Cause) -> Job:
         """A job for it, at the end of the app's queue. Domains that it is to set are the app's from now on. Raises NotFoundError where the
-        app is gone; ConflictError where it is locked, and where another app has one of the domains, by its name or under a wildcard.
+        app is gone; ConflictError where it is locked, and where another app has one of the domains, by its name or under a wildcard;
+        UnavailableError where as many wait as may.
         """
 
     def job(self, job: JobId) -> Job:
@@ -116,7 +117,8 @@ class JobLedger(Protocol):
 
     def claim(self, holder: str, lease_seconds: float) -> Job | None:
         """The next job to work on, or None: not ended, the first of its app, and its lease free or run out. Unfinished ones
-        (left by a dead holder) come first, then the user with the fewest jobs under way, then the oldest. No push comes for which a quota of builds is reached: of its
+        (left by a dead holder) come first, then the user with the fewest jobs under way, of these the one whose turn is the longest ago since there has
+        been a queue, then the oldest. No push comes for which a quota of builds is reached: of its
         app, of its user, or of a team of theirs. Raises the fence.
         """
 

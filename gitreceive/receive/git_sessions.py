@@ -17,6 +17,7 @@ from gitreceive.model import App, AppName, Happening, Outcome, Permission, User
 from gitreceive.ports import AppLedger, EventLedger, Observer, SourceStore, Unobserved
 from gitreceive.ports.observing import kind_of
 from gitreceive.receive.commands import GitCommand
+from gitreceive.receive.crowd import Crowd
 from gitreceive.receive.git_process import limit
 from gitreceive.receive.programs import Client, Clock, connect, running
 from gitreceive.receive.revocations import Revocations
@@ -53,6 +54,7 @@ class GitSessions:
     sessions: Sessions
     revocations: Revocations
     hook_socket: str
+    crowd: Crowd
     observer: Observer = field(default_factory=Unobserved)
 
     def admit(self, actor: Actor, asked: GitCommand, address: Address) -> Visit:
@@ -100,7 +102,24 @@ class GitSessions:
     async def _receive(
         self, visit: Visit, client: Client, command: Sequence[str], environment: Mapping[str, str]
     ) -> int:
-        session = Session(visit.actor, visit.app, visit.repository, visit.address)
+        user, app = visit.actor.user, visit.app
+        async with self.crowd.receiving(user, app.name) as place:
+            loop = asyncio.get_running_loop()
+
+            def received() -> None:
+                loop.call_soon_threadsafe(place.leave)
+
+            session = Session(visit.actor, app, visit.repository, visit.address, on_received=received)
+            return await self._run_hooked(session, visit, client, command, environment)
+
+    async def _run_hooked(
+        self,
+        session: Session,
+        visit: Visit,
+        client: Client,
+        command: Sequence[str],
+        environment: Mapping[str, str],
+    ) -> int:
         with self.sessions.opened(session) as token, TemporaryDirectory(prefix="gitreceive-") as scratch:
             shallow = Path(scratch, "shallow")
             section = CommandSection(visit.repository, shallow)

@@ -74,6 +74,7 @@ class HookAnswers:
     def _pre_receive(self, request: _Reply, _hook: HookConnection, _voice: Voice) -> _Reply:
         session = self._session(request)
         session.received.set()
+        session.on_received()
         options, reviewed = _options(request), self._reviewed(session.app)
         for update in _updates(request):
             deploys = update.ref == session.app.deploy_ref or may_review(

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from gitreceive.config import Settings
 from gitreceive.model import App
 from gitreceive.ports import Ledger, Log, LogBook, Observer, SourceStore, Unobserved
+from gitreceive.receive.crowd import Crowd
 from gitreceive.receive.git_process import check_git, install_hooks
 from gitreceive.receive.git_sessions import GitSessions
 from gitreceive.receive.hook_answers import HookAnswers
@@ -63,7 +64,8 @@ async def serve(
     hooks.start()  # refuses where another server has pushes under way here
     await asyncio.to_thread(sweep_quarantines, settings.repositories)
     more = {"cli": cli} if cli else {}
-    git = GitSessions(settings, ledger, sources, sessions, Revocations(ledger), str(hooks.path), seen)
+    crowd = Crowd(settings.limits)
+    git = GitSessions(settings, ledger, sources, sessions, Revocations(ledger), str(hooks.path), crowd, seen)
     runner = SessionRunner(settings, git, **more)
     door, openssh = SshDoor(settings, ledger, runner), OpensshDoor(settings, ledger, runner)
     try:

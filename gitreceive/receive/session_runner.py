@@ -52,6 +52,10 @@ class SessionRunner:
             return 1
 
     async def _serve(self, client: SshClient, actor: Actor, address: Address) -> int:
+        with self.git.crowd.session(actor.user):
+            return await self._answer(client, actor, address)
+
+    async def _answer(self, client: SshClient, actor: Actor, address: Address) -> int:
         user = await asyncio.to_thread(user_of, actor, self.git.ledger)
         if client.subsystem is not None:
             client.stderr.write(shown(client, "gitreceive: no subsystem is served\n"))

@@ -5,7 +5,7 @@ import shutil
 import threading
 import time
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -51,6 +51,7 @@ class Session:
     received: threading.Event = field(default_factory=threading.Event)
     taken: threading.Event = field(default_factory=threading.Event)  # out of quarantine, into the repository
     gone: threading.Event = field(default_factory=threading.Event)  # the client
+    on_received: Callable[[], None] = lambda: None  # called once all its objects are there, from any thread
     quarantine: Path | None = None
     inspected: dict[CommitId, Findings] = field(default_factory=dict)
     began: float = field(default_factory=time.monotonic)

@@ -69,10 +69,6 @@ _WHERE_SERVED: dict[str, tuple[Permission, ...]] = {
 }
 
 
-# of what an operator makes services from, where the cluster serves that
-SERVICE_VERBS = ("get", "list", "create", "patch", "delete")
-
-
 def check(api: Api, settings: Settings) -> Iterable[Check]:
     """Does it answer, is all allowed that is needed, and is a node ready."""
     try:
@@ -89,7 +85,7 @@ def check(api: Api, settings: Settings) -> Iterable[Check]:
 
 
 def may(api: Api, permission: Permission, verb: str) -> bool:
-    """Whether the server is allowed this, in every namespace."""
+    """Whether the server is allowed this in every namespace."""
     name, _, subresource = permission.resource.partition("/")
     attributes = {"group": permission.group, "resource": name, "subresource": subresource, "verb": verb}
     if permission.names:
@@ -103,11 +99,36 @@ def may(api: Api, permission: Permission, verb: str) -> bool:
     return bool(api.create(review)["status"].get("allowed"))
 
 
+def of_service(kind: ServiceKind) -> Permission:
+    """What the server does with what an operator makes services from."""
+    return Permission(kind.api.partition("/")[0], kind.resource, ("get", "list", "create", "patch", "delete"))
+
+
+def _of_services_here(api: Api, settings: Settings) -> tuple[Permission, ...]:
+    """For the kinds whose operators are there."""
+    found = [
+        kind
+        for kind in declared(settings).values()
+        if kind.api.partition("/")[2] in api.versions(kind.api.partition("/")[0])
+    ]
+    return _of_services(found)
+
+
+def _of_services(kinds: Iterable[ServiceKind]) -> tuple[Permission, ...]:
+    """Each once."""
+    found: dict[Permission, None] = {}
+    for kind in kinds:
+        found[of_service(kind)] = None
+        if kind.ready.resource:
+            path, _, resource = kind.ready.resource.rpartition("/")
+            found[Permission(path.rpartition("/")[0], resource, ("get",))] = None
+    return tuple(found)
+
+
 def _permissions(api: Api, settings: Settings) -> Iterable[Check]:
     served = [kind for kind in _WHERE_SERVED if api.serves(kind)]
-    there = [kind for kind in declared(settings).values() if is_served(api, kind)]
     more = (each for kind in served for each in _WHERE_SERVED[kind])
-    permissions = (*PERMISSIONS, *more, *of_services(there))
+    permissions = (*PERMISSIONS, *more, *_of_services_here(api, settings))
     asked = [(each, verb) for each in permissions for verb in each.verbs]
     with ThreadPoolExecutor(max_workers=8) as pool:
         answers = dict(zip(asked, pool.map(lambda question: may(api, *question), asked), strict=True))
@@ -126,29 +147,15 @@ def _denied(resource: str, verbs: list[str]) -> Check:
     return Check(f"cluster permissions: {resource}", False, f"not allowed: {', '.join(verbs)}", fix)
 
 
-def is_served(api: Api, kind: ServiceKind) -> bool:
-    """Whether its operator is there, as far as the cluster's API tells."""
-    group, _, version = kind.api.partition("/")
-    return version in api.versions(group)
-
-
-def of_services(kinds: Iterable[ServiceKind]) -> tuple[Permission, ...]:
-    """What is asked of the API for kinds of services: each once."""
-    found: dict[tuple[str, str], Permission] = {}
-    for kind in kinds:
-        group = kind.api.partition("/")[0]
-        found[group, kind.resource] = Permission(group, kind.resource, SERVICE_VERBS)
-        if kind.ready.resource:
-            group, _, resource = kind.ready.resource.split("/")
-            found.setdefault((group, resource), Permission(group, resource, ("get",)))
-    return tuple(found.values())
-
-
-def manifest(namespace: str, account: str, settings: Settings) -> tuple[Manifest, ...]:
+def manifest(settings: Settings, namespace: str, account: str) -> tuple[Manifest, ...]:
     """An account for the server that may do this and nothing else, also what is asked only where the cluster serves the kind."""
     labels = {"app.kubernetes.io/name": MANAGER}
     role = f"{namespace}-{account}"
-    where_served = (*chain.from_iterable(_WHERE_SERVED.values()), *of_services(declared(settings).values()))
+    allowed = (
+        *PERMISSIONS,
+        *chain.from_iterable(_WHERE_SERVED.values()),
+        *_of_services(declared(settings).values()),
+    )
     return (
         {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": namespace}},
         {
@@ -160,7 +167,7 @@ def manifest(namespace: str, account: str, settings: Settings) -> tuple[Manifest
             "apiVersion": _RBAC,
             "kind": "ClusterRole",
             "metadata": {"name": role, "labels": labels},
-            "rules": [_rule(each) for each in (*PERMISSIONS, *where_served)],
+            "rules": [_rule(each) for each in allowed],
         },
         {
             "apiVersion": _RBAC,

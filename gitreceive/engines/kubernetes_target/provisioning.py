@@ -11,7 +11,7 @@ from gitreceive.cancellation import Cancellation
 from gitreceive.config import Settings
 from gitreceive.engines.kubernetes_target import bound
 from gitreceive.engines.kubernetes_target.api import Api
-from gitreceive.engines.kubernetes_target.permissions import may, of_services
+from gitreceive.engines.kubernetes_target.permissions import may, of_service
 from gitreceive.engines.kubernetes_target.rollout import claim_namespace
 from gitreceive.errors import ConflictError, GitreceiveError, NotFoundError, RolloutError
 from gitreceive.manifests import provisioning as manifests
@@ -97,11 +97,9 @@ def _lacks(api: Api, kind: ServiceKind) -> str:
         )
     if kind.resource not in api.resources(kind.api):
         return f"the cluster serves {kind.api}, and no {kind.resource} in it"
-    for needed in of_services([kind]):
-        denied = [verb for verb in needed.verbs if not may(api, needed, verb)]
-        if denied:
-            return f"the server may not {', '.join(denied)} {needed.resource}.{needed.group}"
-    return ""
+    wanted = of_service(kind)
+    denied = [verb for verb in wanted.verbs if not may(api, wanted, verb)]
+    return f"the server may not {', '.join(denied)} {kind.resource}.{group}" if denied else ""
 
 
 def _kind(api: Api, settings: Settings, name: str) -> ServiceKind:

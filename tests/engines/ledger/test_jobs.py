@@ -93,6 +93,23 @@ def test_users_take_turns(ledger: Ledger) -> None:
     assert ledger.claim("server-1", LONG) is None
 
 
+def test_users_take_turns_also_where_only_one_job_is_worked_on_at_a_time(ledger: Ledger) -> None:
+    """Whoever came first with many does not keep a later one waiting until all of them are done."""
+    for number in range(4):
+        ledger.create_app(AppName(f"a{number}"), ANN, "main")
+        ledger.enqueue(push(AppName(f"a{number}")))
+    for name in ("b1", "b2"):
+        ledger.create_app(AppName(name), BOB, "main")
+        ledger.enqueue(push(AppName(name), BOB))
+    served = []
+    for _ in range(6):
+        job = claimed(ledger)
+        served.append(job.app)
+        ledger.end(job.id, job.fence, JobState.FAILED, "", {})
+        time.sleep(0.002)  # databases know thousandths of a second
+    assert served == ["a0", "b1", "a1", "b2", "a2", "a3"]
+
+
 def test_what_a_dead_server_left_comes_first_and_with_a_new_fence(ledger: Ledger) -> None:
     ledger.create_app(AppName("a1"), BOB, "main")
     waiting = ledger.enqueue(push(AppName("a1"), BOB))
