@@ -73,6 +73,13 @@ def sanitise(output: bytes) -> bytes:
     return sanitiser.feed(output) + sanitiser.finish()
 
 
+def plain(text: str) -> str:
+    """What somebody else has named, a file or a branch, within a line of ours: one line, in which colours are shown as well, and half a
+    surrogate pair, which no encoding has, is a question mark.
+    """
+    return _CONTROLS.sub(_caret, text.encode("utf-8", "replace").decode())
+
+
 _PLAIN = b"\t\n" + bytes(range(0x20, 0x7F))
 _COLOUR_LENGTH = 64
 _PARTIAL_ESCAPE = re.compile(rf"\x1b(?:\[[0-9;:]{{0,{_COLOUR_LENGTH}}})?\Z")
@@ -86,15 +93,18 @@ _INVISIBLE = (
 _UNSAFE = re.compile(
     rf"\x1b\[[0-9;:]{{0,{_COLOUR_LENGTH}}}m|\r+\n?|[\x00-\x08\x0b-\x1f\x7f-\x9f{_INVISIBLE}]"
 )
+_CONTROLS = re.compile(rf"[\x00-\x08\x0a-\x1f\x7f-\x9f{_INVISIBLE}]")
 
 
 def _visible(match: re.Match[str]) -> str:
     found = match.group()
     if found[0] == "\r":
         return "\n"
-    if len(found) > 1:
-        return found
-    code = ord(found)
+    return found if len(found) > 1 else _caret(match)
+
+
+def _caret(match: re.Match[str]) -> str:
+    code = ord(match.group())
     return f"^{chr(code ^ 0x40)}" if code < 0x80 else f"<U+{code:04X}>"
 
 

@@ -3,13 +3,17 @@
 import threading
 from collections.abc import Callable
 
+from gitreceive.sanitise import plain
+
 _STEP = "-----> "
 _DETAIL = " " * 7
 _MARK = " !     "
 
 
 class Voice:
-    """Says what a job does, line by line, into ``emit``. Thread-safe; whole lines only, but for output that ends without one."""
+    """Says what a job does, line by line, into ``emit``. Thread-safe; whole lines only, but for output that ends without one. Names of
+    other people's in what it says itself are made safe to show; what programs write is for the log book to make so.
+    """
 
     def __init__(self, emit: Callable[[bytes], None]) -> None:
         self._emit = emit
@@ -44,7 +48,7 @@ class Voice:
             self._emit(bytes(out))
 
     def _say(self, prefix: str, text: str) -> None:
-        lines = text.splitlines() or [""]
+        lines = [plain(line) for line in text.splitlines()] or [""]
         with self._lock:
             start = "" if self._at_line_start else "\n"
             self._emit((start + "".join(f"{prefix}{line}".rstrip() + "\n" for line in lines)).encode())

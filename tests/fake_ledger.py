@@ -1,5 +1,6 @@
 """A ledger in memory, held to the same contract as the real one."""
 
+from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -27,6 +28,7 @@ from gitreceive.model import (
     Job,
     JobId,
     JobState,
+    LedgerMeasures,
     Lock,
     Outcome,
     Push,
@@ -58,6 +60,7 @@ class FakeLedger(FakePeople):
         self._queue = queue or QueueLimits()
         self._jobs: dict[JobId, Job] = {}
         self._leases: dict[JobId, datetime] = {}
+        self._holders: dict[JobId, str] = {}
         self._intended: dict[JobId, Release] = {}
         self._live: dict[AppName, list[Release]] = {}
         self._stacks: dict[str, list[Stack]] = {}
@@ -296,7 +299,16 @@ class FakeLedger(FakePeople):
                 free, key=lambda job: (job.fence == 0, busy.count(job.user), self._served(job.user), job.id)
             )
             self._leases[job.id] = time + timedelta(seconds=lease_seconds)
+            self._holders[job.id] = holder
             return self._set(replace(job, fence=job.fence + 1, started_at=job.started_at or time))
+
+    def hand_over(self, holder: str) -> tuple[JobId, ...]:
+        with self._lock:
+            held = [job for job in self._unended() if self._holders.get(job.id) == holder]
+            for job in held:
+                del self._leases[job.id], self._holders[job.id]
+                self._set(replace(job, fence=job.fence + 1))
+            return tuple(job.id for job in held)
 
     def _served(self, user: UserName) -> datetime:
         """When a job of theirs was begun last; what had ended before the oldest that waits was asked for does not count."""
@@ -457,6 +469,20 @@ class FakeLedger(FakePeople):
         with self._lock:
             return tuple(self._unended())
 
+    def measures(self, after_event: int) -> LedgerMeasures:
+        with self._lock:
+            jobs = self._unended()
+            queued = [job.created_at for job in jobs if job.state is JobState.QUEUED]
+            counted = [event.happening for event in self._events if event.id > after_event]
+            return LedgerMeasures(
+                jobs=Counter(job.state for job in jobs),
+                oldest_queued_seconds=(self._clock() - min(queued)).total_seconds() if queued else 0.0,
+                apps=len(self._apps),
+                events=Counter((event.verb, event.outcome) for event in counted),
+                newest_event=max(after_event, len(self._events)),
+                size=None,
+            )
+
     def let_go(self, app: AppName, holder: str) -> None:
         with self._lock:
             if self._holds.get(app, ("",))[0] == holder:
@@ -553,6 +579,7 @@ class FakeLedger(FakePeople):
 
     def _end(self, job: Job, state: JobState, reason: str, seconds: Mapping[str, float]) -> Job:
         self._leases.pop(job.id, None)
+        self._holders.pop(job.id, None)
         if isinstance(job.cause, ConfigChange):
             job = replace(job, cause=job.cause.without_values())
         self.record(

@@ -1,4 +1,4 @@
-"""A runner that lets a test say what a build does, over the fake ledger and log book."""
+"""A runner that lets a test say what a build does, over any ledger and log book."""
 
 import threading
 from collections.abc import Callable
@@ -6,10 +6,8 @@ from dataclasses import dataclass, field
 
 from gitreceive.errors import StaleError
 from gitreceive.model import Digest, Image, ImageRef, Job, JobState, Push
-from gitreceive.ports import SourceStore
+from gitreceive.ports import Ledger, LogBook, SourceStore
 from gitreceive.voice import Voice
-from tests.fake_ledger import FakeLedger
-from tests.fake_logbook import FakeLogBook
 
 Run = Callable[[Job, Voice], None]
 _IMAGE = Image(ImageRef("registry.test/app", Digest("sha256:" + "a" * 64)), (), None, ())
@@ -27,8 +25,8 @@ def _nothing(job: Job, voice: Voice) -> None:
 class FakeRunner:
     """Takes jobs up one at a time, as the real one does: ``run``, then the ref moves, then the job is live."""
 
-    ledger: FakeLedger
-    logbook: FakeLogBook
+    ledger: Ledger
+    logbook: LogBook
     sources: SourceStore
     run: Run = _nothing
     paused: threading.Event = field(default_factory=threading.Event)

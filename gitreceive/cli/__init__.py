@@ -13,6 +13,7 @@ from gitreceive.cli import remote
 from gitreceive.cli.common import Group
 from gitreceive.cli.recording import recorded
 from gitreceive.errors import ForbiddenError, GitreceiveError
+from gitreceive.sanitise import plain
 
 _COMMANDS = {
     "access": ("gitreceive.cli.access", "Who may do what with an app: add, remove, list, transfer."),
@@ -41,6 +42,7 @@ _COMMANDS = {
     "maintenance": ("gitreceive.cli.maintenance", "A page in place of the app: on, off, info."),
     "open": ("gitreceive.cli.open", "Where the app answers."),
     "openssh": ("gitreceive.cli.openssh", "OpenSSH's sshd in front: authorized-keys, session, settings."),
+    "permissions": ("gitreceive.cli.permissions", "What the server needs in the cluster, as a manifest."),
     "plan": ("gitreceive.cli.plan", "What a push of a folder would build and apply, without doing it."),
     "port-forward": ("gitreceive.cli.port_forward", "Bring a TCP port of a process to this machine."),
     "promote": ("gitreceive.cli.promote", "Give an app's live image to other apps, with their own config."),
@@ -48,12 +50,18 @@ _COMMANDS = {
     "quotas": ("gitreceive.cli.quotas", "How much an app, a user or a team may have: set, list."),
     "rebase": ("gitreceive.cli.rebase", "Put apps on a newer run image, with nothing built."),
     "redeploy": ("gitreceive.cli.redeploy", "Start the app's live release anew, as the next one."),
-    "releases": ("gitreceive.cli.releases", "The app's releases: list, info, diff."),
+    "releases": (
+        "gitreceive.cli.releases",
+        "The app's releases: list, info, diff, sbom, provenance, verify.",
+    ),
     "reviews": ("gitreceive.cli.reviews", "Review apps, one a branch: list, set."),
     "rollback": ("gitreceive.cli.rollback", "Make an earlier release the next one, with nothing built."),
     "run": ("gitreceive.cli.run", "Run a process of the live release: start, list, stop."),
     "server": ("gitreceive.cli.server", "Run the server."),
-    "services": ("gitreceive.cli.services", "What the app is bound to: bind, unbind, list."),
+    "services": (
+        "gitreceive.cli.services",
+        "Databases and the like: bind, unbind, list; create, destroy, info, kinds.",
+    ),
     "stack": ("gitreceive.cli.stack", "Stacks, the base images: create, update, list, info."),
     "teams": ("gitreceive.cli.teams", "Teams of users: create, add, remove, list, info, destroy."),
     "tokens": ("gitreceive.cli.tokens", "Tokens for programs: create, list, revoke."),
@@ -168,4 +176,4 @@ def _tell_misuse(error: click.ClickException) -> None:
 def _complain(message: str, hint: str) -> None:
     for text in (message, hint):
         for line in text.splitlines():
-            click.echo(f" !     {line}", err=True)
+            click.echo(f" !     {plain(line)}", err=True)

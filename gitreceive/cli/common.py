@@ -15,6 +15,7 @@ from gitreceive.cli import remote
 from gitreceive.cli.revoked import ending_when_revoked
 from gitreceive.errors import NotFoundError, UsageError
 from gitreceive.model import App, AppName, Permission, User
+from gitreceive.sanitise import plain
 from gitreceive.stories.revocation import user_of
 
 if TYPE_CHECKING:
@@ -124,8 +125,8 @@ def print_json_line(value: object) -> None:
 
 
 def print_table(columns: Sequence[str], rows: Iterable[Sequence[object]], empty: str) -> None:
-    """Aligned columns on stdout; ``empty`` on stderr where there are no rows."""
-    body = [[str(cell) for cell in row] for row in rows]
+    """Aligned columns on stdout; ``empty`` on stderr where there are no rows. Reasons and names in it are other people's words."""
+    body = [[plain(str(cell)) for cell in row] for row in rows]
     if not body:
         click.echo(empty, err=True)
         return

@@ -20,6 +20,7 @@ from gitreceive.model import (
     Job,
     JobId,
     JobState,
+    LedgerMeasures,
     Release,
     Review,
     ReviewRules,
@@ -119,6 +120,11 @@ class JobLedger(Protocol):
         (left by a dead holder) come first, then the user with the fewest jobs under way, of these the one whose turn is the longest ago since there has
         been a queue, then the oldest. No push comes for which a quota of builds is reached: of its
         app, of its user, or of a team of theirs. Raises the fence.
+        """
+
+    def hand_over(self, holder: str) -> tuple[JobId, ...]:
+        """The jobs that this holder has, oldest first: from now on anybody may claim them, and what it still records of them raises
+        LeaseLostError.
         """
 
     def renew(self, job: JobId, fence: int, lease_seconds: float) -> Job:
@@ -251,6 +257,13 @@ class RetentionLedger(Protocol):
         """The app's ended jobs no longer say that they made these."""
 
 
+class MeasuredLedger(Protocol):
+    def measures(self, after_event: int) -> LedgerMeasures:
+        """As of one moment, in a time that does not grow with what has ended: only events with a larger id than ``after_event`` are counted.
+        Raises UnavailableError.
+        """
+
+
 class Ledger(
     AppLedger,
     CertificateLedger,
@@ -269,6 +282,7 @@ class Ledger(
     SealedLedger,
     SettingsLedger,
     StackLedger,
+    MeasuredLedger,
     Protocol,
 ):
     """All durable state."""

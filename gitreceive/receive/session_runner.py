@@ -18,6 +18,7 @@ from gitreceive.receive.git_sessions import GitSessions
 from gitreceive.receive.programs import Clock, SshClient, connect, running
 from gitreceive.receive.sessions import Address
 from gitreceive.receive.terminals import in_terminal, on_terminal, shown
+from gitreceive.sanitise import plain
 from gitreceive.stories.revocation import user_of
 
 _log = logging.getLogger(__name__)
@@ -39,7 +40,8 @@ class SessionRunner:
         try:
             return await self._serve(client, actor, address)
         except GitreceiveError as error:
-            complaint = f"gitreceive: {error.message}\n" + (f"  {error.hint}\n" if error.hint else "")
+            hint = f"  {plain(error.hint)}\n" if error.hint else ""
+            complaint = f"gitreceive: {plain(error.message)}\n{hint}"
             client.stderr.write(shown(client, complaint))
             return error.exit_code
         except (asyncssh.Error, ConnectionError):
@@ -86,18 +88,24 @@ class SessionRunner:
         }
 
     async def _command(self, client: SshClient, actor: Actor, argv: tuple[str, ...]) -> int:
-        environment = self._environment(actor)
-        if on_terminal(client):
-            async with in_terminal(client, [*self.cli, *argv], environment) as screen:
-                return await screen.connect(self.git.revocations.withdrawal(actor))
-        async with running([*self.cli, *argv], environment) as child:
-            return await connect(client, child, Clock(), self.git.revocations.withdrawal(actor))
+        command, environment = [*self.cli, *argv], self._environment(actor)
+        with self.git.sessions.counted("follow" if _follows(argv) else "command"):
+            if on_terminal(client):
+                async with in_terminal(client, command, environment) as screen:
+                    return await screen.connect(self.git.revocations.withdrawal(actor))
+            async with running(command, environment) as child:
+                return await connect(client, child, Clock(), self.git.revocations.withdrawal(actor))
 
     async def _git(self, client: SshClient, actor: Actor, asked: GitCommand, address: Address) -> int:
         visit = await asyncio.to_thread(self.git.admit, actor, asked, address)
         command = git_service(asked.service, visit.repository, self.settings)
         protocol = git_protocol(client.env.get("GIT_PROTOCOL"))  # all else that the client sets is dropped
         return await self.git.serve(visit, client, command, service_environment(protocol))
+
+
+def _follows(argv: tuple[str, ...]) -> bool:
+    """Whether it shows a log, which it may do for as long as its client is there."""
+    return argv[:1] == ("logs",) or argv[:2] == ("builds", "attach")
 
 
 def _greeting(user: User, address: Address) -> str:

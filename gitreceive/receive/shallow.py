@@ -12,6 +12,7 @@ from pathlib import Path
 from gitreceive.errors import UsageError
 
 _LONGEST = 8 << 20  # bytes of all ref updates of a push
+_LENGTH = re.compile(rb"[0-9A-Fa-f]{4}")
 _SHALLOW = re.compile(rb"shallow ([0-9a-f]{40})\n?")
 
 
@@ -22,7 +23,8 @@ class CommandSection:
         """``session_file`` is made where the repository or the client is shallow, and only then."""
         self._repository_file = repository / "shallow"
         self._file = session_file
-        self._held = b""
+        self._held = bytearray()
+        self._taken = 0  # bytes that are not held any more
         self._kept: list[bytes] = []
         self._shallow: set[bytes] = set()
         self._done = False
@@ -33,31 +35,29 @@ class CommandSection:
         if self._done:
             return chunk
         self._held += chunk
-        if len(self._held) + sum(map(len, self._kept)) > _LONGEST:
+        if self._taken + len(self._held) > _LONGEST:
             raise UsageError("the push names too many refs", hint="push fewer at once")
-        while not self._done and (packet := self._next()) is not None:
+        at = 0
+        while not self._done and (packet := self._packet(at)):
             self._take(packet)
+            at += len(packet)
+        del self._held[:at]
+        self._taken += at
         if not self._done:
             return b""
         self._write()
-        return b"".join(self._kept) + self._held
+        return b"".join(self._kept) + bytes(self._held)
 
-    def _next(self) -> bytes | None:
-        """One whole pkt-line with its length, taken from what is held."""
-        head = self._held[:4]
+    def _packet(self, at: int) -> bytes:
+        """The whole pkt-line, with its length, that begins there in what is held; empty where there is none yet."""
+        head = self._held[at : at + 4]
         if len(head) < 4:
-            return None
-        try:
-            length = int(head, 16)
-        except ValueError:
-            length = -1
+            return b""
+        length = int(head, 16) if _LENGTH.fullmatch(head) else -1
         if length < 4 and length != 0:
             raise UsageError("this is not what git push sends", hint="use git push")
-        length = length or 4
-        if len(self._held) < length:
-            return None
-        packet, self._held = self._held[:length], self._held[length:]
-        return packet
+        packet = bytes(self._held[at : at + (length or 4)])
+        return packet if len(packet) == (length or 4) else b""
 
     def _take(self, packet: bytes) -> None:
         shallow = _SHALLOW.fullmatch(packet[4:])

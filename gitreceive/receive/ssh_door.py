@@ -83,7 +83,6 @@ class SshDoor:
                 host,
                 port,
                 server_host_keys=[host_key(self._settings.data_dir)],
-                process_factory=self._session,
                 encoding=None,
                 kex_algs=[name for name in _KEX if name.encode() in get_kex_algs()],
                 encryption_algs=_CIPHERS,
@@ -140,9 +139,9 @@ class SshDoor:
         if self._acceptor:
             await self._acceptor.wait_closed()
 
-    async def _session(self, process: "asyncssh.SSHServerProcess[bytes]") -> None:
-        guest = process.channel.get_connection().get_owner()
-        if not isinstance(guest, _Guest) or guest.actor is None:
+    async def session(self, guest: "_Guest", process: "asyncssh.SSHServerProcess[bytes]") -> None:
+        """One session of the guest's, from its request to its exit code."""
+        if guest.actor is None:
             process.exit(255)
             return
         guest.sessions += 1
@@ -170,7 +169,7 @@ class SshDoor:
                 guest.sessions -= 1
                 writer.close()
 
-        return SSHTCPStreamSession(counted)
+        return _Forwarded(guest, counted)
 
     def _address(self, guest: "_Guest") -> Address:
         """The configured name, else the address that the client has reached us at."""
@@ -190,7 +189,8 @@ class _Guest(asyncssh.SSHServer):
         self.network = ""
         self.refused = False
         self.actor: Actor | None = None
-        self.sessions = 0
+        self.sessions = 0  # that are being served
+        self.channels = 0  # that are open, whatever was asked for on them yet
 
     def connection_made(self, conn: asyncssh.SSHServerConnection) -> None:
         self.connection = conn
@@ -243,8 +243,15 @@ class _Guest(asyncssh.SSHServer):
         """Runs in the task that checked the signature, and so sees the key of that request and of no other."""
         self.actor = _offered.get()
 
-    def session_requested(self) -> bool:
-        return self.sessions < _MOST_SESSIONS
+    def session_requested(self) -> "bool | asyncssh.SSHServerProcess[bytes]":
+        """Counted from here on: many are asked for before the first is served."""
+        if self.channels >= _MOST_SESSIONS:
+            return False
+        self.channels += 1
+        return _Session(self)
+
+    async def serve(self, process: "asyncssh.SSHServerProcess[bytes]") -> None:
+        await self._door.session(self, process)
 
     async def connection_requested(
         self,
@@ -253,9 +260,38 @@ class _Guest(asyncssh.SSHServer):
         orig_host: str,  # noqa: ARG002
         orig_port: int,  # noqa: ARG002
     ) -> "asyncssh.SSHTCPSession[bytes]":
-        if self.actor is None or self.sessions >= _MOST_SESSIONS:
+        if self.actor is None or self.channels >= _MOST_SESSIONS:
             raise asyncssh.ChannelOpenError(asyncssh.OPEN_RESOURCE_SHORTAGE, "too many connections at once")
-        return await self._door.forwarded(self, self.actor, dest_host, dest_port)
+        self.channels += 1
+        try:
+            return await self._door.forwarded(self, self.actor, dest_host, dest_port)
+        except BaseException:
+            self.channels -= 1
+            raise
+
+
+class _Session(asyncssh.SSHServerProcess[bytes]):
+    """A channel for a session, which counts until it is closed."""
+
+    def __init__(self, guest: _Guest) -> None:
+        super().__init__(guest.serve, None, 3, allow_scp=False)
+        self._guest = guest
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._guest.channels -= 1
+        super().connection_lost(exc)
+
+
+class _Forwarded(SSHTCPStreamSession[bytes]):
+    """A channel for a connection, which counts until it is closed."""
+
+    def __init__(self, guest: _Guest, handler: Handler) -> None:
+        super().__init__(handler)
+        self._guest = guest
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._guest.channels -= 1
+        super().connection_lost(exc)
 
 
 # each authentication request runs in a task of its own; a value in its context cannot be mixed up with another request's

@@ -30,6 +30,7 @@ from gitreceive.receive.commands import GitCommand, git_protocol
 from gitreceive.receive.git_process import git_http_backend, service_environment
 from gitreceive.receive.git_sessions import GitSessions, Visit
 from gitreceive.receive.sessions import Address
+from gitreceive.sanitise import plain
 from gitreceive.web.cgi import CgiClient, Response
 from gitreceive.web.visitors import TooManyAttemptsError, UnknownVisitorError, Visitors, is_loopback
 
@@ -133,7 +134,7 @@ async def _refuse(response: Response, error: GitreceiveError) -> None:
         headers.append((b"retry-after", b"%d" % error.seconds))
     elif status == 503:
         headers.append((b"retry-after", b"30"))
-    text = f"{error.message}\n" + (f"  {error.hint}\n" if error.hint else "")
+    text = f"{plain(error.message)}\n" + (f"  {plain(error.hint)}\n" if error.hint else "")
     await response.say(status, text, tuple(headers))
 
 
@@ -143,7 +144,7 @@ async def _break_off(response: Response, error: GitreceiveError) -> None:
     """
     _log.info("a request ended early: %s", error)
     if response.media == b"application/x-git-receive-pack-result":
-        said = f" !     {error.message}\n" + (f" !     {error.hint}\n" if error.hint else "")
+        said = f" !     {plain(error.message)}\n" + (f" !     {plain(error.hint)}\n" if error.hint else "")
         content = said.encode("utf-8", "replace")
         await response.add(b"%04x\x02%s" % (len(content) + 5, content))
 

@@ -36,8 +36,16 @@ class Times:
 class HttpListener:
     """Open from ``open`` to ``close``."""
 
-    def __init__(self, settings: Settings, app: ASGIApp, times: Times | None = None) -> None:
+    def __init__(
+        self,
+        settings: Settings,
+        app: ASGIApp,
+        times: Times | None = None,
+        name: str = "GITRECEIVE_HTTP_LISTEN",
+    ) -> None:
+        """At ``settings.http_listen``, which is another setting's value where ``name`` says so."""
         self._settings = settings
+        self._name = name
         self._app = app
         self._times = times or Times()
         self._socket: socket.socket | None = None
@@ -48,7 +56,7 @@ class HttpListener:
         """Raises ConfigError where the address cannot be listened on, or a setting is wrong."""
         _check_url(self._settings.public_url)
         certificate = _Certificate(self._settings) if self._settings.http.certificate else None
-        self._socket = _listen(self._settings.http_listen)
+        self._socket = _listen(self._settings.http_listen, self._name)
         self._server = _Server(_config(self._settings, self._app, certificate, self._times))
         if certificate:
             self._server.config.load()
@@ -59,6 +67,11 @@ class HttpListener:
     def port(self) -> int:
         """The port that it is, also where the setting says 0."""
         return int(self._socket.getsockname()[1]) if self._socket else 0
+
+    @property
+    def connections(self) -> int:
+        """How many are open."""
+        return len(self._server.server_state.connections) if self._server else 0
 
     async def ended(self) -> None:
         """Returns only by what has gone wrong, which it raises."""
@@ -201,7 +214,7 @@ class _Certificate:
         return ()
 
 
-def _listen(address: str) -> socket.socket:
+def _listen(address: str, name: str) -> socket.socket:
     host, port = parse_listen(address)
     try:
         family = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)[0][0]
@@ -209,7 +222,7 @@ def _listen(address: str) -> socket.socket:
     except OSError as error:
         raise ConfigError(
             f"{address} cannot be listened on: {error.strerror or error}",
-            hint="stop what listens there, or set GITRECEIVE_HTTP_LISTEN",
+            hint=f"stop what listens there, or set {name}",
         ) from error
 
 

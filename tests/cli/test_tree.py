@@ -45,7 +45,9 @@ def test_all_commands_are_there() -> None:
         *(f"buildpack {verb}" for verb in ("new", "lint", "test")),
         *(f"builds {verb}" for verb in ("list", "log", "attach", "cancel")),
         *(f"ps {verb}" for verb in ("list", "scale", "limits", "restart", "stop", "start", "autoscale")),
-        *(f"services {verb}" for verb in ("bind", "unbind", "list")),
+        *(
+            f"services {verb}" for verb in ("bind", "unbind", "list", "create", "destroy", "info", "kinds")
+        ),
         *(f"volumes {verb}" for verb in ("add", "list", "remove")),
         *("lock", "unlock", "maintenance on", "maintenance off", "maintenance info"),
         *("logs", "open", "plan", "doctor", "version", "server", "stack create", "stack list"),
@@ -139,3 +141,10 @@ def test_examples_keep_their_lines() -> None:
     page = (Path(__file__).resolve().parents[2] / "docs" / "commands.md").read_text()
     assert "\\b" not in page
     assert "\n    gitreceive apps create shop\n" in page
+
+
+def test_a_cell_of_a_table_is_one_line_that_does_nothing_to_a_terminal(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    print_table(("reason",), [("no file \x1b[2J\nbuild 7  live",)], "Nothing yet")
+    assert capsys.readouterr().out == "REASON\nno file ^[[2J^Jbuild 7  live\n"

@@ -1,3 +1,4 @@
+import time
 from pathlib import Path
 
 import pytest
@@ -38,7 +39,9 @@ def test_what_the_repository_knows_to_be_shallow_stays_so(tmp_path: Path) -> Non
     assert (tmp_path / "session").read_bytes().split() == [COMMIT, b"b" * 40]
 
 
-@pytest.mark.parametrize("sent", [b"GET / HTTP/1.1\r\n", b"0001", b"-001", b"0003abc"])
+@pytest.mark.parametrize(
+    "sent", [b"GET / HTTP/1.1\r\n", b"0001", b"-001", b"+01f", b"0x1f", b" 1ff", b"0_1f", b"0003abc"]
+)
 def test_what_is_no_pkt_line_is_refused(tmp_path: Path, sent: bytes) -> None:
     with pytest.raises(UsageError):
         CommandSection(tmp_path, tmp_path / "session").feed(sent)
@@ -48,3 +51,13 @@ def test_an_endless_list_of_refs_is_refused(tmp_path: Path) -> None:
     section = CommandSection(tmp_path, tmp_path / "session")
     with pytest.raises(UsageError, match="too many refs"):
         section.feed(_packet(b"x" * 65_000) * 200)
+
+
+def test_a_list_of_refs_costs_as_much_as_it_is_long_however_it_is_cut(tmp_path: Path) -> None:
+    """What is kept is not looked through for each piece: who sends many small ones would hold up everybody."""
+    line = _packet(UPDATE)
+    section = CommandSection(tmp_path, tmp_path / "session")
+    began = time.thread_time()
+    for _ in range(40_000):
+        assert section.feed(line[:50]) + section.feed(line[50:]) == b""
+    assert time.thread_time() - began < 5  # a fiftieth of it is needed

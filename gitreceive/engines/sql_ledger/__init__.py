@@ -21,6 +21,7 @@ from gitreceive.engines.sql_ledger.events import Events
 from gitreceive.engines.sql_ledger.jobs import Jobs
 from gitreceive.engines.sql_ledger.keyring import Keyring
 from gitreceive.engines.sql_ledger.keys import Keys
+from gitreceive.engines.sql_ledger.measures import Measures
 from gitreceive.engines.sql_ledger.people import Teams, Users
 from gitreceive.engines.sql_ledger.quotas import Quotas
 from gitreceive.engines.sql_ledger.releases import Releases
@@ -61,6 +62,7 @@ class SqlLedger(
     Sealing,
     SettingsPart,
     Stacks,
+    Measures,
 ):
     """The port ``Ledger``."""
 

@@ -120,6 +120,16 @@ class Jobs(Part):
             )
             return read_job(connection, job)
 
+    def hand_over(self, holder: str) -> tuple[JobId, ...]:
+        with self._database.writing() as connection:
+            held = connection.execute(
+                update(jobs)
+                .returning(jobs.c.id)
+                .where(jobs.c.holder == holder, jobs.c.ended_at.is_(None))
+                .values(fence=jobs.c.fence + 1, holder=None, lease_until=None)
+            )
+            return tuple(sorted(JobId(id_) for id_ in held.scalars()))
+
     def renew(self, job: JobId, fence: int, lease_seconds: float) -> Job:
         with self._database.writing() as connection:
             held(connection, job, fence)

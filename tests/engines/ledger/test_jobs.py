@@ -142,6 +142,31 @@ def test_whoever_lost_the_lease_records_nothing_any_more(ledger: Ledger) -> None
     assert ledger.job(job.id) == new
 
 
+def test_what_a_holder_hands_over_is_claimed_at_once_and_it_records_nothing_of_it_any_more(
+    ledger: Ledger,
+) -> None:
+    theirs, left = ledger.enqueue(push(BLOG, BOB)), ledger.enqueue(push())
+    assert ledger.claim("server-2", LONG)
+    held = claimed(ledger)
+    ledger.advance(left.id, held.fence, JobState.BUILDING)
+    assert ledger.hand_over("server-1") == (left.id,)
+    with pytest.raises(LeaseLostError):
+        ledger.end(left.id, held.fence, JobState.FAILED, "the engine is closed", {})
+    taken = ledger.claim("server-3", LONG)
+    assert taken
+    assert (taken.id, taken.state, taken.fence > held.fence) == (left.id, JobState.BUILDING, True)
+    assert ledger.hand_over("server-1") == ()
+    assert ledger.job(theirs.id).fence == 1
+
+
+def test_a_job_that_has_ended_is_not_handed_over(ledger: Ledger) -> None:
+    ledger.enqueue(push())
+    job = claimed(ledger)
+    ended = ledger.end(job.id, job.fence, JobState.FAILED, "broken", {})
+    assert ledger.hand_over("server-1") == ()
+    assert ledger.job(job.id) == ended
+
+
 def test_a_lease_that_ran_out_is_still_held_while_nobody_else_claimed_it(ledger: Ledger) -> None:
     ledger.enqueue(push())
     job = claimed(ledger, BLINK)
