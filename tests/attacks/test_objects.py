@@ -36,12 +36,19 @@ ESCAPES = [
 
 @pytest.mark.parametrize("name", ESCAPES, ids=[ascii(name)[2:-1] for name in ESCAPES])
 def test_a_name_that_leads_out_of_its_folder_is_refused(fort: Fort, name: bytes) -> None:
-    before = fort.stored()
+    before = fort.objects()
     pack = Pack()
     pack.blob()
     heard = _pushed(fort, pack, pack.commit(pack.tree((FILE, name, BLOB))))
     assert b"unpack ok" not in heard.out
-    assert fort.stored() == before
+    assert fort.objects() == before
+
+
+def _nested(pack: Pack, name: bytes, depth: int) -> str:
+    tree = pack.tree((FILE, b"f", BLOB))
+    for _ in range(depth):
+        tree = pack.tree((FOLDER, name, tree))
+    return tree
 
 
 def _gitmodules(content: bytes) -> Callable[[Pack], str]:
@@ -62,7 +69,7 @@ TREES: dict[str, Callable[[Pack], str]] = {
         (LINK, b"x", p.blob(b"/etc")), (FOLDER, b"x", p.tree((FILE, b"config", BLOB)))
     ),
     "in no order": _tree((FILE, b"b", BLOB), (FILE, b"a", BLOB)),
-    "a mode that is none": _tree(("123456", b"a", BLOB)),
+    "a mode that is no file's": _tree(("070000", b"a", BLOB)),
     "a mode that is long": _tree(("1" * 200, b"a", BLOB)),
     "no mode": _tree(("", b"a", BLOB)),
     "a device": _tree(("060644", b"a", BLOB)),
@@ -73,7 +80,9 @@ TREES: dict[str, Callable[[Pack], str]] = {
     "no object": _tree((FILE, b"a", ZERO)),
     "a submodule": _tree((MODULE, b"m", "1" * 40)),
     "a submodule in git's own folder": lambda p: p.tree((FOLDER, b".git", p.tree((MODULE, b"hooks", "1" * 40)))),
+    "a name of 256 bytes": _tree((FILE, b"a" * 256, BLOB)),
     "a name of 20,000 bytes": _tree((FILE, b"a" * 20_000, BLOB)),
+    "a path of 5,000 bytes": lambda p: _nested(p, b"a" * 250, 20),
     "a link to a folder of 5,000 bytes": lambda p: p.tree((LINK, b"a", p.blob(b"x/" * 2500)), (FOLDER, b"b", "d" * 40)),
     "a .gitmodules that is a link": lambda p: p.tree((LINK, b".gitmodules", p.blob(b"/etc/passwd"))),
     "a module by an option": _gitmodules(b'[submodule "m"]\n\tpath = m\n\turl = --upload-pack=id\n'),
@@ -201,11 +210,11 @@ PACKS: dict[str, Callable[[], tuple[bytes, str]]] = {
 
 @pytest.mark.parametrize("made", PACKS.values(), ids=PACKS)
 def test_a_pack_that_no_git_makes_is_refused_and_none_of_it_kept(fort: Fort, made: Callable[[], tuple[bytes, str]]) -> None:
-    before = fort.stored()
+    before = fort.objects()
     pack, new = made()
     heard = fort.push([("refs/heads/main", fort.head(), new)], pack)
     assert b"ok refs/heads/main" not in heard.out, heard
-    assert fort.stored() == before
+    assert fort.objects() == before
 
 
 def test_deltas_of_each_other_are_refused(fort: Fort) -> None:
@@ -217,26 +226,23 @@ def test_deltas_of_each_other_are_refused(fort: Fort) -> None:
     assert b"unpack ok" not in heard.out
 
 
-def test_a_dozen_objects_for_ten_billion_files_are_refused_within_a_second(fort: Fort) -> None:
+def test_a_dozen_objects_for_ten_billion_files_are_refused_at_once(fort: Fort) -> None:
     pack = Pack()
-    tree = pack.tree(*((FILE, b"%d" % n, BLOB) for n in range(10)))
     pack.blob()
+    tree = pack.tree(*((FILE, b"%d" % n, BLOB) for n in range(10)))
     for _ in range(9):
         tree = pack.tree(*((FOLDER, b"%d" % n, tree) for n in range(10)))
-    times = []
-    for _ in range(3):
-        began = time.monotonic()
-        heard = _pushed(fort, pack, pack.commit(tree))
-        times.append(time.monotonic() - began)
-        assert "more than 100000 files" in heard.all
-    assert min(times) < 1
+    new = pack.commit(tree)
+    began = time.monotonic()
+    assert "more than 100000 files" in _pushed(fort, pack, new).all
+    assert time.monotonic() - began < 10  # half a second where nothing else runs
 
 
-def test_a_folder_of_a_million_files_is_refused(fort: Fort) -> None:
+def test_a_folder_of_more_files_than_are_taken_is_refused(fort: Fort) -> None:
     pack = Pack()
     pack.blob()
-    entry = b"100644 %07d\0" + bytes.fromhex(BLOB)
-    tree = pack.raw_tree(b"".join(entry.replace(b"%07d", b"%07d" % n) for n in range(1_000_000)))
+    blob = bytes.fromhex(BLOB)
+    tree = pack.raw_tree(b"".join(b"100644 %07d\0" % number + blob for number in range(200_000)))
     assert "more than 100000 files" in _pushed(fort, pack, pack.commit(tree)).all
 
 
@@ -258,11 +264,11 @@ def test_tags_of_tags_are_followed_to_their_end(fort: Fort) -> None:
 
 
 def test_a_file_that_inflates_to_far_more_than_was_sent_is_kept_in_its_small_form(fort: Fort) -> None:
-    """It comes to 200 MiB in a pack of 200 KiB: more than a commit may hold is counted, not made."""
+    """Two gibibytes in a pack of 50 KiB: what a commit holds is counted, not made."""
     before = fort.memory()
     pack = Pack()
-    large = pack.blob(b"\0" * (200 << 20))
-    entries = [(FILE, b"%02d" % number, large) for number in range(11)]
+    large = pack.blob(b"\0" * (40 << 20))
+    entries = [(FILE, b"%02d" % number, large) for number in range(52)]
     heard = _pushed(fort, pack, pack.commit(pack.tree(*entries)))
     assert "more than 2048 MiB" in heard.all
     assert fort.memory() - before < 64 << 20
