@@ -42,6 +42,14 @@ def read_certificate(pem: str, now: datetime) -> Certificate:
     )
 
 
+def expiry_of(pem: bytes) -> datetime:
+    """When the first certificate of a PEM file runs out. Raises UsageError."""
+    try:
+        return x509.load_pem_x509_certificates(pem)[0].not_valid_after_utc
+    except ValueError as error:
+        raise UsageError(f"there is no certificate to be read: {error}", hint="it must be PEM") from error
+
+
 def _parsed(pem: str) -> tuple[list[x509.Certificate], PrivateKeyTypes]:
     chain: list[x509.Certificate] = []
     keys: list[PrivateKeyTypes] = []

@@ -14,17 +14,15 @@ from dataclasses import MISSING, dataclass, field, fields, is_dataclass
 from pathlib import Path
 from typing import Any
 
+from gitreceive.build_settings import BuildSettings as BuildSettings  # noqa: PLC0414 - it is one of config's
+from gitreceive.declaring import setting as _setting
 from gitreceive.errors import ConfigError, UsageError
+from gitreceive.limits import LimitSettings
+from gitreceive.metrics_settings import MetricsSettings
 from gitreceive.model import AppName, Domain
+from gitreceive.supply_chain_settings import SupplyChainSettings
 
 _DOC = "doc"
-
-
-def _setting(default: Any, doc: str, *, choices: tuple[str, ...] = ()) -> Any:
-    metadata = {_DOC: doc, "choices": choices}
-    if isinstance(default, dict | list):
-        return field(default_factory=default.copy, metadata=metadata)
-    return field(default=default, metadata=metadata)
 
 
 @dataclass(frozen=True)
@@ -39,46 +37,6 @@ class PolicySettings:
     max_files: int = _setting(100_000, "The most files that a commit may hold.")
     max_source_bytes: int = _setting(2 << 30, "The most bytes that a commit's files may hold, together.")
     max_depth: int = _setting(64, "The deepest folder that a commit may hold.")
-
-
-@dataclass(frozen=True)
-class BuildSettings:
-    """How builds run."""
-
-    concurrency: int = _setting(2, "Builds at once, over all apps.")
-    timeout: int = _setting(1800, "Seconds that a build may take.")
-    memory: str = _setting("2g", "Memory of a build container: bytes, or a number with k, m or g.")
-    cpus: float = _setting(2.0, "CPUs of a build container.")
-    pids: int = _setting(4096, "Processes and threads in a build container.")
-    network: str = _setting("bridge", "The Docker network that builds are attached to; `none` cuts them off.")
-    ca_bundle: str = _setting(
-        "",
-        "A PEM file with the certificate authorities that builds trust, for an index behind a company proxy. It reaches every phase "
-        "of a build, and never the image.",
-    )
-    env: dict[str, str] = _setting(
-        {},
-        "Variables for every build: index URLs, proxies. They are seen by builds and are not in the image. "
-        "In the environment: `NAME=VALUE` lines.",
-    )
-    secrets: dict[str, str] = _setting(
-        {},
-        "Build-only secrets: name to a file of the server's. In the build it is the file `/platform/secrets/NAME`, on tmpfs; a value "
-        "that is found in a layer or the log fails the build.",
-    )
-    system_packages_bytes: int = _setting(
-        2 << 30, "The most that an app's system packages (`Aptfile`) and what they need may take on disk."
-    )
-    buildpacks: str = _setting(
-        "", "A folder of buildpacks with an `order.toml`, in place of the bundled ones."
-    )
-    buildpack_sources: tuple[str, ...] = _setting(
-        ("public",),
-        "From where apps may have buildpacks: `public`, any HTTPS address or registry of the public Internet; and beginnings of "
-        "addresses, such as `https://git.example.com/team/` or `docker://registry.example.com/team`, which may be private, are asked with "
-        "the server's registry logins, and over plain HTTP where they begin with `http`. An empty list allows none. The server's own registry is "
-        "always asked for repositories below `buildpacks/`. In the environment: words with spaces between them.",
-    )
 
 
 @dataclass(frozen=True)
@@ -124,6 +82,17 @@ class KubernetesSettings:
     cpu: str = _setting("100m", "CPU request of each process.")
     storage_class: str = _setting(
         "", "The StorageClass that new volumes of apps are made with; empty: the cluster's default."
+    )
+    network_policy: str = _setting(
+        "none",
+        "Who may speak with an app's pods, where the cluster's network enforces NetworkPolicy. `ingress`: not other apps. `strict`: neither do "
+        "they reach other apps, nor metadata addresses, nor the API server; see `security.md`.",
+        choices=("none", "ingress", "strict"),
+    )
+    pod_networks: tuple[str, ...] = _setting(
+        (),
+        "With `network_policy`: the networks that pods have their addresses in, such as `10.244.0.0/16`; empty: as the nodes say. In the "
+        "environment: words with spaces between them.",
     )
 
 
@@ -241,6 +210,9 @@ class Settings:
     http: HttpSettings = field(default_factory=HttpSettings)
     drains: DrainSettings = field(default_factory=DrainSettings)
     retention: RetentionSettings = field(default_factory=RetentionSettings)
+    metrics: MetricsSettings = field(default_factory=MetricsSettings)
+    supply_chain: SupplyChainSettings = field(default_factory=SupplyChainSettings)
+    limits: LimitSettings = field(default_factory=LimitSettings)
 
     @property
     def repositories(self) -> Path:

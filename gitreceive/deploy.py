@@ -19,6 +19,7 @@ from gitreceive.model import (
     SettingsChange,
     require_config_fits,
 )
+from gitreceive.stories.attesting import attested, signed
 from gitreceive.stories.chapters import (
     Deployment,
     adjust,
@@ -66,9 +67,10 @@ def deploy_push(deployment: Deployment, push: Push) -> Release:
     description = f"Deploy {push.new.short}"
     begun = (wishes.config, wishes.settings, wishes.asked.declared)
     release = intend(deployment, image, push.new, description, *begun)
-    run_before(deployment, release)
-    run_release_command(deployment, release)
-    roll_out(deployment, release)
+    with attested(deployment, release, made=True):
+        run_before(deployment, release)
+        run_release_command(deployment, release)
+        roll_out(deployment, release)
     move_branch(deployment, push)
     run_after(deployment, release, first=wishes.first)
     return go_live(deployment, release)
@@ -80,7 +82,8 @@ def deploy_rebase(deployment: Deployment, rebase: Rebase) -> Release:
     live = live_release(rebase.app, deployment.platform.ledger)
     image = deployment.job.image or rebase_and_publish(deployment, rebase)
     release = intend(deployment, image, live.commit, f"Rebase to {rebase.stack} {rebase.version}")
-    roll_out(deployment, release)
+    with attested(deployment, release, made=True, before=live.image.ref):
+        roll_out(deployment, release)
     return go_live(deployment, release)
 
 
@@ -97,6 +100,7 @@ def deploy_again(deployment: Deployment, cause: Rollback | Redeploy) -> Release:
     settings = plan.live.settings.running(plan.to.settings.runtime)
     again = (plan.to.config, settings, plan.to.declared)
     release = intend(deployment, plan.to.image, plan.to.commit, plan.description, *again)
+    signed(deployment, release)
     roll_out(deployment, release)
     return go_live(deployment, release)
 
@@ -112,9 +116,10 @@ def deploy_promotion(deployment: Deployment, promotion: Promotion) -> Release:
     declared = wanted.release.declared
     description = f"Promote {wanted.release.title}"
     release = intend(deployment, image, wanted.release.commit, description, declared=declared)
-    run_before(deployment, release)
-    run_release_command(deployment, release)
-    roll_out(deployment, release)
+    with attested(deployment, release, made=False):
+        run_before(deployment, release)
+        run_release_command(deployment, release)
+        roll_out(deployment, release)
     run_after(deployment, release, first=first)
     return go_live(deployment, release)
 
@@ -131,6 +136,7 @@ def deploy_config(deployment: Deployment, change: ConfigChange) -> Release:
         require_image(live, deployment.platform.registry)
     description = change.title[:1].upper() + change.title[1:]
     release = intend(deployment, live.image, live.commit, description, config)
+    signed(deployment, release)
     run_before(deployment, release)
     run_release_command(deployment, release)
     roll_out(deployment, release)
@@ -153,5 +159,6 @@ def deploy_settings(deployment: Deployment, change: SettingsChange) -> Release:
         require_image(live, deployment.platform.registry)
     description = change.title[:1].upper() + change.title[1:]
     release = intend(deployment, live.image, live.commit, description, live.config, settings)
+    signed(deployment, release)
     roll_out(deployment, release)
     return go_live(deployment, release)

@@ -1,7 +1,7 @@
 """Jobs are worked on here: claimed under a lease, renewed while they run, canceled when asked, and always ended.
 
-The runner is made to be killed. It ends no job when the server stops: what is unfinished is claimed again after a restart, as
-soon as its lease has run out, and told from its last committed step.
+The runner is made to be killed. It ends no job when the server stops: what is unfinished is handed over, claimed again after a restart, and
+told from its last committed step. Where nobody could hand it over, that is done by the next server on the data folder, or the lease runs out.
 """
 
 import logging
@@ -40,9 +40,18 @@ class JobRunner:
             threading.Thread(target=work, name=f"jobs{work.__name__}", daemon=True).start()
 
     def stop(self) -> None:
-        """Take no more jobs. Those under way are left to the process's end and taken up again after a restart."""
-        self._stopping.set()
+        """Take no more jobs, and hand over those under way: nothing that is still done here is recorded, least of all that they failed
+        because all around them is being closed.
+        """
+        with self._lock:
+            self._stopping.set()
         self._wake.set()
+        try:
+            self._platform.ledger.hand_over(self._holder)
+        except GitreceiveError as error:
+            _logger.error(
+                "jobs could not be handed over; they go on once their leases have run out: %s", error
+            )
 
     def wake(self) -> None:
         """There may be a job to claim."""
@@ -51,29 +60,36 @@ class JobRunner:
     def _dispatch(self) -> None:
         while not self._stopping.is_set():
             self._slots.acquire()
-            job = self._claim()
-            if job is None:
+            claimed = self._claim()
+            if claimed is None:
                 self._slots.release()
                 self._wake.wait(_HEARTBEAT_SECONDS)
                 self._wake.clear()
                 continue
-            cancel = Cancellation()
-            with self._lock:
-                self._running[job.id] = (job.fence, cancel)
+            job, cancel = claimed
             threading.Thread(target=self._work, args=(job, cancel), name=f"job-{job.id}", daemon=True).start()
 
-    def _claim(self) -> Job | None:
-        try:
-            return self._platform.ledger.claim(self._holder, LEASE_SECONDS)
-        except GitreceiveError as error:
-            _logger.error("no job could be claimed: %s", error)
-            return None
+    def _claim(self) -> tuple[Job, Cancellation] | None:
+        """Under the lock, so that none is claimed after all were handed over."""
+        with self._lock:
+            if self._stopping.is_set():
+                return None
+            try:
+                job = self._platform.ledger.claim(self._holder, LEASE_SECONDS)
+            except GitreceiveError as error:
+                _logger.error("no job could be claimed: %s", error)
+                return None
+            if job is None:
+                return None
+            cancel = Cancellation()
+            self._running[job.id] = (job.fence, cancel)
+            return job, cancel
 
     def _work(self, job: Job, cancel: Cancellation) -> None:
         try:
             work(job, self._platform, cancel)
         except LeaseLostError:
-            _logger.warning("build %s was taken over by another server", job.id)
+            _logger.warning("build %s is another server's by now", job.id)
         except Exception:
             _logger.exception("build %s could not be ended; it will be taken up again", job.id)
         finally:
@@ -109,26 +125,31 @@ def work(job: Job, platform: Platform, cancel: Cancellation) -> None:
     deployment = Deployment(job, platform, log, cancel)
     try:
         deploy(deployment)
+        platform.observer.job_ended(deployment.job, JobState.LIVE, deployment.seconds, None)
     except LeaseLostError:
         raise
     except CanceledError as error:
-        log.error(error.message)
-        _end(deployment, JobState.CANCELED, error.message)
+        _end(deployment, JobState.CANCELED, error.message, error=error)
     except GitreceiveError as error:
-        log.error(error.message, error.hint)
-        _end(deployment, JobState.FAILED, error.message)
+        _end(deployment, JobState.FAILED, error.message, error.hint, error)
     except Exception as error:
         _logger.exception("build %s failed inside gitreceive", job.id)
-        log.error(f"gitreceive itself failed: {error!r}", "the server's log has more; trying again is safe")
-        _end(deployment, JobState.FAILED, f"gitreceive itself failed: {type(error).__name__}")
-    platform.logbook.close(job.id)
+        hint = f"{error!r}; the server's log has more; trying again is safe"
+        _end(deployment, JobState.FAILED, f"gitreceive itself failed: {type(error).__name__}", hint)
     if isinstance(job.cause, Push):
         platform.sources.release(job.cause.repository, job.id)
 
 
-def _end(deployment: Deployment, state: JobState, reason: str) -> None:
-    """The log is whole before the ledger says that the job has ended: who sees the end can read all of it."""
+def _end(
+    deployment: Deployment, state: JobState, reason: str, hint: str = "", error: GitreceiveError | None = None
+) -> None:
+    """The log is whole before the ledger says that the job has ended: who sees the end can read all of it. Raises LeaseLostError where it is not
+    ours to end, and says nothing in its log then.
+    """
     job, platform = deployment.job, deployment.platform
+    platform.ledger.renew(job.id, job.fence, LEASE_SECONDS)
+    deployment.log.error(reason, hint)
     platform.logbook.close(job.id)
     line = " ".join(reason.split())[:_REASON_LIMIT]
     platform.ledger.end(job.id, job.fence, state, line, deployment.seconds)
+    platform.observer.job_ended(job, state, deployment.seconds, error)

@@ -5,25 +5,31 @@ import ctypes
 import logging
 import os
 import signal
+import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import suppress
+from dataclasses import replace
 from datetime import UTC, datetime
 from functools import partial
+from typing import NoReturn
 
 from gitreceive import __version__, config, wiring
 from gitreceive.background.chore import Chore
 from gitreceive.background.collector import once
 from gitreceive.background.cron import Clock
 from gitreceive.background.custody import sweep
+from gitreceive.background.readiness import Readiness
+from gitreceive.background.readings import questions, readings
 from gitreceive.jobs import JobRunner
-from gitreceive.ports import Platform
+from gitreceive.ports import Metrics, Observer, Platform, Reading
 from gitreceive.receive.server import Receiver, serve
 from gitreceive.stories.removal import remove, remove_overdue_reviews
 from gitreceive.voice import Voice
 from gitreceive.web.application import application
 from gitreceive.web.git_door import GitDoor
 from gitreceive.web.listener import HttpListener
+from gitreceive.web.metrics import application as operators_application
 from gitreceive.web.visitors import Attempts, Visitors
 
 _CLOCK_SECONDS = 1.0
@@ -34,17 +40,26 @@ _COLLECT_FIRST_SECONDS = 900.0  # a server that has just come up has better thin
 _logger = logging.getLogger(__name__)
 
 
-def run(settings: config.Settings, announce: Callable[[str], None]) -> None:
-    """Serve until SIGTERM or SIGINT. Raises ConflictError where a server runs on the data folder, ConfigError, UnavailableError.
+def run(
+    settings: config.Settings,
+    announce: Callable[[str], None],
+    make_platform: Callable[[config.Settings, Observer], Platform] = wiring.platform,
+) -> None:
+    """Serve until SIGTERM or SIGINT, and end the process. Raises ConflictError where a server runs on the data folder, ConfigError, UnavailableError.
 
-    Builds under way are not waited for: they are taken up again when a server is back.
+    Builds under way are not waited for: they are handed over to the next server. What a server before could not hand over, as it was killed,
+    is taken over.
     """
     _keep_memory_small()
-    with wiring.only_server(settings):
-        platform = wiring.platform(settings)
+    holder = _holder()
+    with wiring.only_server(settings, holder) as before:
+        metrics = wiring.metrics(settings)
+        platform = make_platform(settings, metrics.observer)
         platform.builder.sweep()
         platform.target.start()
-        runner = JobRunner(platform, settings.build.concurrency, _holder())
+        if before:
+            platform.ledger.hand_over(before)
+        runner = JobRunner(platform, settings.build.concurrency, holder)
         runner.start()
         drains = wiring.drain_service(settings, platform)
         drains.start()
@@ -52,18 +67,31 @@ def run(settings: config.Settings, announce: Callable[[str], None]) -> None:
         for chore in chores:
             chore.start()
         try:
-            asyncio.run(_serve(settings, platform, runner, announce))
+            asyncio.run(_serve(settings, platform, metrics, runner, announce))
         finally:
+            runner.stop()
             for chore in chores:
                 chore.stop()
-            runner.stop()
             drains.stop()
             platform.target.stop()
             platform.ledger.close()
+        _end_process()
+
+
+def _end_process() -> NoReturn:
+    """While the data folder is still held: no thread of a job may do anything more once it can be another server's."""
+    logging.shutdown()
+    for stream in (sys.stdout, sys.stderr):
+        stream.flush()
+    os._exit(0)
 
 
 async def _serve(
-    settings: config.Settings, platform: Platform, runner: JobRunner, announce: Callable[[str], None]
+    settings: config.Settings,
+    platform: Platform,
+    metrics: Metrics,
+    runner: JobRunner,
+    announce: Callable[[str], None],
 ) -> None:
     stopping = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
@@ -75,27 +103,64 @@ async def _serve(
         logbook=platform.logbook,
         retire=partial(remove, platform),
         enqueued=runner.wake,
+        observer=platform.observer,
     )
-    http = _http(settings, platform, receiver)
+    readiness = Readiness(questions(settings, platform))
+    http = _http(settings, platform, receiver, readiness)
+    metrics.watch(platform.ledger, (*readings(settings, platform.ledger, readiness), *_doors(receiver, http)))
+    listeners = [http, *_for_operators(settings, metrics, readiness)]
     try:
-        await http.open()
+        for listener in listeners:
+            await listener.open()
         announce(f"gitreceive {__version__}: SSH on {settings.ssh_listen}, HTTP on {settings.http_listen}")
         announce(f"target {settings.target}, registry {settings.registry}, data in {settings.data_dir}")
-        stopped, ended = asyncio.create_task(stopping.wait()), asyncio.create_task(http.ended())
-        await asyncio.wait({stopped, ended}, return_when=asyncio.FIRST_COMPLETED)
+        stopped = asyncio.create_task(stopping.wait())
+        ended = [asyncio.create_task(listener.ended()) for listener in listeners]
+        await asyncio.wait({stopped, *ended}, return_when=asyncio.FIRST_COMPLETED)
         stopped.cancel()
         announce("stopping")
     finally:
         await receiver.close()
-        await http.close()
-    failure = (await asyncio.gather(ended, return_exceptions=True))[0]
-    if isinstance(failure, Exception):
-        raise failure
+        await asyncio.gather(*(listener.close() for listener in listeners))
+    for failure in await asyncio.gather(*ended, return_exceptions=True):
+        if isinstance(failure, Exception):
+            raise failure
 
 
-def _http(settings: config.Settings, platform: Platform, receiver: Receiver) -> HttpListener:
+def _http(
+    settings: config.Settings, platform: Platform, receiver: Receiver, readiness: Readiness
+) -> HttpListener:
     door = GitDoor(settings, receiver.git, Visitors(platform.ledger, Attempts()), receiver.port)
-    return HttpListener(settings, application(platform.ledger.apps, door))
+    return HttpListener(settings, application(readiness.findings, door))
+
+
+def _for_operators(
+    settings: config.Settings, metrics: Metrics, readiness: Readiness
+) -> Iterator[HttpListener]:
+    """The listener for metrics: plain HTTP, whatever the HTTP door speaks, and behind no proxy."""
+    if settings.metrics.enabled:
+        own = replace(
+            settings, http_listen=settings.metrics.http_listen, public_url="", http=config.HttpSettings()
+        )
+        app = operators_application(metrics.exposition, readiness.findings)
+        yield HttpListener(own, app, name="GITRECEIVE_METRICS_HTTP_LISTEN")
+
+
+def _doors(receiver: Receiver, http: HttpListener) -> Iterator[Reading]:
+    """What is open at the doors."""
+    kinds = dict.fromkeys(("push", "fetch", "command", "follow"), 0)
+    yield Reading(
+        "connections",
+        "Open connections, by door.",
+        lambda: {"ssh": len(receiver.door.connections), "http": http.connections},
+        "door",
+    )
+    yield Reading(
+        "sessions",
+        "Open sessions of git and of commands, by kind; `follow` shows a log.",
+        lambda: {**kinds, **receiver.git.sessions.kinds()},
+        "kind",
+    )
 
 
 def _chores(settings: config.Settings, platform: Platform) -> tuple[Chore, ...]:

@@ -2,7 +2,6 @@
 
 import contextlib
 import fcntl
-import os
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import replace
@@ -19,16 +18,20 @@ from gitreceive.errors import ConfigError, ConflictError, UnavailableError, Usag
 from gitreceive.model import Build, Check, Digest, Drain, ImageRef, Limits, Stack, StackRecipe
 from gitreceive.ports import (
     Builder,
+    BuildNetworks,
     BuildpackSource,
     BuildRequest,
     Ledger,
     Log,
     LogBook,
+    Metrics,
+    Observer,
     Platform,
     Registry,
     Shelf,
     SourceStore,
     Target,
+    Unobserved,
 )
 from gitreceive.ports.targets import no_certificates
 
@@ -38,23 +41,37 @@ if TYPE_CHECKING:
     from gitreceive.engines.stacks import DerivedStacks
 
 
-def platform(settings: config.Settings) -> Platform:
-    """All engines. Nothing is asked of Docker, the registry or the cluster yet."""
+def platform(settings: config.Settings, observer: Observer | None = None) -> Platform:
+    """All engines, and who counts what is done with them. Nothing is asked of Docker, the registry or the cluster yet."""
+    from gitreceive.supplychain.chosen import choose
+
     oci = _oci_registry(settings)
-    stacks = derived_stacks(settings, oci)
+    networks = build_networks(settings)
+    stacks = derived_stacks(settings, oci, networks)
     book = ledger(settings)
+    registry = _registry(settings, oci)
+    inventory, attestor = choose(settings, registry)
     return Platform(
         sources=sources(settings),
-        builder=builder(settings, stacks),
-        registry=_registry(settings, oci),
+        builder=builder(settings, stacks, networks),
+        registry=registry,
         target=target(settings, oci, book),
         ledger=book,
         logbook=logbook(settings),
         stack=settings.stack,
         run_images=stacks,
         default_memory=default_memory(settings),
-        shelves=(_fetched_buildpacks(settings), stacks),
+        shelves=(_fetched_buildpacks(settings), stacks, inventory),
+        observer=observer or Unobserved(),
+        attestor=attestor,
     )
+
+
+def metrics(settings: config.Settings) -> Metrics:
+    """What Prometheus is told. It watches nothing yet."""
+    from gitreceive.engines.prometheus_metrics import PrometheusMetrics
+
+    return PrometheusMetrics(by_app=settings.metrics.by_app)
 
 
 def default_memory(settings: config.Settings) -> int:
@@ -103,7 +120,11 @@ def target(settings: config.Settings, oci: "OciRegistry | None" = None, book: Le
     return DockerTarget(settings, credentials, certificates)
 
 
-def builder(settings: config.Settings, stacks: "DerivedStacks | None" = None) -> Builder:
+def builder(
+    settings: config.Settings,
+    stacks: "DerivedStacks | None" = None,
+    networks: BuildNetworks | None = None,
+) -> Builder:
     """A Dockerfile goes to Docker, everything else to buildpacks, on a stack with the system packages that it asks for."""
     from gitreceive.buildpacks.dockerfile import takes
     from gitreceive.engines.by_packages import BuilderWithPackages
@@ -114,20 +135,41 @@ def builder(settings: config.Settings, stacks: "DerivedStacks | None" = None) ->
     def by_docker(request: BuildRequest) -> bool:
         return not request.choice.group and takes(request.root)
 
-    buildpacks = DockerBuilder(settings.build, settings.data_dir, elsewhere=buildpack_source(settings))
-    derive = (stacks or derived_stacks(settings)).derive
+    networks = networks or build_networks(settings)
+    buildpacks = DockerBuilder(
+        settings.build, settings.data_dir, elsewhere=buildpack_source(settings), networks=networks
+    )
+    derive = (stacks or derived_stacks(settings, networks=networks)).derive
     return BuilderBySource(
         by_docker,
-        DockerfileBuilder(settings),
+        DockerfileBuilder(settings, networks),
         BuilderWithPackages(buildpacks, derive),
     )
 
 
-def derived_stacks(settings: config.Settings, oci: "OciRegistry | None" = None) -> "DerivedStacks":
+def derived_stacks(
+    settings: config.Settings, oci: "OciRegistry | None" = None, networks: BuildNetworks | None = None
+) -> "DerivedStacks":
     """Stacks with system packages."""
     from gitreceive.engines.stacks import DerivedStacks
 
-    return DerivedStacks(settings.build, settings.data_dir, oci or _oci_registry(settings))
+    networks = networks or build_networks(settings)
+    return DerivedStacks(settings.build, settings.data_dir, oci or _oci_registry(settings), networks)
+
+
+def build_networks(settings: config.Settings) -> BuildNetworks:
+    """What builds reach, and that is neither the registry nor the API server."""
+    from gitreceive.engines.build_networks import GuardedNetworks, Place, of_url
+
+    def refused() -> tuple[Place, ...]:
+        urls = [f"{'http' if settings.registry_insecure else 'https'}://{settings.registry}"]
+        if settings.target == "kubernetes":
+            from gitreceive.engines.kubernetes_target.api import api_server
+
+            urls.append(api_server(settings.kubernetes.context))
+        return tuple(place for url in urls if (place := of_url(url)))
+
+    return GuardedNetworks(settings.build, settings.data_dir, refused)
 
 
 @contextmanager
@@ -141,7 +183,8 @@ def buildpack_bench(
     from gitreceive.engines.docker_builder import DockerBuilder
 
     build = replace(settings.build, buildpacks=str(buildpacks))
-    with closing(DockerBuilder(build, config.cache_dir() / "buildpack-test", observe)) as builder:
+    folder, networks = config.cache_dir() / "buildpack-test", build_networks(settings)
+    with closing(DockerBuilder(build, folder, observe, networks=networks)) as builder:
         yield builder
 
 
@@ -265,6 +308,8 @@ def create_stack(
 
 def checks(settings: config.Settings) -> Iterator[tuple[str, Callable[[], Iterable[Check]]]]:
     """What doctor asks, part by part: a name, and the question, which may raise a GitreceiveError."""
+    from gitreceive.supplychain.chosen import check_key
+
     oci = _oci_registry(settings)
     yield "git", lambda: sources(settings).check()
     yield "docker", lambda: builder(settings).check()
@@ -272,8 +317,18 @@ def checks(settings: config.Settings) -> Iterator[tuple[str, Callable[[], Iterab
     yield settings.target, lambda: target(settings, oci).check()
     yield "ledger", lambda: _check_ledger(settings)
     yield "stack", lambda: _check_own_stack(settings)
+    yield "signing key", lambda: check_key(settings.supply_chain)
     yield "certificates", lambda: _check_certificates(settings)
     yield "apps", lambda: _check_apps(settings, target(settings, oci))
+
+
+def cluster_permissions(
+    settings: config.Settings, namespace: str, account: str
+) -> tuple[dict[str, Any], ...]:
+    """Kubernetes objects: an account for the server, with what it needs in the cluster."""
+    from gitreceive.engines.kubernetes_target.permissions import manifest
+
+    return manifest(settings, namespace, account)
 
 
 def check_stack(settings: config.Settings, stack: Stack) -> Iterator[Check]:
@@ -290,20 +345,25 @@ def check_stack(settings: config.Settings, stack: Stack) -> Iterator[Check]:
 
 
 @contextmanager
-def only_server(settings: config.Settings) -> Iterator[None]:
-    """Hold the data folder: one server works on it at a time. Raises ConflictError."""
+def only_server(settings: config.Settings, holder: str) -> Iterator[str]:
+    """Hold the data folder: one server works on it at a time. The holder before, which has ended then, and may have ended no job; empty where
+    there was none. Raises ConflictError.
+    """
     make_data_dir(settings)
     path = settings.data_dir / "server.lock"
-    with path.open("w", encoding="ascii") as lock:
+    with path.open("a+", encoding="utf-8") as lock:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError:
             raise ConflictError(
                 f"a server already works on {settings.data_dir}", hint="stop it, or set GITRECEIVE_DATA_DIR"
             ) from None
-        lock.write(f"{os.getpid()}\n")
+        lock.seek(0)
+        before = lock.read().strip()
+        lock.truncate(0)
+        lock.write(f"{holder}\n")
         lock.flush()
-        yield
+        yield before
 
 
 def require_server(settings: config.Settings) -> None:

@@ -105,4 +105,10 @@ need_postgresql() {
   export GITRECEIVE_TEST_POSTGRESQL_PROGRAMS=$folder
 }
 
+# need_prometheus: its programs, which the tests start for themselves. Unpacked: installing would start one for all.
+need_prometheus() {
+  GITRECEIVE_TEST_PROMETHEUS_PROGRAMS=$(dirname "$(unpack_package prometheus usr/bin/prometheus)")
+  export GITRECEIVE_TEST_PROMETHEUS_PROGRAMS
+}
+
 gitreceive() { "$ROOT/.venv/bin/gitreceive" "$@"; }

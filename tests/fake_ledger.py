@@ -1,5 +1,6 @@
 """A ledger in memory, held to the same contract as the real one."""
 
+from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -27,10 +28,12 @@ from gitreceive.model import (
     Job,
     JobId,
     JobState,
+    LedgerMeasures,
     Lock,
     Outcome,
     Push,
     PushOptions,
+    QueueLimits,
     QuotaKind,
     Release,
     Review,
@@ -39,6 +42,7 @@ from gitreceive.model import (
     SettingsChange,
     Stack,
     UserName,
+    Waiting,
 )
 from gitreceive.stories.retention import named
 from tests.fake_people import FakePeople
@@ -51,10 +55,12 @@ def _utc_now() -> datetime:
 class FakeLedger(FakePeople):
     """``clock`` stands for the database's time; a test may hand in its own."""
 
-    def __init__(self, clock: Callable[[], datetime] = _utc_now) -> None:
+    def __init__(self, clock: Callable[[], datetime] = _utc_now, queue: QueueLimits | None = None) -> None:
         super().__init__(clock)
+        self._queue = queue or QueueLimits()
         self._jobs: dict[JobId, Job] = {}
         self._leases: dict[JobId, datetime] = {}
+        self._holders: dict[JobId, str] = {}
         self._intended: dict[JobId, Release] = {}
         self._live: dict[AppName, list[Release]] = {}
         self._stacks: dict[str, list[Stack]] = {}
@@ -243,6 +249,10 @@ class FakeLedger(FakePeople):
             self._unlocked(cause.app)
             if isinstance(cause, SettingsChange):
                 self._claim(cause.app, cause.domains)
+            unended = self._unended()
+            users = sum(job.user == cause.user for job in unended)
+            waiting = Waiting(len(unended), users, len(self._unended(cause.app)))
+            self._queue.require_room(cause.app, cause.user, waiting)
             self._last_id += 1
             job = Job(JobId(self._last_id), cause, JobState.QUEUED, self._clock())
             self._jobs[job.id] = job
@@ -285,9 +295,30 @@ class FakeLedger(FakePeople):
             ]
             if not free:
                 return None
-            job = min(free, key=lambda job: (job.fence == 0, busy.count(job.user), job.id))
+            job = min(
+                free, key=lambda job: (job.fence == 0, busy.count(job.user), self._served(job.user), job.id)
+            )
             self._leases[job.id] = time + timedelta(seconds=lease_seconds)
+            self._holders[job.id] = holder
             return self._set(replace(job, fence=job.fence + 1, started_at=job.started_at or time))
+
+    def hand_over(self, holder: str) -> tuple[JobId, ...]:
+        with self._lock:
+            held = [job for job in self._unended() if self._holders.get(job.id) == holder]
+            for job in held:
+                del self._leases[job.id], self._holders[job.id]
+                self._set(replace(job, fence=job.fence + 1))
+            return tuple(job.id for job in held)
+
+    def _served(self, user: UserName) -> datetime:
+        """When a job of theirs was begun last; what had ended before the oldest that waits was asked for does not count."""
+        since = min(job.created_at for job in self._unended())
+        begun = [
+            job.started_at
+            for job in self._jobs.values()
+            if job.user == user and job.started_at and (job.ended_at is None or job.ended_at >= since)
+        ]
+        return max(begun, default=datetime.min.replace(tzinfo=UTC))
 
     def renew(self, job: JobId, fence: int, lease_seconds: float) -> Job:
         with self._lock:
@@ -438,6 +469,20 @@ class FakeLedger(FakePeople):
         with self._lock:
             return tuple(self._unended())
 
+    def measures(self, after_event: int) -> LedgerMeasures:
+        with self._lock:
+            jobs = self._unended()
+            queued = [job.created_at for job in jobs if job.state is JobState.QUEUED]
+            counted = [event.happening for event in self._events if event.id > after_event]
+            return LedgerMeasures(
+                jobs=Counter(job.state for job in jobs),
+                oldest_queued_seconds=(self._clock() - min(queued)).total_seconds() if queued else 0.0,
+                apps=len(self._apps),
+                events=Counter((event.verb, event.outcome) for event in counted),
+                newest_event=max(after_event, len(self._events)),
+                size=None,
+            )
+
     def let_go(self, app: AppName, holder: str) -> None:
         with self._lock:
             if self._holds.get(app, ("",))[0] == holder:
@@ -534,6 +579,7 @@ class FakeLedger(FakePeople):
 
     def _end(self, job: Job, state: JobState, reason: str, seconds: Mapping[str, float]) -> Job:
         self._leases.pop(job.id, None)
+        self._holders.pop(job.id, None)
         if isinstance(job.cause, ConfigChange):
             job = replace(job, cause=job.cause.without_values())
         self.record(

@@ -5,11 +5,23 @@ import json
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import cast
 
 from gitreceive.cancellation import Cancellation
 from gitreceive.errors import RegistryError
-from gitreceive.model import Blob, Build, Check, Digest, ImageFacts, ImageRef, Layer
+from gitreceive.model import (
+    Blob,
+    Build,
+    Check,
+    Digest,
+    ImageFacts,
+    ImageRef,
+    KeptPart,
+    Layer,
+    NewReferrer,
+    Referrer,
+)
 from gitreceive.ports import Log
 
 
@@ -23,6 +35,10 @@ class FakeRegistry:
     failure: Exception | None = None
     deletes_nothing: bool = False
     during_remove: Callable[[ImageRef], object] = lambda _image: None
+    contents_of: dict[Digest, bytes] = field(default_factory=dict)  # blobs that somebody may read
+    kept: dict[ImageRef, dict[Digest, Referrer]] = field(default_factory=dict)
+    named: dict[str, Digest] = field(default_factory=dict)  # REPOSITORY:TAG of referrers
+    attach_failure: Exception | None = None  # raised by the next that is to be attached
 
     def publish(self, build: Build, repository: str, log: Log, cancel: Cancellation) -> ImageRef:
         cancel.raise_if_requested()
@@ -34,6 +50,8 @@ class FakeRegistry:
             if layer.path is None and layer.blob.digest not in held:
                 raise RegistryError(f"the registry no longer has the layer {layer.title}")
             held.add(layer.blob.digest)
+            if layer.path and layer.path.is_file():
+                self.contents_of[layer.blob.digest] = layer.path.read_bytes()
         what = [
             build.engine_image,
             str(build.run_image),
@@ -90,13 +108,57 @@ class FakeRegistry:
         if build is None:
             return ()
         below = self.contents(build.run_image) if build.run_image else ()
-        return (Blob(image.digest, 100, "config"), *(layer.blob for layer in build.layers), *below)
+        return (Blob(image.digest, 100, "config"), *below, *(layer.blob for layer in build.layers))
 
     def remove(self, image: ImageRef) -> bool:
         if self.deletes_nothing:
             raise RegistryError("the registry deletes nothing", hint="allow it")
         self.during_remove(image)
+        self.kept.pop(image, None)
         return self.images.pop(image, None) is not None
+
+    def fetch(self, image: ImageRef, blob: Blob, path: Path, cancel: Cancellation) -> None:
+        cancel.raise_if_requested()
+        if blob.digest not in self.contents_of:
+            raise RegistryError(f"the registry no longer has {blob.digest}")
+        path.write_bytes(self.contents_of[blob.digest])
+
+    def attach(self, image: ImageRef, new: NewReferrer, cancel: Cancellation) -> Digest:
+        cancel.raise_if_requested()
+        if self.attach_failure:
+            failure, self.attach_failure = self.attach_failure, None
+            raise failure
+        self._found(image)
+        parts = []
+        for part in new.parts:
+            blob = Blob(_digest(part.content), len(part.content), part.media_type)
+            self.contents_of[blob.digest] = part.content
+            parts.append(KeptPart(blob, dict(part.annotations)))
+        digest = _digest(repr((image.digest, new)).encode())
+        kept = Referrer(digest, new.artifact_type, tuple(parts), dict(new.annotations))
+        self.kept.setdefault(image, {})[digest] = kept
+        if new.tag:
+            self.named[f"{image.repository}:{new.tag}"] = digest
+        return digest
+
+    def detach(self, image: ImageRef, referrer: Digest, cancel: Cancellation) -> None:
+        cancel.raise_if_requested()
+        self.kept.get(image, {}).pop(referrer, None)
+
+    def referrers(self, image: ImageRef) -> tuple[Referrer, ...]:
+        return tuple(self.kept.get(image, {}).values())
+
+    def document(self, image: ImageRef, blob: Blob) -> bytes:
+        if blob.digest not in self.contents_of:
+            raise RegistryError(f"the registry no longer has {blob.digest}")
+        return self.contents_of[blob.digest]
+
+    def copy_referrers(self, image: ImageRef, to: ImageRef, cancel: Cancellation) -> int:
+        cancel.raise_if_requested()
+        self._found(to)
+        kept = self.kept.get(image, {})
+        self.kept.setdefault(to, {}).update(kept)
+        return len(kept)
 
     def check(self) -> Iterator[Check]:
         yield Check("registry answers", ok=True, seen=self.address)
@@ -108,3 +170,7 @@ class FakeRegistry:
         if image not in self.images:
             raise RegistryError(f"the registry no longer has {image}")
         return self.images[image]
+
+
+def _digest(content: bytes) -> Digest:
+    return Digest(f"sha256:{hashlib.sha256(content).hexdigest()}")

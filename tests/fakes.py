@@ -5,7 +5,7 @@ The target keeps tests/engines/target_record.py, as the real ones do.
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -21,6 +21,7 @@ from gitreceive.model import (
     CronRun,
     Digest,
     ImageRef,
+    KindStatus,
     Layer,
     LogLine,
     LogQuery,
@@ -29,6 +30,8 @@ from gitreceive.model import (
     ProcessStatus,
     ProcessType,
     Release,
+    ServiceOrder,
+    ServiceStatus,
     Stack,
     Terminal,
     VolumeStatus,
@@ -142,6 +145,9 @@ class FakeTarget:
     by_clock: dict[AppName, list[CronRun]] = field(default_factory=dict)
     kept: dict[AppName, dict[str, VolumeStatus]] = field(default_factory=dict)
     secrets: dict[str, tuple[str, ...]] = field(default_factory=dict)
+    kinds: tuple[KindStatus, ...] = ()
+    made: dict[AppName, dict[str, ServiceStatus]] = field(default_factory=dict)
+    during_making: Callable[[ServiceOrder], None] = lambda _order: None
 
     def roll_out(self, release: Release, log: Log, cancel: Cancellation) -> None:
         self.calls.append(f"roll out {release.label}")
@@ -166,6 +172,7 @@ class FakeTarget:
         cancel.raise_if_requested()
         if self.run_failure:
             raise self.run_failure
+        log.write(f"{process.name} runs\n".encode())
         return self.exit_codes.get(process.name, self.exit_code)
 
     @contextmanager
@@ -245,9 +252,43 @@ class FakeTarget:
             raise NotFoundError(f"there is no Secret {secret} in namespace app-{app}")
         return self.secrets[secret]
 
+    def service_kinds(self) -> tuple[KindStatus, ...]:
+        return self.kinds
+
+    def services(self, app: AppName) -> tuple[ServiceStatus, ...]:
+        return tuple(status for _, status in sorted(self.made.get(app, {}).items()))
+
+    def provision(self, app: AppName, order: ServiceOrder, log: Log, cancel: Cancellation) -> ServiceStatus:
+        kind = {each.kind.name: each.kind for each in self.kinds}.get(order.kind)
+        if kind is None:
+            raise NotFoundError(f"there is no kind of service {order.kind!r}")
+        there = self.made.setdefault(app, {})
+        before = there.get(order.name)
+        if before and before.kind != order.kind:
+            raise ConflictError(f"{app} has a service {order.name} already: {before.kind}")
+        size = order.size or (before.size if before else kind.size)
+        version = order.version or (before.version if before else kind.version)
+        keys = kind.keys(order.name)
+        secret = next(iter(keys.values())).secret
+        status = ServiceStatus(
+            order.name, kind.name, kind.title, "being made", "Setting up", size, version, secret, keys
+        )
+        there[order.name] = status
+        self.during_making(order)
+        self.secrets[secret] = tuple(kind.variables.values())
+        there[order.name] = replace(status, state="ready", says="")
+        return there[order.name]
+
+    def remove_service(self, app: AppName, name: str, log: Log) -> bool:
+        status = self.made.get(app, {}).pop(name, None)
+        if status:
+            self.secrets.pop(status.secret, None)
+        return status is not None
+
     def destroy(self, app: AppName) -> None:
         self.live.pop(app, None)
         self.kept.pop(app, None)
+        self.made.pop(app, None)
 
     def forget_images(self, images: Iterable[ImageRef]) -> None:
         self.calls += [f"forget {image.repository}" for image in images]

@@ -18,7 +18,7 @@ from gitreceive.model import (
     Stack,
     UserName,
 )
-from gitreceive.ports import Platform
+from gitreceive.ports import Observer, Platform, Unobserved
 from gitreceive.voice import Voice
 from tests.fake_ledger import FakeLedger
 from tests.fake_logbook import FakeLogBook
@@ -39,6 +39,7 @@ class World:
     registry: FakeRegistry = field(default_factory=FakeRegistry)
     target: FakeTarget = field(default_factory=FakeTarget)
     logbook: FakeLogBook = field(default_factory=FakeLogBook)
+    observer: Observer = field(default_factory=Unobserved)
 
     def __post_init__(self) -> None:
         self.ledger = FakeLedger(lambda: datetime.now(UTC) + self.passed)
@@ -56,6 +57,7 @@ class World:
             self.logbook,
             "bookworm",
             self.run_images,
+            observer=self.observer,
         )
 
     @property

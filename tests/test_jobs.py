@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterator
 import pytest
 
 from gitreceive.cancellation import Cancellation
+from gitreceive.errors import UnavailableError
 from gitreceive.jobs import JobRunner
 from gitreceive.model import AppName, JobState, Push, PushOptions, UserName
 from gitreceive.ports import BuildRequest
@@ -78,3 +79,27 @@ def test_jobs_of_one_app_run_one_at_a_time_and_others_beside_them(world: World, 
     gate.set()
     _wait(lambda: all(world.ledger.job(job.id).state is JobState.LIVE for job in [*jobs, theirs]))
     assert max(most) == 1
+
+
+def test_a_runner_that_stops_hands_its_jobs_over_and_ends_none(world: World, runner: JobRunner) -> None:
+    begun, go_on = threading.Event(), threading.Event()
+
+    def build(_request: BuildRequest, _cancel: Cancellation) -> None:
+        begun.set()
+        go_on.wait(10)
+        raise UnavailableError("the engine is being closed", hint="")
+
+    world.builder.during = build
+    job = world.enqueue(world.commit("one"))
+    waiting = world.enqueue(world.commit("two", world.commit("one")))
+    runner.wake()
+    assert begun.wait(10)
+    runner.stop()
+    go_on.set()
+    taken = world.ledger.claim("server-2", 8)
+    assert taken
+    assert (taken.id, taken.state) == (job.id, JobState.BUILDING)
+    _wait(lambda: not any(thread.name == f"job-{job.id}" for thread in threading.enumerate()))
+    assert world.ledger.job(job.id).state is JobState.BUILDING
+    assert world.ledger.job(waiting.id).state is JobState.QUEUED
+    assert "closed" not in world.log(job)

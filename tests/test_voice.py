@@ -36,4 +36,4 @@ def test_what_others_have_named_does_nothing_to_a_terminal() -> None:
     out: list[bytes] = []
     voice = Voice(out.append)
     voice.error("no file \x1b]0;title\x07 \x1b[8m \u202etxt \udcff", "see \x9b2J")
-    assert b"".join(out) == " !     no file ^[]0;title^G ^[[8m <U+202E>txt ?\n !     see <U+009B>2J\n".encode()
+    assert b"".join(out) == b" !     no file ^[]0;title^G ^[[8m <U+202E>txt ?\n !     see <U+009B>2J\n"

@@ -21,6 +21,7 @@ from gitreceive.cli.common import (
     require_app,
 )
 from gitreceive.cli.lock import lock_facts
+from gitreceive.cli.provisioned import described as described_services
 from gitreceive.cli.transfer import export, import_
 from gitreceive.cli.volumes import described
 from gitreceive.cli.watching import write
@@ -181,7 +182,7 @@ def _facts(ledger: "Ledger", target: "Target", app: App) -> dict[str, object]:
 @click.option("--confirm", metavar="NAME", help="The app's name once more, for scripts.")
 @as_json
 def destroy(name: str, confirm: str | None, as_json: bool) -> None:
-    """Remove an app: what runs, its volumes with what is in them, its repository, its builds and releases, and its review apps.
+    """Remove an app: what runs, its volumes and services with what is in them, its repository, its builds and releases, and its review apps.
 
     There is no way back. Without --confirm, it says what would go.
 
@@ -203,7 +204,7 @@ def _confirm(app: App, given: str | None, platform: "Platform") -> None:
     name = app.name
     if given == name:
         return
-    more = with_volumes(app, platform)
+    more = with_volumes(app, platform) + with_services(app, platform)
     if given is None and sys.stdin.isatty():
         given = click.prompt(
             f" !     This removes {name} and all its releases{more}. Type its name to go on", err=True
@@ -229,6 +230,16 @@ def with_volumes(app: App, platform: "Platform") -> str:
     except GitreceiveError:
         return ", and its volumes with what is in them, if it has any (they cannot be seen now)"
     return f", and its volumes with what is in them: {described(there)}" if there else ""
+
+
+def with_services(app: App, platform: "Platform") -> str:
+    """The same of what operators made for it: that is there before the first push, too."""
+    names = (app.name, *(review.name for review in platform.ledger.reviews(app.name)))
+    try:
+        there = [service for name in names for service in platform.target.services(name)]
+    except GitreceiveError:
+        return ", and its services with what is stored in them, if it has any (they cannot be seen now)"
+    return f", and its services with what is stored in them: {described_services(there)}" if there else ""
 
 
 def push_url(settings: config.Settings, app: AppName) -> str:

@@ -98,7 +98,7 @@ class _Setting(click.Command):
         return super().parse_args(ctx, args[:at])
 
 
-_BEHIND = "gitreceive.background.cron.command"
+_BEHIND = "gitreceive.cron.command"
 
 
 @command.command("set", cls=_Setting)

@@ -5,7 +5,7 @@ import click
 
 from gitreceive import config, wiring
 from gitreceive.cli.common import actor, app_option, as_json, open_platform, print_json, require_app
-from gitreceive.cli.releases import named
+from gitreceive.cli.release_names import named
 from gitreceive.cli.watching import watched, write
 from gitreceive.errors import UsageError
 from gitreceive.model import AppName, Job, JobState, Permission, Promotion, Release

@@ -43,6 +43,7 @@ READS = frozenset(
         "openssh authorized-keys",
         "openssh session",  # what is done in it is recorded by the server
         "openssh settings",
+        "permissions",
         "plan",
         "ps",
         "ps list",
@@ -54,6 +55,8 @@ READS = frozenset(
         "reviews list",
         "run list",
         "server",
+        "services info",
+        "services kinds",
         "services list",
         "stack info",
         "stack list",

@@ -1,7 +1,7 @@
 import click
 
 from gitreceive.cli.common import app_option, as_json, open_platform
-from gitreceive.cli.releases import named
+from gitreceive.cli.release_names import named
 from gitreceive.cli.rollback import bring_back, who_may
 from gitreceive.model import Redeploy
 

@@ -1,11 +1,10 @@
 import shlex
-from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import click
 
 from gitreceive.appjson.told import declared_facts, told_declared
-from gitreceive.cli import remote
+from gitreceive.cli import papers
 from gitreceive.cli.common import (
     Group,
     age,
@@ -13,11 +12,12 @@ from gitreceive.cli.common import (
     as_json,
     byte_count,
     open_ledger,
+    open_platform,
     print_json,
     print_table,
     require_app,
 )
-from gitreceive.errors import UsageError
+from gitreceive.cli.release_names import named
 from gitreceive.model import AppName, Changes, Permission, Release, Scripts
 
 if TYPE_CHECKING:
@@ -36,7 +36,7 @@ class _Releases(Group):
 
 @click.group("releases", cls=_Releases)
 def command() -> None:
-    """The app's releases: list, info, diff. A release is an image, a config and process types; it is never changed.
+    """The app's releases: list, info, diff, sbom, provenance, verify. A release is an image, a config and process types; it is never changed.
 
     \b
     Example:
@@ -101,16 +101,22 @@ def info(words: tuple[str, ...], app: str | None, as_json: bool) -> None:
       gitreceive releases info shop v5
     """
     name, (number,) = named(words, app, least=1, most=1)
-    with open_ledger() as ledger:
-        _check_read(ledger, name)
-        release = ledger.release(name, number)
-        live = ledger.current_release(name) == release
+    with open_platform() as platform:
+        _check_read(platform.ledger, name)
+        release = platform.ledger.release(name, number)
+        live = platform.ledger.current_release(name) == release
+        beside = papers.beside(platform, release)
     if as_json:
-        print_json(_facts(release, live=live))
+        print_json({**_facts(release, live=live), **papers.facts(beside)})
         return
     click.echo(f"{name} {release.label}: {release.description}{' (live)' if live else ''}")
-    for title, text in _described(release):
+    for title, text in (*_described(release), *papers.described(beside)):
         click.echo(f"  {title + ':':<12}{text}")
+
+
+command.add_command(papers.sbom)
+command.add_command(papers.provenance)
+command.add_command(papers.verify)
 
 
 @command.command("diff")
@@ -136,30 +142,6 @@ def diff(words: tuple[str, ...], app: str | None, as_json: bool) -> None:
         click.echo(f"{name} {old.label} and {new.label} are the same", err=True)
     for title, text in lines:
         click.echo(f"{title + ':':<12}{text}")
-
-
-def named(words: Sequence[str], app: str | None, *, least: int, most: int) -> tuple[AppName, tuple[int, ...]]:
-    """The app, which may be named by a first word, and as many releases as wanted, each as vN. One word that could be both is a release:
-    an app called v7 is named by --app. Raises UsageError, NotFoundError.
-    """
-    first = words[0] if words and (len(words) > most or not remote.RELEASE.fullmatch(words[0])) else None
-    if first is not None and app is not None:
-        raise UsageError("the app is named twice", hint="leave out one of --app and the word")
-    name = remote.app_name(first if first is not None else app)
-    rest = words if first is None else words[1:]
-    if not least <= len(rest) <= most:
-        wanted = {(0, 0): "no release", (0, 1): "one release at most", (1, 1): "one release"}
-        raise UsageError(
-            f"{wanted.get((least, most), 'two releases')} can be named here, and not {len(rest)}",
-            hint=f"gitreceive releases {name} shows which there are",
-        )
-    return name, tuple(_number(word) for word in rest)
-
-
-def _number(word: str) -> int:
-    if not remote.RELEASE.fullmatch(word):
-        raise UsageError(f"{word[:60]!r} is not a release", hint="write v and its number: v7")
-    return int(word[1:])
 
 
 def _check_read(ledger: "Ledger", app: AppName) -> None:

@@ -14,7 +14,9 @@ from gitreceive.cli import config_words
 from gitreceive.errors import NotFoundError, UnavailableError, UsageError
 from gitreceive.model import AppName
 
-LOCAL_ONLY = frozenset({"ledger", "server", "stack", "plan", "buildpack", "openssh"})  # refused over SSH
+LOCAL_ONLY = frozenset(
+    {"ledger", "server", "stack", "plan", "permissions", "buildpack", "openssh"}
+)  # refused over SSH
 _ASKED_HERE = LOCAL_ONLY | {"app-json", "doctor", "version"}
 _REMOTES = ("deploy", "gitreceive")
 # neither may look like an option to ssh, or hold what ssh or a shell reads as more than a name
@@ -239,6 +241,9 @@ _TAKES_APP: dict[tuple[str, ...], int] = {
     ("releases", "list"): 2,
     ("releases", "info"): 2,
     ("releases", "diff"): 2,
+    ("releases", "sbom"): 2,
+    ("releases", "provenance"): 2,
+    ("releases", "verify"): 2,
     ("access", "add"): 2,
     ("access", "remove"): 2,
     ("access", "list"): 2,
@@ -252,6 +257,9 @@ _TAKES_APP: dict[tuple[str, ...], int] = {
     ("builds", "cancel"): 2,
     ("quotas", "list"): 2,
     ("services", "bind"): 2,
+    ("services", "create"): 2,
+    ("services", "destroy"): 2,
+    ("services", "info"): 2,
     ("services", "list"): 2,
     ("services", "unbind"): 2,
     ("volumes", "add"): 2,
@@ -278,6 +286,8 @@ _APP_IS_A_WORD = {
         ("certs add", "certs list", "cron list", "domains list", "services list", "volumes list"), 0
     ),
     **dict.fromkeys(("cron run", "cron set", "cron unset", "volumes add", "volumes remove"), 1),
+    **dict.fromkeys(("services destroy", "services info"), 1),
+    "services create": 2,
     **dict.fromkeys(("healthchecks list", "ps list", "ps start", "ps stop"), 0),
 }
 _WITH_A_VALUE = {
@@ -285,7 +295,7 @@ _WITH_A_VALUE = {
     *("-m", "-n", "--reason", "--stack", "--to", "--lifetime", "--inherit", "--role", "--team"),
     *("--cert", "--key"),
     *("--schedule", "--concurrency"),
-    *("--confirm", "--mount", "--prefix", "--process", "--secret"),
+    *("--confirm", "--mount", "--prefix", "--process", "--secret", "--version"),
     *("--build", "--color", "--colour", "--ps", "--since", "--source", "--until"),
 }
 RELEASE = re.compile(r"v[1-9][0-9]{0,8}", re.ASCII)  # v7, where an app may stand too

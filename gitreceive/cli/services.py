@@ -1,5 +1,5 @@
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -18,6 +18,7 @@ from gitreceive.cli.common import (
 )
 from gitreceive.cli.configs import carry_out as change_config
 from gitreceive.cli.configs import one_from_stdin, typed
+from gitreceive.cli.provisioned import bound_by, create, destroy, info, kinds, without_secret
 from gitreceive.cli.rollback import who_may
 from gitreceive.cli.settings_changes import Wish, carry_out, change_settings
 from gitreceive.cli.watching import write
@@ -42,11 +43,15 @@ _WELL = {str(JobState.LIVE), "kept", "unchanged"}
 
 @click.group("services", cls=Group)
 def command() -> None:
-    """Databases and the like that run elsewhere: bind, unbind, list.
+    """Databases and the like: bind, unbind, list what there is; create, destroy, info, kinds of what operators make.
 
-    What is bound appears as config: by values that you give, or by a Secret in the app's namespace (Kubernetes), which an operator of the
-    cluster may have made.
+    What is bound appears as config: by values that you give, or by a Secret in the app's namespace (Kubernetes). Where the cluster has
+    operators for it, `services create` has one made and binds it.
     """
+
+
+for _made in (create, destroy, info, kinds):
+    command.add_command(_made)
 
 
 @command.command("bind")
@@ -57,6 +62,13 @@ def command() -> None:
 )
 @click.option("--secret", metavar="SECRET", help="All that this Secret holds, as variables.")
 @click.option("--prefix", metavar="PREFIX", default="", help="With --secret: in front of each name.")
+@click.option(
+    "--key",
+    "keys",
+    metavar="KEY=NAME",
+    multiple=True,
+    help="With --secret: this value of it alone, as this variable; several times.",
+)
 @as_json
 def bind(
     words: tuple[str, ...],
@@ -64,6 +76,7 @@ def bind(
     from_stdin: bool,
     secret: str | None,
     prefix: str,
+    keys: tuple[str, ...],
     as_json: bool,
 ) -> None:
     """Give the app what it finds a service by. That is a release.
@@ -76,15 +89,19 @@ def bind(
       gitreceive services bind DATABASE_URL=postgres://shop:pass@db.example.com/shop
       ssh -p 2222 git@HOST services bind shop DATABASE_URL --stdin < url
       gitreceive services bind shop --secret shop-postgres --prefix PG_
+      gitreceive services bind shop --secret shop-postgres --key uri=DATABASE_URL
     """
     if secret is not None:
-        if from_stdin:
-            raise UsageError("--secret and --stdin are two ways", hint="use one of them")
+        if from_stdin or (prefix and keys):
+            ways = "--secret and --stdin" if from_stdin else "--prefix and --key"
+            raise UsageError(f"{ways} are two ways", hint="use one of them")
         name, _ = addressed(words, app, 0)
-        _bind_secret(name, parse_secret_name(secret), prefix, as_json=as_json)
+        _bind_secret(name, parse_secret_name(secret), prefix, _keys(keys), as_json=as_json)
         return
-    if prefix:
-        raise UsageError("--prefix is for --secret alone", hint="write the whole names")
+    if prefix or keys:
+        raise UsageError(
+            f"{'--prefix' if prefix else '--key'} is for --secret alone", hint="write the whole names"
+        )
     name, rest = _named(words, app, stdin=from_stdin)
     values = one_from_stdin(rest) if from_stdin else typed(rest)
     for key in values:
@@ -143,21 +160,18 @@ def list_(words: tuple[str, ...], app: str | None, as_json: bool) -> None:
     with open_target() as (ledger, target):
         found = own_app(ledger, name)
         settings, there = ledger.settings(found.name), ledger.config(found.name)
-        rows: list[dict[str, Any]] = [
-            {"by": "value", "secret": None, "variables": [key], "state": "set"}
-            for key in sorted(settings.services.bound)
-            if key in there
-        ]
-        secrets = sorted(settings.runtime.secrets.items())
-        rows += [secret_row(target, name, secret, prefix) for secret, prefix in secrets]
+        rows = [_row("value", [key], "set") for key in sorted(settings.services.bound) if key in there]
+        rows += rows_of(target, found.name, settings)
     if as_json:
         print_json(rows)
         return
+    columns = ("by", "service", "secret")
     shown = [
-        (row["by"], row["secret"] or "-", ", ".join(row["variables"]) or "-", row["state"]) for row in rows
+        (*(row[column] or "-" for column in columns), ", ".join(row["variables"]) or "-", row["state"])
+        for row in rows
     ]
     empty = f"{name} is bound to nothing: gitreceive services bind {name} NAME=VALUE"
-    print_table(("by", "secret", "variables", "state"), shown, empty)
+    print_table((*columns, "variables", "state"), shown, empty)
 
 
 def _named(words: Sequence[str], app: str | None, *, stdin: bool) -> tuple[AppName, tuple[str, ...]]:
@@ -203,12 +217,33 @@ def _tell(facts: dict[str, Any], *, as_json: bool) -> None:
         sys.exit(1)
 
 
-def _bind_secret(app: AppName, secret: str, prefix: str, *, as_json: bool) -> None:
+def _keys(typed_keys: Sequence[str]) -> dict[str, str]:
+    """Keys of a Secret by the names of variables, as KEY=NAME was typed."""
+    pairs = [typed_key.rpartition("=") for typed_key in typed_keys]
+    for key, _, variable in pairs:
+        if not key:
+            raise UsageError(f"{variable[:60]!r} is not KEY=NAME", hint="write --key uri=DATABASE_URL")
+    return {parse_config_name(variable): key for key, _, variable in pairs}
+
+
+def _bind_secret(app: AppName, secret: str, prefix: str, keys: dict[str, str], *, as_json: bool) -> None:
     with open_platform() as platform:
         require_app(platform.ledger, app, Permission.CONFIGURE)
-        require_names(secret, [prefix + key for key in platform.target.secret_names(app, secret)])
-        wish = Wish(f"bind Secret {secret}", {"runtime": {"secrets": {secret: prefix}}})
+        there = platform.target.secret_names(app, secret)
+        patch: dict[str, Any] = {"secrets": {secret: prefix}}
+        if keys:
+            _require_keys(secret, keys.values(), there)
+            patch = {"secret_keys": {name: {"secret": secret, "key": key} for name, key in keys.items()}}
+        else:
+            require_names(secret, [prefix + key for key in there])
+        wish = Wish(f"bind Secret {secret}", {"runtime": patch})
         change_settings(platform, app, lambda *_: wish, as_json=as_json)
+
+
+def _require_keys(secret: str, keys: Iterable[str], there: Sequence[str]) -> None:
+    for key in keys:
+        if key not in there:
+            raise NotFoundError(f"Secret {secret} has no {key[:60]!r}", hint=f"it has {', '.join(there)}")
 
 
 def require_names(secret: str, names: Sequence[str]) -> None:
@@ -233,11 +268,11 @@ def _names_variable(name: str) -> bool:
 
 def _unbind_secret(app: AppName, secret: str, *, as_json: bool) -> None:
     def plan(settings: AppSettings, _live: Release | None) -> Wish:
-        if secret not in settings.runtime.secrets:
+        if secret not in settings.runtime.secrets and not bound_by(settings, secret):
             raise NotFoundError(
                 f"{app} is not bound to a Secret {secret[:60]!r}", hint=f"gitreceive services list {app}"
             )
-        return Wish(f"unbind Secret {secret}", {"runtime": {"secrets": {secret: None}}})
+        return Wish(f"unbind Secret {secret}", without_secret(settings, secret))
 
     with open_platform() as platform:
         change_settings(platform, app, plan, as_json=as_json)
@@ -246,18 +281,55 @@ def _unbind_secret(app: AppName, secret: str, *, as_json: bool) -> None:
 def _require_bound(platform: "Platform", app: AppName, names: Sequence[str]) -> None:
     if not names:
         raise UsageError("nothing is named", hint="name variables, or --secret SECRET")
-    bound = platform.ledger.settings(app).services.bound
+    settings = platform.ledger.settings(app)
     for name in names:
-        if name not in bound:
+        if name in settings.runtime.secret_keys:
+            secret = settings.runtime.secret_keys[name].secret
+            raise ConflictError(
+                f"{name} comes from Secret {secret}",
+                hint=f"gitreceive services unbind {app} --secret {secret}",
+            )
+        if name not in settings.services.bound:
             raise NotFoundError(
                 f"{name[:60]!r} is not bound",
                 hint=f"gitreceive services list {app}; config unset removes what is set",
             )
 
 
+def rows_of(target: "Target", app: AppName, settings: AppSettings) -> list[dict[str, Any]]:
+    """What comes from Secrets: whole ones, what operators made here, and single values of others."""
+    rows = [
+        secret_row(target, app, secret, prefix) for secret, prefix in sorted(settings.runtime.secrets.items())
+    ]
+    made = target.services(app)
+    for status in made:
+        variables = bound_by(settings, status.secret)
+        state = status.state if variables else f"{status.state}, not bound"
+        row = _row("service", variables, state, status.secret)
+        rows.append({**row, "service": status.name, "kind": status.kind})
+    others = {place.secret for place in settings.runtime.secret_keys.values()} - {
+        each.secret for each in made
+    }
+    for secret in sorted(others):
+        state = str(secret_row(target, app, secret, "")["state"])
+        rows.append(_row("secret", bound_by(settings, secret), state, secret))
+    return rows
+
+
 def secret_row(target: "Target", app: AppName, secret: str, prefix: str) -> dict[str, Any]:
-    row = {"by": "secret", "secret": secret, "variables": [], "state": "there"}
     try:
-        return {**row, "variables": [prefix + key for key in target.secret_names(app, secret)]}
+        names = target.secret_names(app, secret)
     except NotFoundError:
-        return {**row, "state": "missing"}
+        return _row("secret", [], "missing", secret)
+    return _row("secret", [prefix + key for key in names], "there", secret)
+
+
+def _row(by: str, variables: list[str], state: str, secret: str | None = None) -> dict[str, Any]:
+    return {
+        "by": by,
+        "service": None,
+        "kind": None,
+        "secret": secret,
+        "variables": variables,
+        "state": state,
+    }

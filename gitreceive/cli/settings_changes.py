@@ -55,12 +55,15 @@ def change_settings(
 
 @dataclass(frozen=True)
 class Done:
-    """What became of a wish. ``job``: None where it waits for the first release, or nothing had to be done."""
+    """What became of a wish. ``job``: None where it waits for the first release, or nothing had to be done. ``after``: the settings that
+    were wished for.
+    """
 
     app: AppName
     wish: Wish
     job: Job | None
     changed: bool
+    after: AppSettings
 
     @property
     def well(self) -> bool:
@@ -112,7 +115,7 @@ def carry_out(
         wiring.require_server(config.load())
         change = SettingsChange(app, who.name, wish.title, wish.patch)
         job = watched(ledger.enqueue(change), platform, log=log)
-    return Done(app, wish, job, after != before)
+    return Done(app, wish, job, after != before, after)
 
 
 def known_process(release: Release | None, name: str, *, once: bool = False) -> str:

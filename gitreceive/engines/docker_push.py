@@ -5,17 +5,20 @@ import re
 import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from gitreceive import dockerd
 from gitreceive.cancellation import Cancellation
 from gitreceive.errors import RegistryError, UnavailableError, UsageError, cause
-from gitreceive.model import Blob, Build, Check, Digest, ImageFacts, ImageRef, Layer
+from gitreceive.model import Blob, Build, Check, Digest, ImageFacts, ImageRef, Layer, NewReferrer, Referrer
+from gitreceive.patience import Patience
 from gitreceive.ports import Log, Registry
 
 if TYPE_CHECKING:
     from docker import APIClient
 
-_TIMEOUT = 60
+_PATIENCE = Patience(attempts=5, first=0.5)  # dockerd has tried each layer several times by itself
 _LOOK = 0.2  # seconds between looks at a request to stop
 # what dockerd tells of a layer once it is done with it
 _DONE = {"Pushed": "sent", "Layer already exists": "already there"}
@@ -24,12 +27,10 @@ _MOUNTED = re.compile(r"Mounted from ")
 
 def connect() -> "APIClient":
     """A client of the engine that DOCKER_HOST names, speaking the newest version that both know. Raises UnavailableError."""
-    import docker
     from docker.errors import DockerException
-    from docker.utils import kwargs_from_env
 
     try:
-        return docker.APIClient(**kwargs_from_env(), version="auto", timeout=_TIMEOUT)
+        return dockerd.connect()
     except DockerException as error:
         raise UnavailableError(
             f"Docker does not answer: {cause(error)}", hint="start it, or set DOCKER_HOST"
@@ -39,18 +40,25 @@ def connect() -> "APIClient":
 class DockerPush:
     """A Registry around another: builds with an ``engine_image`` are pushed by Docker and then looked for in the registry itself."""
 
-    def __init__(self, registry: Registry, address: str, client: Callable[[], "APIClient"] = connect) -> None:
+    def __init__(
+        self,
+        registry: Registry,
+        address: str,
+        client: Callable[[], "APIClient"] = connect,
+        patience: Patience = _PATIENCE,
+    ) -> None:
         """``address`` is HOST[:PORT][/PREFIX], as the registry has it."""
         self._registry = registry
         self._address = address.strip("/")
         self._client = client
+        self._patience = patience
 
     def publish(self, build: Build, repository: str, log: Log, cancel: Cancellation) -> ImageRef:
         """The digest is the one that Docker reports and that the registry then has."""
         if build.engine_image is None:
             return self._registry.publish(build, repository, log, cancel)
         name = f"{self._address}/{repository}"
-        digest = _watch(self._push(build.engine_image, name), log, cancel)
+        digest = self._pushed(build.engine_image, name, log, cancel)
         ref = ImageRef(name, digest)
         size = self._registry.size(ref)
         log.detail(f"image of {size / 1e6:.1f} MB, digest {digest}")
@@ -84,11 +92,44 @@ class DockerPush:
     def remove(self, image: ImageRef) -> bool:
         return self._registry.remove(image)
 
+    def fetch(self, image: ImageRef, blob: Blob, path: Path, cancel: Cancellation) -> None:
+        self._registry.fetch(image, blob, path, cancel)
+
+    def attach(self, image: ImageRef, new: NewReferrer, cancel: Cancellation) -> Digest:
+        return self._registry.attach(image, new, cancel)
+
+    def detach(self, image: ImageRef, referrer: Digest, cancel: Cancellation) -> None:
+        self._registry.detach(image, referrer, cancel)
+
+    def referrers(self, image: ImageRef) -> tuple[Referrer, ...]:
+        return self._registry.referrers(image)
+
+    def document(self, image: ImageRef, blob: Blob) -> bytes:
+        return self._registry.document(image, blob)
+
+    def copy_referrers(self, image: ImageRef, to: ImageRef, cancel: Cancellation) -> int:
+        return self._registry.copy_referrers(image, to, cancel)
+
     def check(self) -> Iterable[Check]:
         return self._registry.check()
 
     def close(self) -> None:
         self._registry.close()
+
+    def _pushed(self, image: str, name: str, log: Log, cancel: Cancellation) -> Digest:
+        """What the registry has is not sent again, so a push that broke off is begun anew."""
+        paused, attempt = 0.0, 0
+        while True:
+            attempt += 1
+            try:
+                return _watch(self._push(image, name), log, cancel)
+            except RegistryError as error:
+                pause = None if dockerd.is_final(error.message) else self._patience.pause(attempt, paused)
+                if pause is None:
+                    raise
+                log.warn(f"{error.message}; trying again in {pause:.1f} s")
+            cancel.wait(pause)
+            paused += pause
 
     def _push(self, image: str, name: str) -> Iterator[dict[str, Any]]:
         """What dockerd says while it pushes. The tag is for people, and so that the registry keeps the manifest."""

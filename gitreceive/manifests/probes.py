@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
-from gitreceive.model import WEB_PROCESS, CheckKind, HealthCheck, Image, Release, check_command
+from gitreceive.model import WEB_PROCESS, CheckKind, HealthCheck, Image, Release, as_run
 
 _Probe = dict[str, Any]
 
@@ -46,7 +46,7 @@ def _probe(check: HealthCheck, image: Image, port: int) -> _Probe:
 def _action(check: HealthCheck, image: Image, port: int) -> _Probe:
     if check.command:
         # like every command: the kubelet would expand $(NAME)
-        words = [word.replace("$", "$$") for word in check_command(check, image)]
+        words = [word.replace("$", "$$") for word in as_run(check, image).command]
         return {"exec": {"command": words}}
     if not check.path:
         return {"tcpSocket": {"port": port}}

@@ -135,6 +135,15 @@ def env_from(release: Release, config: str) -> list[dict[str, Any]] | None:
     return [*bound, *own] or None
 
 
+def env_of_keys(release: Release) -> list[dict[str, Any]]:
+    """Single values of Secrets. What stands here counts before ``env_from``, so what the app's own config names is left out."""
+    return [
+        {"name": name, "valueFrom": {"secretKeyRef": {"name": place.secret, "key": place.key}}}
+        for name, place in sorted(release.settings.runtime.secret_keys.items())
+        if name not in release.config
+    ]
+
+
 def command_of(process: ProcessType) -> list[str] | None:
     """``$$`` because the kubelet expands ``$(NAME)`` in commands, which Docker does not and nobody asked for."""
     return [word.replace("$", "$$") for word in process.command] or None

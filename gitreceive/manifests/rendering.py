@@ -20,11 +20,13 @@ from gitreceive.config import Settings
 from gitreceive.errors import ConfigError
 from gitreceive.manifests import processes
 from gitreceive.manifests.exposure import CERTIFICATE_KIND, URL_ANNOTATION, Exposing, expose
+from gitreceive.manifests.network_policy import NONE, Networks, policy_values
 from gitreceive.manifests.processes import (
     SETTLE_SECONDS,
     command_of,
     cron_values,
     env_from,
+    env_of_keys,
     maintenance_values,
     process_values,
     resources,
@@ -64,6 +66,7 @@ OWNED = f"{MANAGED_LABEL}={MANAGER}"
 PULL_SECRET = "registry"  # noqa: S105  # its name in the cluster, not its content
 
 _DEFAULT_PORT = 8080
+_CONFINED = {"pod-security.kubernetes.io/enforce": "restricted"}
 _USER_ID = 1000
 _ONCE_SECONDS = 3600
 _DNS_LABEL = re.compile(r"[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?", re.ASCII)
@@ -79,6 +82,7 @@ class ClusterApi:
     cron_api: str = "batch/v1"  # v1beta1 before 1.21
     time_zones: bool = True  # CronJobs say theirs, from 1.27 on; before it they have the control plane's
     exposing: Exposing = field(default_factory=Exposing)
+    networks: Networks = field(default_factory=Networks)
 
 
 @dataclass(frozen=True)
@@ -102,7 +106,7 @@ def render(
     context = _context(release, settings, cluster or ClusterApi(), pull)
     context["certificates"] = certificates or {}
     templates = environment(settings.templates)
-    objects = [make(templates, name, context) for name in _support(release, pull)]
+    objects = [make(templates, name, context) for name in _support(release, settings, pull)]
     objects += [
         make(templates, "volume", {**context, "volume": values})
         for values in volume_values(release, settings.kubernetes)
@@ -120,9 +124,10 @@ def render_once(
     name: str,
     settings: Settings,
     pull: PullCredentials | None = None,
+    cluster: ClusterApi | None = None,
 ) -> tuple[Manifest, ...]:
     """What one run of a process needs, the Pod called ``name`` last. Raises ConfigError like ``render``."""
-    context = _context(release, settings, ClusterApi(), pull)
+    context = _context(release, settings, cluster or ClusterApi(), pull)
     context |= resources(release, process, settings.kubernetes)
     context["process"] = {"name": process.name, "command": command_of(process)}
     context["once"] = _once_context(context, process, name)
@@ -135,11 +140,12 @@ def render_one_off(
     command: Sequence[str],
     settings: Settings,
     pull: PullCredentials | None = None,
+    cluster: ClusterApi | None = None,
     *,
     attached: bool,
 ) -> tuple[Manifest, ...]:
     """The same for what somebody runs by hand as ``command``. Raises ConfigError like ``render``."""
-    context = _context(release, settings, ClusterApi(), pull)
+    context = _context(release, settings, cluster or ClusterApi(), pull)
     process = ProcessType(ONE_OFF_PROCESS, tuple(command))
     context |= resources(release, process, settings.kubernetes) | asked.limits.document()
     context["process"] = {"name": process.name, "command": command_of(process)}
@@ -171,7 +177,7 @@ def _rendered_once(
     release: Release, settings: Settings, pull: PullCredentials | None, context: Mapping[str, Any]
 ) -> tuple[Manifest, ...]:
     templates = environment(settings.templates)
-    objects = [make(templates, name, context) for name in (*_support(release, pull), "once")]
+    objects = [make(templates, name, context) for name in (*_support(release, settings, pull), "once")]
     check(objects, context["namespace"])
     return tuple(objects)
 
@@ -185,6 +191,15 @@ def namespace(settings: Settings, app: AppName) -> str:
             hint="kubernetes.namespace_prefix may have lower-case letters, digits and hyphens, 23 at most",
         )
     return name
+
+
+def namespace_object(settings: Settings, app: AppName) -> Manifest:
+    """The namespace as each release makes it. Raises ConfigError as ``namespace`` does."""
+    name = namespace(settings, app)
+    values = {"namespace": name, "namespace_labels": _app_labels(app) | _CONFINED}
+    made = make(environment(settings.templates), "namespace", values)
+    check([made], name)
+    return made
 
 
 def config_name(release: Release) -> str:
@@ -222,21 +237,19 @@ def _context(
     release: Release, settings: Settings, cluster: ClusterApi, pull: PullCredentials | None
 ) -> dict[str, Any]:
     kubernetes = settings.kubernetes
-    app_labels = {
-        "app.kubernetes.io/name": str(release.app),
-        INSTANCE_LABEL: str(release.app),
-        "app.kubernetes.io/part-of": str(release.app),
-        MANAGED_LABEL: MANAGER,
-    }
+    app_labels = _app_labels(release.app)
     labels = app_labels | {"app.kubernetes.io/version": release.label}
     pod_annotations = {RELEASE_ANNOTATION: str(release.number), "gitreceive/commit": str(release.commit)}
     port = release.image.port or _DEFAULT_PORT
     return {
         "cluster": cluster,
         "namespace": namespace(settings, release.app),
-        "namespace_labels": app_labels | {"pod-security.kubernetes.io/enforce": "restricted"},
+        "namespace_labels": app_labels | _CONFINED,
         "app_labels": app_labels,
         "labels": labels,
+        "network_policy": policy_values(
+            kubernetes.network_policy, cluster.networks, {MANAGED_LABEL: MANAGER}
+        ),
         "annotations": pod_annotations
         | {
             "gitreceive/user": str(release.user),
@@ -261,8 +274,18 @@ def _context(
             {"name": "PORT", "value": str(port)},
             {"name": "GITRECEIVE_RELEASE", "value": release.label},
             {"name": "GITRECEIVE_COMMIT", "value": str(release.commit)},
+            *env_of_keys(release),
         ],
         "progress_deadline": kubernetes.deadline + release.startup_seconds + SETTLE_SECONDS,
+    }
+
+
+def _app_labels(app: AppName) -> dict[str, str]:
+    return {
+        "app.kubernetes.io/name": str(app),
+        INSTANCE_LABEL: str(app),
+        "app.kubernetes.io/part-of": str(app),
+        MANAGED_LABEL: MANAGER,
     }
 
 
@@ -281,10 +304,11 @@ def _base64(text: str) -> str:
     return base64.b64encode(text.encode()).decode("ascii")
 
 
-def _support(release: Release, pull: PullCredentials | None) -> tuple[str, ...]:
+def _support(release: Release, settings: Settings, pull: PullCredentials | None) -> tuple[str, ...]:
     """The templates of what processes stand on. An app without config has no Secret that a node would have to wait for."""
     names = (
         "namespace",
+        "network_policy" if settings.kubernetes.network_policy != NONE else "",
         "service_account",
         "config" if release.config else "",
         "pull_secret" if pull else "",

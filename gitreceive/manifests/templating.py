@@ -19,15 +19,21 @@ _OBJECT_NAME = re.compile(r"[a-z0-9](?:[a-z0-9.-]{0,251}[a-z0-9])?", re.ASCII)
 
 
 @lru_cache(maxsize=8)
-def environment(override: str) -> jinja2.Environment:
-    folders = [Path(override).expanduser() / "kubernetes"] if override else []
+def environment(override: str, folder: str = "kubernetes") -> jinja2.Environment:
+    folders = template_folders(override, folder)
     return jinja2.Environment(
-        loader=jinja2.FileSystemLoader([*folders, bundled("templates") / "kubernetes"]),
+        loader=jinja2.FileSystemLoader(folders),
         undefined=jinja2.StrictUndefined,
         finalize=_as_json,
         autoescape=False,  # noqa: S701  # every value is written as JSON, which is stronger
         keep_trailing_newline=True,
     )
+
+
+def template_folders(override: str, folder: str) -> list[Path]:
+    """Where templates are looked for: the operator's folder, if there is one, before the bundled one."""
+    own = [Path(override).expanduser() / folder] if override else []
+    return [*own, bundled("templates") / folder]
 
 
 # JSON leaves these as they are; YAML 1.1 refuses them or takes them for line breaks.
@@ -44,24 +50,32 @@ def _as_json(value: object) -> str:
 
 
 def make(templates: jinja2.Environment, name: str, context: Mapping[str, Any]) -> Manifest:
+    return make_kind(templates, name, context, "kubernetes", _KINDS[name])
+
+
+def make_kind(
+    templates: jinja2.Environment, name: str, context: Mapping[str, Any], folder: str, kind: str
+) -> Manifest:
+    """The one object that a template makes. Raises ConfigError, naming the template, where it is not one of that kind."""
     file = f"{name}.yaml.j2"
     try:
         text = templates.get_template(file).render(context)
         documents = list(yaml.load_all(text, _StrictLoader))
     except (jinja2.TemplateError, yaml.YAMLError, TypeError, OSError) as error:
         reason = " ".join(str(error).split())
-        raise ConfigError(f"template kubernetes/{file}: {reason}", hint=TEMPLATE_HINT) from error
+        raise ConfigError(f"template {folder}/{file}: {reason}", hint=TEMPLATE_HINT) from error
     if len(documents) != 1 or not isinstance(documents[0], dict):
-        raise ConfigError(f"template kubernetes/{file} must make one object", hint=TEMPLATE_HINT)
+        raise ConfigError(f"template {folder}/{file} must make one object", hint=TEMPLATE_HINT)
     made: Manifest = _without_nulls(documents[0])
-    if made.get("kind") != _KINDS[name] or not isinstance(made.get("apiVersion"), str):
-        raise ConfigError(f"template kubernetes/{file} must make a {_KINDS[name]}", hint=TEMPLATE_HINT)
+    if made.get("kind") != kind or not isinstance(made.get("apiVersion"), str):
+        raise ConfigError(f"template {folder}/{file} must make a {kind}", hint=TEMPLATE_HINT)
     return made
 
 
 TEMPLATE_HINT = "compare it with the bundled template of the same name"
 _KINDS = {
     "namespace": "Namespace",
+    "network_policy": "NetworkPolicy",
     "service_account": "ServiceAccount",
     "config": "Secret",
     "pull_secret": "Secret",

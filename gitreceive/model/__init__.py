@@ -1,6 +1,7 @@
 """The words of gitreceive as frozen, typed values. What is parsed here is never handled raw behind it."""
 
 from gitreceive.model.builds import (
+    BUILDPACKS_LABEL,
     PACKAGES_LABEL,
     STACK_IMAGE_LABEL,
     Blob,
@@ -17,7 +18,7 @@ from gitreceive.model.builds import (
     TreeEntry,
     script_process,
 )
-from gitreceive.model.checks import check_command, describe
+from gitreceive.model.checks import as_run, describe
 from gitreceive.model.choices import MOST_BUILDPACKS, Choice, InlineBuildpack, Project, Wanted
 from gitreceive.model.configs import (
     LARGEST_CONFIG,
@@ -43,6 +44,7 @@ from gitreceive.model.formation import MOST_REPLICAS, Autoscale, Formation
 from gitreceive.model.locks import LONGEST_REASON, Lock
 from gitreceive.model.logs import FROM_CONTAINERS, LogLine, LogQuery, LogSource
 from gitreceive.model.maintenance import LARGEST_PAGE, RETRY_SECONDS, Maintenance
+from gitreceive.model.measures import LedgerMeasures
 from gitreceive.model.names import (
     ZERO_COMMIT,
     AppName,
@@ -62,6 +64,17 @@ from gitreceive.model.people import (
     Team,
     User,
 )
+from gitreceive.model.provisioning import (
+    KindStatus,
+    Readiness,
+    ServiceKind,
+    ServiceOrder,
+    ServiceStatus,
+    filled,
+    parse_service_name,
+    parse_service_size,
+    parse_service_version,
+)
 from gitreceive.model.pushes import (
     Cause,
     ConfigChange,
@@ -76,8 +89,10 @@ from gitreceive.model.pushes import (
     Rollback,
     SettingsChange,
 )
+from gitreceive.model.queues import QueueLimits, Waiting
 from gitreceive.model.quotas import Quota, QuotaKind, Use, require_within_quota, shown_bytes
 from gitreceive.model.references import BuildpackRef, RefKind
+from gitreceive.model.referrers import KeptPart, NewReferrer, Referrer, ReferrerPart
 from gitreceive.model.releases import (
     ONE_AT_A_TIME,
     POSTDEPLOY_PROCESS,
@@ -100,7 +115,7 @@ from gitreceive.model.routing import (
 )
 from gitreceive.model.runtime import Limits, Runtime, out_of_memory
 from gitreceive.model.schedules import five_fields, parse_schedule
-from gitreceive.model.services import Services, parse_secret_name
+from gitreceive.model.services import SecretKey, Services, parse_secret_name
 from gitreceive.model.settings import AppSettings
 from gitreceive.model.tokens import (
     Grant,
@@ -122,6 +137,7 @@ from gitreceive.model.volumes import (
 )
 
 __all__ = [
+    "BUILDPACKS_LABEL",
     "CONCURRENCIES",
     "CRON_PROCESS",
     "FROM_CONTAINERS",
@@ -185,13 +201,17 @@ __all__ = [
     "Job",
     "JobId",
     "JobState",
+    "KeptPart",
+    "KindStatus",
     "Layer",
+    "LedgerMeasures",
     "Limits",
     "Lock",
     "LogLine",
     "LogQuery",
     "LogSource",
     "Maintenance",
+    "NewReferrer",
     "NewToken",
     "OneOff",
     "OneOffStatus",
@@ -205,12 +225,16 @@ __all__ = [
     "PublicKey",
     "Push",
     "PushOptions",
+    "QueueLimits",
     "Quota",
     "QuotaKind",
     "Reach",
+    "Readiness",
     "Rebase",
     "Redeploy",
     "RefKind",
+    "Referrer",
+    "ReferrerPart",
     "Release",
     "Review",
     "ReviewRules",
@@ -222,6 +246,10 @@ __all__ = [
     "Scope",
     "Scripts",
     "Secret",
+    "SecretKey",
+    "ServiceKind",
+    "ServiceOrder",
+    "ServiceStatus",
     "Services",
     "SettingsChange",
     "Source",
@@ -237,12 +265,14 @@ __all__ = [
     "UserName",
     "Volume",
     "VolumeStatus",
+    "Waiting",
     "Wanted",
     "all_entries",
     "alone",
-    "check_command",
+    "as_run",
     "describe",
     "draw_token",
+    "filled",
     "five_fields",
     "grant",
     "mounted",
@@ -253,6 +283,9 @@ __all__ = [
     "parse_schedule",
     "parse_scope",
     "parse_secret_name",
+    "parse_service_name",
+    "parse_service_size",
+    "parse_service_version",
     "parse_token_id",
     "parse_token_name",
     "parse_volume_name",

@@ -171,6 +171,7 @@ def script_process(image: Image, name: str, line: str) -> ProcessType:
 # of a run image that was made of a stack's with system packages, and so of the images of apps on it
 PACKAGES_LABEL = "io.gitreceive.system-packages"  # NAME or NAME=VERSION, with blanks between
 STACK_IMAGE_LABEL = "io.gitreceive.stack-image"
+BUILDPACKS_LABEL = "io.gitreceive.buildpacks"  # of an image that buildpacks made: JSON, ID@VERSION to the digest of its files
 
 
 @dataclass(frozen=True)

@@ -1,7 +1,7 @@
 """Health checks that people set: read and written as JSON."""
 
 from collections.abc import Mapping
-from dataclasses import fields
+from dataclasses import fields, replace
 from typing import Any
 
 from gitreceive.errors import UsageError
@@ -41,10 +41,12 @@ def describe(check: HealthCheck) -> str:
     return f"command {' '.join(check.command)}" if check.command else f"listens{port}"
 
 
-def check_command(check: HealthCheck, image: Image) -> tuple[str, ...]:
-    """As it is run in the container: with the environment that buildpacks gave, where they did."""
+def as_run(check: HealthCheck, image: Image) -> HealthCheck:
+    """Its command as it is run in a container of that image: with the environment that buildpacks gave, where they did."""
     by_docker = image.buildpacks == ("dockerfile",)
-    return check.command if by_docker else ("/cnb/lifecycle/launcher", "--", *check.command)
+    if not check.command or by_docker:
+        return check
+    return replace(check, command=("/cnb/lifecycle/launcher", "--", *check.command))
 
 
 def _check(kind: CheckKind, document: object, where: str) -> HealthCheck:

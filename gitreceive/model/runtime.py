@@ -10,7 +10,7 @@ from gitreceive.model.builds import ProcessType
 from gitreceive.model.checks import checks_document, parse_checks
 from gitreceive.model.declared import HealthCheck
 from gitreceive.model.documents import table, text
-from gitreceive.model.services import parse_secrets
+from gitreceive.model.services import SecretKey, parse_secret_keys, parse_secrets
 from gitreceive.model.volumes import Volume, parse_volumes
 
 _MEMORY = re.compile(r"([1-9][0-9]{0,14})(Ki|Mi|Gi|Ti|k|M|G|T)?", re.ASCII)
@@ -19,6 +19,7 @@ _BYTES = {
     None: 1, "k": 10**3, "M": 10**6, "G": 10**9, "T": 10**12,
     "Ki": 1 << 10, "Mi": 1 << 20, "Gi": 1 << 30, "Ti": 1 << 40,
 }  # fmt: skip
+_PARTS = frozenset({"limits", "health", "volumes", "secrets", "secret_keys"})
 _LEAST_MEMORY = 4 << 20  # bytes: with less, no container starts
 
 
@@ -67,17 +68,20 @@ class Limits:
 
 @dataclass(frozen=True)
 class Runtime:
-    """``limits`` and ``health`` by process type, ``volumes`` by name; ``secrets``: prefixes of variables by the name of the Secret with them."""
+    """``limits`` and ``health`` by process type, ``volumes`` by name; ``secrets``: prefixes of variables by the name of the Secret with them;
+    ``secret_keys``: single values of Secrets by the name of the variable.
+    """
 
     limits: Mapping[str, Limits] = field(default_factory=dict)
     health: Mapping[str, tuple[HealthCheck, ...]] = field(default_factory=dict)  # at most one of each kind
     volumes: Mapping[str, Volume] = field(default_factory=dict)
     secrets: Mapping[str, str] = field(default_factory=dict)
+    secret_keys: Mapping[str, SecretKey] = field(default_factory=dict)
 
     @classmethod
     def parse(cls, document: object) -> Self:
         """What ``document`` wrote. Raises UsageError."""
-        found = table(document, "runtime", frozenset({"limits", "health", "volumes", "secrets"}))
+        found = table(document, "runtime", _PARTS)
         limits = table(found.get("limits", {}), "runtime.limits")
         health = table(found.get("health", {}), "runtime.health")
         return cls(
@@ -88,6 +92,7 @@ class Runtime:
             {ProcessType.parse_name(name): parse_checks(asked, name) for name, asked in health.items()},
             parse_volumes(found.get("volumes", {})),
             parse_secrets(found.get("secrets", {})),
+            parse_secret_keys(found.get("secret_keys", {})),
         )
 
     def document(self) -> dict[str, Any]:
@@ -96,6 +101,7 @@ class Runtime:
             "health": {name: checks_document(checks) for name, checks in self.health.items() if checks},
             "volumes": {name: volume.document() for name, volume in self.volumes.items()},
             "secrets": dict(self.secrets),
+            "secret_keys": {name: key.document() for name, key in self.secret_keys.items()},
         }
 
 

@@ -9,6 +9,7 @@ from gitreceive.model.configs import parse_config_name
 from gitreceive.model.documents import flag, table, text
 
 MOST_SECRETS = 20
+MOST_SECRET_KEYS = 200
 _SECRET = re.compile(r"[a-z0-9](?:[a-z0-9.-]{0,251}[a-z0-9])?", re.ASCII)  # a DNS subdomain, RFC 1123
 _PREFIX = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,99}", re.ASCII)
 _OWN_PREFIX = "GITRECEIVE_"
@@ -34,12 +35,40 @@ class Services:
         return {"bound": dict.fromkeys(sorted(self.bound), True)}
 
 
+@dataclass(frozen=True)
+class SecretKey:
+    """One value of a Secret."""
+
+    secret: str
+    key: str
+
+    @classmethod
+    def parse(cls, document: object, where: str) -> Self:
+        """Raises UsageError."""
+        found = table(document, where, frozenset({"secret", "key"}))
+        secret, key = (text(found.get(name), f"{where}: {name}", 253) for name in ("secret", "key"))
+        return cls(parse_secret_name(secret), key)
+
+    def document(self) -> dict[str, str]:
+        return {"secret": self.secret, "key": self.key}
+
+
 def parse_secrets(document: object) -> dict[str, str]:
     """Prefixes of variables, by the name of the Secret that they come from. Raises UsageError."""
     found = table(document, "runtime.secrets")
     if len(found) > MOST_SECRETS:
         raise UsageError(f"an app is bound to {MOST_SECRETS} Secrets at most", hint="unbind some of them")
     return {parse_secret_name(name): _prefix(found[name]) for name in found}
+
+
+def parse_secret_keys(document: object) -> dict[str, SecretKey]:
+    """By the names of variables. Raises UsageError."""
+    found = table(document, "runtime.secret_keys")
+    if len(found) > MOST_SECRET_KEYS:
+        raise UsageError(
+            f"an app has {MOST_SECRET_KEYS} variables out of Secrets at most", hint="unbind some of them"
+        )
+    return {parse_config_name(name): SecretKey.parse(found[name], name) for name in found}
 
 
 def parse_secret_name(name: str) -> str:

@@ -4,8 +4,9 @@ All methods block; all may be called from several threads at once. Engines raise
 only through the Log they are handed.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
+from gitreceive.ports.attesting import Attested, Attestor, Origin, Papers
 from gitreceive.ports.building import (
     Builder,
     BuildpackSource,
@@ -22,6 +23,7 @@ from gitreceive.ports.ledger import (
     DrainLedger,
     JobLedger,
     Ledger,
+    MeasuredLedger,
     ReleaseLedger,
     RetentionLedger,
     SealedLedger,
@@ -29,6 +31,8 @@ from gitreceive.ports.ledger import (
     StackLedger,
 )
 from gitreceive.ports.logs import Log, LogBook
+from gitreceive.ports.networks import BuildNetworks, LentNetwork, NoNetworks
+from gitreceive.ports.observing import Metrics, Observer, Reading, Unobserved
 from gitreceive.ports.one_offs import STDERR, STDOUT, Attachment, OneOffs, Output, Pipe
 from gitreceive.ports.people import (
     AccessLedger,
@@ -39,6 +43,7 @@ from gitreceive.ports.people import (
     TokenLedger,
     UserLedger,
 )
+from gitreceive.ports.provisioning import Provisions
 from gitreceive.ports.schedules import Schedules
 from gitreceive.ports.sources import SourceStore
 from gitreceive.ports.targets import CertificateSource, Target
@@ -50,6 +55,9 @@ __all__ = [
     "AppLedger",
     "ArchiveLedger",
     "Attachment",
+    "Attested",
+    "Attestor",
+    "BuildNetworks",
     "BuildRequest",
     "Builder",
     "BuildpackSource",
@@ -61,13 +69,22 @@ __all__ = [
     "JobLedger",
     "KeyLedger",
     "Ledger",
+    "LentNetwork",
     "Log",
     "LogBook",
+    "MeasuredLedger",
+    "Metrics",
+    "NoNetworks",
+    "Observer",
     "OneOffs",
+    "Origin",
     "Output",
+    "Papers",
     "Pipe",
     "Platform",
+    "Provisions",
     "QuotaLedger",
+    "Reading",
     "Registry",
     "ReleaseLedger",
     "RetentionLedger",
@@ -81,6 +98,7 @@ __all__ = [
     "Target",
     "TeamLedger",
     "TokenLedger",
+    "Unobserved",
     "UserLedger",
 ]
 
@@ -99,3 +117,5 @@ class Platform:
     run_images: RunImages
     default_memory: int = 512 << 20  # bytes of a process for which no limit was set
     shelves: tuple[Shelf, ...] = ()  # what is kept for all apps, and can be had again
+    observer: Observer = field(default_factory=Unobserved)  # who counts
+    attestor: Attestor | None = None  # None: nothing is said of images

@@ -19,8 +19,10 @@ from gitreceive.model import (
     ImageRef,
     JobId,
     Layer,
+    NewReferrer,
     Project,
     PushOptions,
+    Referrer,
     Source,
     SourceEntry,
     Stack,
@@ -139,8 +141,30 @@ class Registry(Protocol):
         """All blobs that the image consists of, its config among them; none where the registry no longer has it. Raises RegistryError."""
 
     def remove(self, image: ImageRef) -> bool:
-        """The registry no longer has the image, under no tag; False where it had none. Its blobs stay until the registry sweeps up those that no
-        image names. Raises RegistryError, also where the registry removes nothing.
+        """The registry no longer has the image, under no tag, nor what refers to it; False where it had no such image. Its blobs stay until the
+        registry sweeps up those that no image names. Raises RegistryError, also where the registry removes nothing.
+        """
+
+    def fetch(self, image: ImageRef, blob: Blob, path: Path, cancel: Cancellation) -> None:
+        """Download a layer of the image to ``path``, checked. Raises RegistryError, CanceledError."""
+
+    def attach(self, image: ImageRef, new: NewReferrer, cancel: Cancellation) -> Digest:
+        """Keep a referrer beside the image, which has to be there; its digest. The same one twice is kept once. Raises RegistryError,
+        CanceledError.
+        """
+
+    def detach(self, image: ImageRef, referrer: Digest, cancel: Cancellation) -> None:
+        """No longer keep it; no error where it is gone. Raises RegistryError, CanceledError."""
+
+    def referrers(self, image: ImageRef) -> tuple[Referrer, ...]:
+        """All that is kept beside the image, whoever brought it; none where the image is gone. Raises RegistryError."""
+
+    def document(self, image: ImageRef, blob: Blob) -> bytes:
+        """A part of one of the image's referrers, checked. Raises RegistryError."""
+
+    def copy_referrers(self, image: ImageRef, to: ImageRef, cancel: Cancellation) -> int:
+        """What is kept beside ``image`` is kept beside ``to`` as well, its copy in another repository of the same registry; how many those
+        are. May be called twice. Raises RegistryError, CanceledError.
         """
 
     def check(self) -> Iterable[Check]: ...

@@ -20,6 +20,7 @@ from gitreceive.model import (
     Job,
     JobId,
     JobState,
+    LedgerMeasures,
     Release,
     Review,
     ReviewRules,
@@ -98,7 +99,8 @@ class JobLedger(Protocol):
 
     def enqueue(self, cause: Cause) -> Job:
         """A job for it, at the end of the app's queue. Domains that it is to set are the app's from now on. Raises NotFoundError where the
-        app is gone; ConflictError where it is locked, and where another app has one of the domains, by its name or under a wildcard.
+        app is gone; ConflictError where it is locked, and where another app has one of the domains, by its name or under a wildcard;
+        UnavailableError where as many wait as may.
         """
 
     def job(self, job: JobId) -> Job:
@@ -115,8 +117,14 @@ class JobLedger(Protocol):
 
     def claim(self, holder: str, lease_seconds: float) -> Job | None:
         """The next job to work on, or None: not ended, the first of its app, and its lease free or run out. Unfinished ones
-        (left by a dead holder) come first, then the user with the fewest jobs under way, then the oldest. No push comes for which a quota of builds is reached: of its
+        (left by a dead holder) come first, then the user with the fewest jobs under way, of these the one whose turn is the longest ago since there has
+        been a queue, then the oldest. No push comes for which a quota of builds is reached: of its
         app, of its user, or of a team of theirs. Raises the fence.
+        """
+
+    def hand_over(self, holder: str) -> tuple[JobId, ...]:
+        """The jobs that this holder has, oldest first: from now on anybody may claim them, and what it still records of them raises
+        LeaseLostError.
         """
 
     def renew(self, job: JobId, fence: int, lease_seconds: float) -> Job:
@@ -249,6 +257,13 @@ class RetentionLedger(Protocol):
         """The app's ended jobs no longer say that they made these."""
 
 
+class MeasuredLedger(Protocol):
+    def measures(self, after_event: int) -> LedgerMeasures:
+        """As of one moment, in a time that does not grow with what has ended: only events with a larger id than ``after_event`` are counted.
+        Raises UnavailableError.
+        """
+
+
 class Ledger(
     AppLedger,
     CertificateLedger,
@@ -267,6 +282,7 @@ class Ledger(
     SealedLedger,
     SettingsLedger,
     StackLedger,
+    MeasuredLedger,
     Protocol,
 ):
     """All durable state."""

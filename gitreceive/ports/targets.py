@@ -19,6 +19,7 @@ from gitreceive.model import (
 )
 from gitreceive.ports.logs import Log
 from gitreceive.ports.one_offs import OneOffs
+from gitreceive.ports.provisioning import Provisions
 from gitreceive.ports.schedules import Schedules
 
 CertificateSource = Callable[[AppName, str], Certificate]  # by fingerprint; raises NotFoundError
@@ -29,7 +30,7 @@ def no_certificates(app: AppName, fingerprint: str) -> Certificate:
     raise NotFoundError(f"{app} has no certificate {fingerprint[:12]}")
 
 
-class Target(OneOffs, Schedules, Protocol):
+class Target(OneOffs, Schedules, Provisions, Protocol):
     """What runs releases."""
 
     def roll_out(self, release: Release, log: Log, cancel: Cancellation) -> None:

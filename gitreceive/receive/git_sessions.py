@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import Coroutine, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Protocol
@@ -11,11 +11,13 @@ from typing import Protocol
 from gitreceive.access import check_whole, require
 from gitreceive.acting import Actor, acting
 from gitreceive.config import Settings, repository_path
-from gitreceive.errors import ConflictError, ForbiddenError, NotFoundError
+from gitreceive.errors import ConflictError, ForbiddenError, GitreceiveError, NotFoundError
 from gitreceive.git.process import run_git
 from gitreceive.model import App, AppName, Happening, Outcome, Permission, User
-from gitreceive.ports import AppLedger, EventLedger, SourceStore
+from gitreceive.ports import AppLedger, EventLedger, Observer, SourceStore, Unobserved
+from gitreceive.ports.observing import kind_of
 from gitreceive.receive.commands import GitCommand
+from gitreceive.receive.crowd import Crowd
 from gitreceive.receive.git_process import limit
 from gitreceive.receive.programs import Client, Clock, connect, running
 from gitreceive.receive.revocations import Revocations
@@ -52,11 +54,22 @@ class GitSessions:
     sessions: Sessions
     revocations: Revocations
     hook_socket: str
+    crowd: Crowd
+    observer: Observer = field(default_factory=Unobserved)
 
     def admit(self, actor: Actor, asked: GitCommand, address: Address) -> Visit:
         """Blocks. An app that is not there is made where the policy says so and somebody pushes to it. Raises ForbiddenError,
         NotFoundError, ConflictError for a review app.
         """
+        if asked.service != "receive-pack":
+            return self._admit(actor, asked, address)
+        try:
+            return self._admit(actor, asked, address)
+        except GitreceiveError as error:
+            self.observer.push_refused(kind_of(error), None)
+            raise
+
+    def _admit(self, actor: Actor, asked: GitCommand, address: Address) -> Visit:
         receives = asked.service == "receive-pack"
         make = receives and self.settings.policy.create_on_push
         with self._recorded(actor, "push" if receives else "fetch", asked.app):
@@ -73,8 +86,10 @@ class GitSessions:
         a push, with its hooks.
         """
         if visit.service == "receive-pack":
-            return await self._receive(visit, client, command, environment)
-        return await self.show(visit, client, command, environment)
+            with self.sessions.counted("push"):
+                return await self._receive(visit, client, command, environment)
+        with self.sessions.counted("fetch"):
+            return await self.show(visit, client, command, environment)
 
     async def show(
         self, visit: Visit, client: Client, command: Sequence[str], environment: Mapping[str, str]
@@ -87,7 +102,24 @@ class GitSessions:
     async def _receive(
         self, visit: Visit, client: Client, command: Sequence[str], environment: Mapping[str, str]
     ) -> int:
-        session = Session(visit.actor, visit.app, visit.repository, visit.address)
+        user, app = visit.actor.user, visit.app
+        async with self.crowd.receiving(user, app.name) as place:
+            loop = asyncio.get_running_loop()
+
+            def received() -> None:
+                loop.call_soon_threadsafe(place.leave)
+
+            session = Session(visit.actor, app, visit.repository, visit.address, on_received=received)
+            return await self._run_hooked(session, visit, client, command, environment)
+
+    async def _run_hooked(
+        self,
+        session: Session,
+        visit: Visit,
+        client: Client,
+        command: Sequence[str],
+        environment: Mapping[str, str],
+    ) -> int:
         with self.sessions.opened(session) as token, TemporaryDirectory(prefix="gitreceive-") as scratch:
             shallow = Path(scratch, "shallow")
             section = CommandSection(visit.repository, shallow)

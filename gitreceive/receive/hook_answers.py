@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -13,7 +13,8 @@ from gitreceive.config import PolicySettings
 from gitreceive.errors import ForbiddenError, GitreceiveError, PolicyError, UsageError
 from gitreceive.git.history import close_history
 from gitreceive.model import App, Happening, Job, JobState, Outcome, Permission, Push
-from gitreceive.ports import Ledger, Log, LogBook, SourceStore
+from gitreceive.ports import Ledger, Log, LogBook, Observer, SourceStore, Unobserved
+from gitreceive.ports.observing import kind_of
 from gitreceive.receive.follow import follow
 from gitreceive.receive.hook_socket import HookConnection, ServerStoppingError
 from gitreceive.receive.policy import inspect
@@ -49,6 +50,7 @@ class HookAnswers:
     logbook: LogBook
     retire: Callable[[App, Log], None]
     enqueued: Callable[[], None] = lambda: None
+    observer: Observer = field(default_factory=Unobserved)
 
     def __call__(self, hook: HookConnection) -> _Reply:
         """An answer that refuses, in words, on every error that is foreseen."""
@@ -72,6 +74,7 @@ class HookAnswers:
     def _pre_receive(self, request: _Reply, _hook: HookConnection, _voice: Voice) -> _Reply:
         session = self._session(request)
         session.received.set()
+        session.on_received()
         options, reviewed = _options(request), self._reviewed(session.app)
         for update in _updates(request):
             deploys = update.ref == session.app.deploy_ref or may_review(
@@ -86,6 +89,7 @@ class HookAnswers:
     def _proc_receive(self, request: _Reply, hook: HookConnection, voice: Voice) -> _Reply:
         session = self._session(request)
         session.taken.set()
+        self.observer.push_received(session.seconds)
         atomic = request.get("atomic") is True
         remote = session.address.remote(session.app.name)
         decisions = decide(
@@ -117,6 +121,7 @@ class HookAnswers:
             case Refuse(update=update, reason=reason, hint=hint):
                 voice.error(f"{update.ref.removeprefix('refs/heads/')}: {reason}", hint)
                 self.ledger.record(_refused(session, update.ref, reason, Outcome.FAILED))
+                self.observer.push_refused("rule", session.app.name)
                 return "ng", one_line(reason)
             case Retire(update=update):
                 return self._retire(session, update, voice)
@@ -191,6 +196,7 @@ class HookAnswers:
             self.ledger.request_cancel(job.id, "the server: the commit could not be kept")
             raise
         self.enqueued()
+        self.observer.push_accepted(app.name)
         return job
 
     def _require_right(self, session: Session) -> None:
@@ -204,6 +210,7 @@ class HookAnswers:
             session = self._session(request)
             outcome = Outcome.DENIED if isinstance(error, ForbiddenError) else Outcome.FAILED
             refs = ", ".join(update.ref for update in _updates(request)[:5])
+            self.observer.push_refused(kind_of(error), session.app.name)
             self.ledger.record(_refused(session, refs, error.message, outcome))
 
     def _session(self, request: _Reply) -> Session:

@@ -22,7 +22,7 @@ from gitreceive.receive.sessions import Address
 Serve = Callable[[SshClient, Actor, Address], Awaitable[int]]
 
 _REQUEST = 10.0  # seconds in which a request must be whole
-_MOST_SESSIONS = 512
+_BACKLOG = 512
 _log = logging.getLogger(__name__)
 
 
@@ -45,7 +45,7 @@ class OpensshDoor:
             mask = os.umask(0o177)
             try:
                 self._listener = await asyncio.start_unix_server(
-                    self._welcome, f"/proc/self/fd/{folder}/{path.name}", backlog=_MOST_SESSIONS
+                    self._welcome, f"/proc/self/fd/{folder}/{path.name}", backlog=_BACKLOG
                 )
             finally:
                 os.umask(mask)
@@ -70,8 +70,13 @@ class OpensshDoor:
         assert session
         self._sessions.add(session)
         try:
-            if len(self._sessions) <= _MOST_SESSIONS:
+            if len(self._sessions) <= self._settings.limits.connections:
                 await self._answer(reader, writer)
+            else:
+                _log.warning("a session over sshd is refused: there are too many")
+                said = b"gitreceive: the server has too many connections; try again in a minute\n"
+                writer.write(frame(b"2", said) + frame(b"x", b"7"))
+                await writer.drain()
         except (ConnectionError, TimeoutError, asyncio.IncompleteReadError):
             _log.info("a session over sshd ended early")
         except Exception:  # noqa: BLE001  the edge: nobody above could tell the client

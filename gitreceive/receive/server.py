@@ -6,7 +6,8 @@ from dataclasses import dataclass
 
 from gitreceive.config import Settings
 from gitreceive.model import App
-from gitreceive.ports import Ledger, Log, LogBook, SourceStore
+from gitreceive.ports import Ledger, Log, LogBook, Observer, SourceStore, Unobserved
+from gitreceive.receive.crowd import Crowd
 from gitreceive.receive.git_process import check_git, install_hooks
 from gitreceive.receive.git_sessions import GitSessions
 from gitreceive.receive.hook_answers import HookAnswers
@@ -47,20 +48,24 @@ async def serve(
     retire: Callable[[App, Log], None],
     enqueued: Callable[[], None] = lambda: None,
     cli: tuple[str, ...] | None = None,
+    observer: Observer | None = None,
 ) -> Receiver:
     """Write the hooks, listen for them and for SSH. Raises ConfigError where a place or an address cannot be had.
 
-    ``retire`` removes a review app whose branch is deleted; ``enqueued`` is called after each new job; ``cli`` replaces the program that runs the commands of SSH users.
+    ``retire`` removes a review app whose branch is deleted; ``enqueued`` is called after each new job; ``cli`` replaces the program that runs the commands of SSH users;
+    ``observer`` counts pushes.
     """
     sessions = Sessions()
     check_git()
     install_hooks(settings)
-    answers = HookAnswers(settings.policy, sessions, ledger, sources, logbook, retire, enqueued)
+    seen = observer or Unobserved()
+    answers = HookAnswers(settings.policy, sessions, ledger, sources, logbook, retire, enqueued, seen)
     hooks = HookSocket(settings, answers)
     hooks.start()  # refuses where another server has pushes under way here
     await asyncio.to_thread(sweep_quarantines, settings.repositories)
     more = {"cli": cli} if cli else {}
-    git = GitSessions(settings, ledger, sources, sessions, Revocations(ledger), str(hooks.path))
+    crowd = Crowd(settings.limits)
+    git = GitSessions(settings, ledger, sources, sessions, Revocations(ledger), str(hooks.path), crowd, seen)
     runner = SessionRunner(settings, git, **more)
     door, openssh = SshDoor(settings, ledger, runner), OpensshDoor(settings, ledger, runner)
     try:

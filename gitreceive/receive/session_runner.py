@@ -52,6 +52,10 @@ class SessionRunner:
             return 1
 
     async def _serve(self, client: SshClient, actor: Actor, address: Address) -> int:
+        with self.git.crowd.session(actor.user):
+            return await self._answer(client, actor, address)
+
+    async def _answer(self, client: SshClient, actor: Actor, address: Address) -> int:
         user = await asyncio.to_thread(user_of, actor, self.git.ledger)
         if client.subsystem is not None:
             client.stderr.write(shown(client, "gitreceive: no subsystem is served\n"))
@@ -84,18 +88,24 @@ class SessionRunner:
         }
 
     async def _command(self, client: SshClient, actor: Actor, argv: tuple[str, ...]) -> int:
-        environment = self._environment(actor)
-        if on_terminal(client):
-            async with in_terminal(client, [*self.cli, *argv], environment) as screen:
-                return await screen.connect(self.git.revocations.withdrawal(actor))
-        async with running([*self.cli, *argv], environment) as child:
-            return await connect(client, child, Clock(), self.git.revocations.withdrawal(actor))
+        command, environment = [*self.cli, *argv], self._environment(actor)
+        with self.git.sessions.counted("follow" if _follows(argv) else "command"):
+            if on_terminal(client):
+                async with in_terminal(client, command, environment) as screen:
+                    return await screen.connect(self.git.revocations.withdrawal(actor))
+            async with running(command, environment) as child:
+                return await connect(client, child, Clock(), self.git.revocations.withdrawal(actor))
 
     async def _git(self, client: SshClient, actor: Actor, asked: GitCommand, address: Address) -> int:
         visit = await asyncio.to_thread(self.git.admit, actor, asked, address)
         command = git_service(asked.service, visit.repository, self.settings)
         protocol = git_protocol(client.env.get("GIT_PROTOCOL"))  # all else that the client sets is dropped
         return await self.git.serve(visit, client, command, service_environment(protocol))
+
+
+def _follows(argv: tuple[str, ...]) -> bool:
+    """Whether it shows a log, which it may do for as long as its client is there."""
+    return argv[:1] == ("logs",) or argv[:2] == ("builds", "attach")
 
 
 def _greeting(user: User, address: Address) -> str:

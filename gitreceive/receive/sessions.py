@@ -1,9 +1,11 @@
-"""The pushes that are under way: what a hook may claim is only what the door has opened."""
+"""The sessions that are open. What a hook may claim is only a push that the door has opened."""
 
 import secrets
 import shutil
 import threading
-from collections.abc import Iterator
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -49,8 +51,15 @@ class Session:
     received: threading.Event = field(default_factory=threading.Event)
     taken: threading.Event = field(default_factory=threading.Event)  # out of quarantine, into the repository
     gone: threading.Event = field(default_factory=threading.Event)  # the client
+    on_received: Callable[[], None] = lambda: None  # called once all its objects are there, from any thread
     quarantine: Path | None = None
     inspected: dict[CommitId, Findings] = field(default_factory=dict)
+    began: float = field(default_factory=time.monotonic)
+
+    @property
+    def seconds(self) -> float:
+        """Since its client was let in."""
+        return time.monotonic() - self.began
 
     def sweep(self) -> None:
         """Remove the quarantine, where a git that was killed has left it."""
@@ -70,6 +79,7 @@ class Sessions:
 
     def __init__(self) -> None:
         self._open: dict[str, Session] = {}
+        self._kinds: Counter[str] = Counter()
         self._lock = threading.Lock()
 
     @contextmanager
@@ -91,3 +101,19 @@ class Sessions:
         if session is None or session.gone.is_set():
             raise ForbiddenError("this push is not known to the server", hint="push again")
         return session
+
+    @contextmanager
+    def counted(self, kind: str) -> Iterator[None]:
+        """A session of whatever kind is open while inside."""
+        with self._lock:
+            self._kinds[kind] += 1
+        try:
+            yield
+        finally:
+            with self._lock:
+                self._kinds[kind] -= 1
+
+    def kinds(self) -> Mapping[str, int]:
+        """How many sessions are open, by kind."""
+        with self._lock:
+            return dict(self._kinds)

@@ -10,10 +10,13 @@ from pathlib import Path
 from typing import Protocol
 
 import asyncssh
+from asyncssh.constants import MSG_DISCONNECT
 from asyncssh.kex import get_kex_algs
+from asyncssh.packet import String, UInt32
 from asyncssh.stream import SSHTCPStreamSession
 
 from gitreceive.acting import Actor
+from gitreceive.addresses import network_of
 from gitreceive.config import Settings, parse_listen
 from gitreceive.errors import ConfigError, GitreceiveError
 from gitreceive.receive.forwarding import Handler
@@ -45,7 +48,7 @@ _SIGNATURES = (
 )
 _LOGIN_GRACE = 30  # seconds
 _KEEPALIVE = (15, 4)  # seconds between probes, and how many may stay unanswered
-_MOST_CONNECTIONS = 512
+_REFUSED_SECONDS = 1.0
 _MOST_SESSIONS = 10  # of one connection, as in OpenSSH
 _ANY = {"0.0.0.0", "::"}  # noqa: S104  compared with, not bound to
 
@@ -112,6 +115,15 @@ class SshDoor:
         """The port that it is, also where the setting says 0."""
         return self._acceptor.get_port() if self._acceptor else 0
 
+    def full(self, network: str) -> str:
+        """Why one more connection from there is not served; empty where it is."""
+        limits = self._settings.limits
+        if len(self.connections) >= limits.connections:
+            return "the server has too many connections; try again in a minute"
+        if sum(guest.network == network for guest in self.connections) >= limits.address_connections:
+            return f"{network} has {limits.address_connections} connections already; close some and try again"
+        return ""
+
     async def close(self, patience: float = 3.0) -> None:
         """Take no more connections; give those that are open ``patience`` seconds to end, and then end them."""
         if self._acceptor:
@@ -174,18 +186,31 @@ class _Guest(asyncssh.SSHServer):
         self._door = door
         self._keys = keys
         self.connection: asyncssh.SSHServerConnection | None = None
+        self.network = ""
+        self.refused = False
         self.actor: Actor | None = None
         self.sessions = 0  # that are being served
         self.channels = 0  # that are open, whatever was asked for on them yet
 
     def connection_made(self, conn: asyncssh.SSHServerConnection) -> None:
         self.connection = conn
-        if len(self._door.connections) >= _MOST_CONNECTIONS:
-            _log.warning("too many connections: one is refused")
-            conn.abort()
+        self.network = network_of(self._address())
+        if full := self._door.full(self.network):
+            _log.warning("a connection from %s is refused: %s", self._address(), full)
+            self._refuse(conn, full)
             return
         self._door.connections.add(self)
         _acknowledge_at_once(conn)
+
+    def _refuse(self, conn: asyncssh.SSHServerConnection, why: str) -> None:
+        """Tell the client (RFC 4253, section 11.1), and give it a moment to read that: a connection that is closed while something of the
+        client's is unread takes along what is on its way to it.
+        """
+        self.refused = True
+        loop = asyncio.get_running_loop()
+        said = UInt32(asyncssh.DISC_TOO_MANY_CONNECTIONS), String(why), String("en")
+        loop.call_soon(conn.send_packet, MSG_DISCONNECT, *said)  # behind the door's name, which comes next
+        loop.call_later(_REFUSED_SECONDS, conn.abort)
 
     def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002  asyncssh calls it so
         self._door.connections.discard(self)
@@ -199,6 +224,8 @@ class _Guest(asyncssh.SSHServer):
         return True
 
     async def validate_public_key(self, username: str, key: asyncssh.SSHKey) -> bool:  # noqa: ARG002
+        if self.refused:
+            return False
         algorithm, blob = key.export_public_key("openssh").decode("ascii").split()[:2]
         try:
             known = await asyncio.to_thread(actor_of_key, self._keys, algorithm, blob, self._address())

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 
 from gitreceive.buildpacks.choice import read_choice
 from gitreceive.cancellation import Cancellation
-from gitreceive.errors import CanceledError, GitreceiveError, LeaseLostError, RolloutError
+from gitreceive.errors import BrokenOffError, CanceledError, GitreceiveError, LeaseLostError, RolloutError
 from gitreceive.joblogs import RELEASE_STEP
 from gitreceive.model import (
     RELEASE_PROCESS,
@@ -34,6 +34,9 @@ from gitreceive.ports import BuildRequest, Log, Platform
 from gitreceive.stories.quota import require_room
 from gitreceive.stories.rebase import Wish, plan_move
 
+_BUILDS = 3  # of one push, where Docker breaks them off
+_BUILD_PAUSE = 1.0
+
 
 @dataclass
 class Deployment:
@@ -57,20 +60,37 @@ def build_and_publish(
     deployment: Deployment, push: Push, source: Source, described: Sequence[BuildpackRef] = ()
 ) -> Image:
     """``described`` are the buildpacks that the source's app.json names."""
-    job, platform, log = deployment.job, deployment.platform, deployment.log
+    log = deployment.log
     advance(deployment, JobState.BUILDING)
     with ExitStack() as kept_until_published:
-        sending = platform.registry.sending(job.app, log, deployment.cancel)
-        finished = kept_until_published.enter_context(sending)
-        request = _request(deployment, push, source, described, finished)
         with phase(deployment, "build"):
-            build = kept_until_published.enter_context(
-                platform.builder.build(request, log, deployment.cancel)
-            )
+            build = _built(deployment, push, source, described, kept_until_published)
         advance(deployment, JobState.PUBLISHING)
         log.step("Publishing")
         with phase(deployment, "publish"):
             return _publish(deployment, build)
+
+
+def _built(
+    deployment: Deployment, push: Push, source: Source, described: Sequence[BuildpackRef], kept: ExitStack
+) -> Build:
+    """A build that was broken off under it is begun again, as its result depends on nothing that the first one did."""
+    job, platform, log, cancel = deployment.job, deployment.platform, deployment.log, deployment.cancel
+    for left in reversed(range(_BUILDS)):
+        with ExitStack() as attempt:
+            finished = attempt.enter_context(platform.registry.sending(job.app, log, cancel))
+            request = _request(deployment, push, source, described, finished)
+            try:
+                build = attempt.enter_context(platform.builder.build(request, log, cancel))
+            except BrokenOffError as error:
+                if not left:
+                    raise
+                log.warn(f"{error.message}; building again")
+            else:
+                kept.push(attempt.pop_all())
+                return build
+        cancel.wait(_BUILD_PAUSE)
+    raise AssertionError("unreachable")
 
 
 def rebase_and_publish(deployment: Deployment, rebase: Rebase) -> Image:
@@ -98,6 +118,8 @@ def copy_image(deployment: Deployment, release: Release) -> Image:
     with phase(deployment, "publish"):
         old = release.image
         ref = registry.copy(str(old.ref), deployment.job.app, deployment.log, deployment.cancel)
+        if deployment.platform.attestor is not None:
+            registry.copy_referrers(old.ref, ref, deployment.cancel)
         return replace(old, ref=ref)
 
 
@@ -171,6 +193,7 @@ def adjust(deployment: Deployment, release: Release, settings: AppSettings) -> R
             log.error(f"going back failed too: {error.message}", error.hint)
         raise
     log.step(f"Done after {sum(deployment.seconds.values()):.1f} s; {release.label} serves as before")
+    platform.logbook.close(deployment.job.id)
     platform.ledger.settle(deployment.job.id, deployment.job.fence, settings, deployment.seconds)
     return adjusted
 
@@ -181,7 +204,7 @@ def move_branch(deployment: Deployment, push: Push) -> None:
 
 
 def go_live(deployment: Deployment, release: Release) -> Release:
-    """The summary stands in the log before the ledger says live, so that nobody misses it."""
+    """The log is whole, the summary at its end, before the ledger says live, so that nobody misses any of it."""
     job, platform, log = deployment.job, deployment.platform, deployment.log
     total = sum(deployment.seconds.values())
     phases = ", ".join(f"{name} {seconds:.1f} s" for name, seconds in deployment.seconds.items())
@@ -191,6 +214,7 @@ def go_live(deployment: Deployment, release: Release) -> Release:
         log.detail(f"and at {', '.join(domains)}")
     for note in _unseen(release):
         log.warn(note)
+    platform.logbook.close(job.id)
     return platform.ledger.go_live(job.id, job.fence, deployment.seconds)
 
 

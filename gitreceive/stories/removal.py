@@ -36,10 +36,7 @@ def _remove(platform: Platform, app: App, log: Log) -> None:
     live = platform.ledger.current_release(app.name)
     if app.review and live:
         say_farewell(platform.target, live, log)
-    volumes = ", ".join(volume.name for volume in platform.target.volumes(app.name))
-    log.step(
-        f"Removing what runs of {app.name}{f', and its volumes with what is in them: {volumes}' if volumes else ''}"
-    )
+    log.step(f"Removing what runs of {app.name}{_stored(platform, app)}")
     platform.target.destroy(app.name)
     platform.builder.forget(app.name)
     if app.review:
@@ -49,6 +46,13 @@ def _remove(platform: Platform, app: App, log: Log) -> None:
     for job in jobs:
         platform.logbook.delete(job.id)
     platform.ledger.delete_app(app.name)
+
+
+def _stored(platform: Platform, app: App) -> str:
+    volumes = ", ".join(volume.name for volume in platform.target.volumes(app.name))
+    services = ", ".join(f"{each.name} ({each.title})" for each in platform.target.services(app.name))
+    parts = (("volumes", volumes), ("services", services))
+    return "".join(f", and its {what} with what is in them: {names}" for what, names in parts if names)
 
 
 def _remove_images(platform: Platform, jobs: tuple[Job, ...], log: Log) -> None:

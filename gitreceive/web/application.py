@@ -1,7 +1,5 @@
 """What the HTTP listener serves: git, and whether the server is well."""
 
-from collections.abc import Callable
-
 from starlette.applications import Starlette
 from starlette.routing import Route
 
@@ -9,9 +7,9 @@ from gitreceive.web import health
 from gitreceive.web.git_door import GitDoor
 
 
-def application(ask_ledger: Callable[[], object], git: GitDoor | None = None) -> Starlette:
-    """``ask_ledger`` raises a GitreceiveError where no push could be taken now; it may block."""
-    routes = list(health.routes(ask_ledger))
+def application(look: health.Look, git: GitDoor | None = None) -> Starlette:
+    """``look`` finds whether the parts answer that a push needs; it may block."""
+    routes = list(health.routes(look))
     if git is not None:
         routes += [
             Route("/{app}/info/refs", git, methods=["GET"]),

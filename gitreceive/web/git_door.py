@@ -86,6 +86,10 @@ class GitDoor:
         actor = await asyncio.to_thread(
             self.visitors.actor, request.headers.get("authorization"), _client(request)
         )
+        with self.git.crowd.session(actor.user):
+            await self._serve(request, receive, response, actor)
+
+    async def _serve(self, request: Request, receive: Receive, response: Response, actor: Actor) -> None:
         asked = _parse(request)
         client = CgiClient(receive, response, request.headers.get("content-encoding", "").lower())
         visit = await asyncio.to_thread(self._admit, actor, asked, self._address(request))
@@ -128,6 +132,8 @@ async def _refuse(response: Response, error: GitreceiveError) -> None:
     headers = [_CHALLENGE] if status == 401 else []
     if isinstance(error, TooManyAttemptsError):
         headers.append((b"retry-after", b"%d" % error.seconds))
+    elif status == 503:
+        headers.append((b"retry-after", b"30"))
     text = f"{plain(error.message)}\n" + (f"  {plain(error.hint)}\n" if error.hint else "")
     await response.say(status, text, tuple(headers))
 

@@ -1,26 +1,45 @@
-"""``/healthz``: the process lives. ``/readyz``: a push would be taken, as the ledger answers."""
+"""``/healthz``: the process lives. ``/readyz``: a push would be taken and could go live, as all that it needs answers."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from typing import Protocol
 
 from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
 from starlette.responses import PlainTextResponse
 from starlette.routing import Route
 
-from gitreceive.errors import GitreceiveError
+
+class Finding(Protocol):
+    """Of one part that the server stands on."""
+
+    @property
+    def part(self) -> str: ...
+
+    @property
+    def ok(self) -> bool: ...
+
+    @property
+    def seen(self) -> str: ...
 
 
-def routes(ask_ledger: Callable[[], object]) -> tuple[Route, ...]:
-    """``ask_ledger`` raises a GitreceiveError where no push could be taken now; it may block."""
+Look = Callable[[], Sequence[Finding]]
+
+
+def routes(look: Look, *, in_full: bool = False) -> tuple[Route, ...]:
+    """``look`` may block. ``in_full``: say what was seen, which names hosts and paths; else only which part is well and which is not."""
 
     async def healthz(_request: Request) -> PlainTextResponse:
         return PlainTextResponse("ok\n")
 
     async def readyz(_request: Request) -> PlainTextResponse:
-        try:
-            await run_in_threadpool(ask_ledger)
-        except GitreceiveError as error:
-            return PlainTextResponse(f"{error.message}\n", status_code=503)
-        return PlainTextResponse("ok\n")
+        found = await run_in_threadpool(look)
+        text = "".join(_line(finding, in_full=in_full) for finding in found)
+        ready = all(finding.ok for finding in found)
+        return PlainTextResponse(text or "ok\n", status_code=200 if ready else 503)
 
     return Route("/healthz", healthz), Route("/readyz", readyz)
+
+
+def _line(finding: Finding, *, in_full: bool) -> str:
+    seen = " ".join(finding.seen.split()) if in_full else ""
+    return f"{finding.part}: {'ok' if finding.ok else 'not well'}{f' ({seen})' if seen else ''}\n"

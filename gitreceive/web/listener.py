@@ -15,10 +15,12 @@ import uvicorn
 from starlette.types import ASGIApp
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
+from gitreceive.addresses import is_within, network_of
 from gitreceive.config import Settings, parse_listen
 from gitreceive.errors import ConfigError, cause
+from gitreceive.limits import LimitSettings
 
-_MOST_CONNECTIONS = 512
+_BACKLOG = 512
 _PATIENCE = 3  # seconds that open requests get when the server stops
 _log = logging.getLogger(__name__)
 
@@ -34,8 +36,16 @@ class Times:
 class HttpListener:
     """Open from ``open`` to ``close``."""
 
-    def __init__(self, settings: Settings, app: ASGIApp, times: Times | None = None) -> None:
+    def __init__(
+        self,
+        settings: Settings,
+        app: ASGIApp,
+        times: Times | None = None,
+        name: str = "GITRECEIVE_HTTP_LISTEN",
+    ) -> None:
+        """At ``settings.http_listen``, which is another setting's value where ``name`` says so."""
         self._settings = settings
+        self._name = name
         self._app = app
         self._times = times or Times()
         self._socket: socket.socket | None = None
@@ -46,7 +56,7 @@ class HttpListener:
         """Raises ConfigError where the address cannot be listened on, or a setting is wrong."""
         _check_url(self._settings.public_url)
         certificate = _Certificate(self._settings) if self._settings.http.certificate else None
-        self._socket = _listen(self._settings.http_listen)
+        self._socket = _listen(self._settings.http_listen, self._name)
         self._server = _Server(_config(self._settings, self._app, certificate, self._times))
         if certificate:
             self._server.config.load()
@@ -57,6 +67,11 @@ class HttpListener:
     def port(self) -> int:
         """The port that it is, also where the setting says 0."""
         return int(self._socket.getsockname()[1]) if self._socket else 0
+
+    @property
+    def connections(self) -> int:
+        """How many are open."""
+        return len(self._server.server_state.connections) if self._server else 0
 
     async def ended(self) -> None:
         """Returns only by what has gone wrong, which it raises."""
@@ -84,7 +99,11 @@ def _config(
     proxies = list(settings.http.trusted_proxies)
     return uvicorn.Config(
         app,
-        http=type("Bounded", (_BoundedProtocol,), {"head": times.head}),
+        http=type(
+            "Bounded",
+            (_BoundedProtocol,),
+            {"head": times.head, "limits": settings.limits, "proxies": proxies},
+        ),
         loop="none",
         lifespan="off",
         ws="none",
@@ -96,7 +115,7 @@ def _config(
         timeout_graceful_shutdown=_PATIENCE,
         timeout_notify=times.looks,
         callback_notify=certificate.renew if certificate else None,
-        backlog=_MOST_CONNECTIONS,
+        backlog=_BACKLOG,
     )
 
 
@@ -104,13 +123,20 @@ class _BoundedProtocol(H11Protocol):
     """One connection. Between requests the server's own limit holds; from the first byte of one to the end of its head, this one."""
 
     head: float
+    limits: LimitSettings
+    proxies: list[str]
+    network = ""
     _late: asyncio.TimerHandle | None = None
 
     def connection_made(self, transport: Any) -> None:
         super().connection_made(transport)
-        if len(self.connections) > _MOST_CONNECTIONS:
-            _log.warning("too many connections: one is refused")
-            transport.abort()
+        peer = transport.get_extra_info("peername")
+        address = str(peer[0]) if peer else ""
+        self.network = "" if is_within(address, self.proxies) else network_of(address)
+        if full := self._full():
+            _log.warning("a connection from %s is refused: %s", address, full)
+            transport.write(_refusal(full))
+            transport.close()
             return
         self._late = self.loop.call_later(self.head, transport.abort)
 
@@ -125,6 +151,16 @@ class _BoundedProtocol(H11Protocol):
         self._on_time()
         super().connection_lost(exc)
 
+    def _full(self) -> str:
+        """Why this connection, which is among those that are open by now, is not served; empty where it is."""
+        if len(self.connections) > self.limits.connections:
+            return "the server has too many connections"
+        most = self.limits.address_connections
+        others = (getattr(other, "network", "") for other in self.connections)
+        if self.network and sum(other == self.network for other in others) > most:
+            return f"{self.network} has {most} connections already"
+        return ""
+
     @property
     def _idle(self) -> bool:
         return self.cycle is None or self.cycle.response_complete
@@ -133,6 +169,14 @@ class _BoundedProtocol(H11Protocol):
         if self._late:
             self._late.cancel()
             self._late = None
+
+
+def _refusal(full: str) -> bytes:
+    text = f"{full}; try again in a minute\n".encode()
+    return (
+        b"HTTP/1.1 503 Service Unavailable\r\ncontent-type: text/plain; charset=utf-8\r\nretry-after: 30\r\n"
+        b"connection: close\r\ncontent-length: %d\r\n\r\n%s" % (len(text), text)
+    )
 
 
 class _Certificate:
@@ -170,15 +214,15 @@ class _Certificate:
         return ()
 
 
-def _listen(address: str) -> socket.socket:
+def _listen(address: str, name: str) -> socket.socket:
     host, port = parse_listen(address)
     try:
         family = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)[0][0]
-        return socket.create_server((host, port), family=family, backlog=_MOST_CONNECTIONS)
+        return socket.create_server((host, port), family=family, backlog=_BACKLOG)
     except OSError as error:
         raise ConfigError(
             f"{address} cannot be listened on: {error.strerror or error}",
-            hint="stop what listens there, or set GITRECEIVE_HTTP_LISTEN",
+            hint=f"stop what listens there, or set {name}",
         ) from error
 
 

@@ -12,6 +12,7 @@ from dataclasses import dataclass, replace
 from typing import Protocol
 
 from gitreceive.acting import SERVER, Actor, acting
+from gitreceive.addresses import network_of
 from gitreceive.errors import ForbiddenError
 from gitreceive.model import Grant, Secret
 
@@ -84,11 +85,11 @@ class Attempts:
     def wait(self, address: str) -> int:
         """Seconds until another may be shown; 0: now."""
         with self._lock:
-            owed = self._paid.get(_network(address), 0.0) - self._clock()
+            owed = self._paid.get(network_of(address), 0.0) - self._clock()
         return max(0, math.ceil(owed - (_AT_ONCE - 1) * _EACH))
 
     def failed(self, address: str) -> None:
-        network = _network(address)
+        network = network_of(address)
         with self._lock:
             self._paid[network] = max(self._paid.pop(network, 0.0), self._clock()) + _EACH
             while len(self._paid) > _MOST_ADDRESSES:
@@ -100,14 +101,6 @@ def is_loopback(address: str) -> bool:
         return ipaddress.ip_address(address).is_loopback
     except ValueError:
         return False
-
-
-def _network(address: str) -> str:
-    try:
-        parsed = ipaddress.ip_address(address)
-    except ValueError:
-        return address[:64]
-    return str(ipaddress.ip_network((parsed, 64), strict=False)) if parsed.version == 6 else address
 
 
 def _token(authorization: str) -> Secret | None:

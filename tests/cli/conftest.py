@@ -145,7 +145,7 @@ def runner(place: Place) -> Iterator[JobRunner]:
         "bookworm",
         FakeRunImages(FakeRegistry()),
     )
-    with wiring.only_server(config.load()):
+    with wiring.only_server(config.load(), "runner"):
         runner = JobRunner(platform, 2, "runner")
         runner.start()
         yield runner

@@ -1,5 +1,7 @@
 """What an app is bound to, as it is typed."""
 
+from typing import Any
+
 import pytest
 
 from gitreceive.cli.services import require_names, secret_row
@@ -12,6 +14,7 @@ from tests.cli.place import Place
 from tests.fakes import FakeTarget
 
 SHOP = AppName("shop")
+_NO_SERVICE = {"service": None, "kind": None}
 URL = "postgres://shop:canary@db.example.com/shop"
 
 
@@ -33,7 +36,7 @@ def test_values_are_config_and_known_as_bound(cli: Cli, live: Place, runner: Job
     assert "shop v3 is live after" in said.err
     assert config(live) == {"LEVEL": "debug", "DATABASE_URL": URL}
     assert live.target.live[SHOP].config["DATABASE_URL"].reveal() == URL
-    row = {"by": "value", "secret": None, "variables": ["DATABASE_URL"], "state": "set"}
+    row = {"by": "value", **_NO_SERVICE, "secret": None, "variables": ["DATABASE_URL"], "state": "set"}
     assert cli("services", "list", "shop", "--json").ok().json() == [row]
     again = cli("services", "bind", "--app", "shop", f"DATABASE_URL={URL}", "--json").ok().json()
     assert (again["result"], again["release"]) == ("unchanged", None)
@@ -95,9 +98,21 @@ def test_services_are_for_who_configures_the_app(cli: Cli, live: Place) -> None:
 
 def test_a_bound_secret_is_told_by_the_names_it_gives() -> None:
     target = FakeTarget(secrets={"shop-postgres": ("HOST", "PORT")})
-    row = {"by": "secret", "secret": "shop-postgres", "variables": ["PG_HOST", "PG_PORT"], "state": "there"}
+    row = {
+        "by": "secret",
+        **_NO_SERVICE,
+        "secret": "shop-postgres",
+        "variables": ["PG_HOST", "PG_PORT"],
+        "state": "there",
+    }
     assert secret_row(target, SHOP, "shop-postgres", "PG_") == row
-    gone = {"by": "secret", "secret": "gone", "variables": [], "state": "missing"}
+    gone: dict[str, Any] = {
+        "by": "secret",
+        **_NO_SERVICE,
+        "secret": "gone",
+        "variables": [],
+        "state": "missing",
+    }
     assert secret_row(target, SHOP, "gone", "") == gone
 
 

@@ -55,7 +55,7 @@ def _built_on(base: Base) -> dict[str, Any]:
         "contents": [{"key": "x/a", "version": "1", "layers": {"deps": {"launch": True}}}],
     }
     layers = tuple(_layer(title) for title in ("x/a:deps", "launcher", "config", "app"))
-    build = make_build(request({}, stack), stack, done, layers)
+    build = make_build(request({}, stack), stack, done, layers, {})
     config: dict[str, Any] = json.loads(assemble(base, build).config)
     return config
 

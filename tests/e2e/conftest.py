@@ -1,17 +1,31 @@
 import itertools
 import secrets
 from collections.abc import Callable, Iterator
+from pathlib import Path
 
 import pytest
 
 from gitreceive.model import Stack
-from tests.e2e.world import Clone, Developer, Server, running
+from tests.e2e.cluster_account import cluster_account
+from tests.e2e.world import Clone, Developer, Server, running, signing
 
 
 @pytest.fixture(scope="session")
-def make_server(tmp_path_factory: pytest.TempPathFactory, stack: Stack) -> Callable[..., Server]:
+def kubeconfig(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """Of the account that servers of the tests have in the cluster: all that is tried with one is tried with what it may do."""
+    with cluster_account(tmp_path_factory.mktemp("account")) as path:
+        yield path
+
+
+@pytest.fixture(scope="session")
+def make_server(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory, stack: Stack
+) -> Callable[..., Server]:
     def make(target: str, **settings: str) -> Server:
-        server = Server(tmp_path_factory.mktemp(f"server-{target}"), target, settings)
+        folder = tmp_path_factory.mktemp(f"server-{target}")
+        if target == "kubernetes":
+            settings = {"KUBECONFIG": str(request.getfixturevalue("kubeconfig")), **settings}
+        server = Server(folder, target, {**signing(folder), **settings})
         server.cli(
             "stack", "create", stack.name, "--build-image", str(stack.build), "--run-image", str(stack.run)
         ).ok()

@@ -1,5 +1,6 @@
 """What an app keeps in a volume, and what it is bound to."""
 
+import os
 import secrets
 from collections.abc import Iterator
 from contextlib import nullcontext
@@ -7,8 +8,11 @@ from pathlib import Path
 
 import pytest
 
+from tests.certificates import issue
 from tests.e2e.world import Clone, Developer, Server, fetch, wait_until
 from tests.engines.cluster_volumes import core, host_volume
+from tests.own_cluster.aggregated_api import AggregatedApi, serving
+from tests.own_cluster.played_operators import CLOUDNATIVE_PG, URI, PlayedOperators
 
 pytestmark = pytest.mark.e2e
 
@@ -78,8 +82,30 @@ def test_what_is_in_a_volume_stays_until_it_is_destroyed(
         alice.ssh("volumes", "remove", app, "uploads", "--destroy", "--confirm", "uploads").ok().says(
             "is gone"
         )
+        provision(shop, alice, on_cluster=on_cluster)
         gone = lambda: alice.ssh("volumes", "list", app, "--json").ok().json() == []  # noqa: E731
         wait_until(gone, "the volume is gone")
+
+
+def provision(shop: Clone, alice: Developer, *, on_cluster: bool) -> None:
+    create = ("services", "create", shop.app, "postgresql", "db")
+    if not on_cluster:
+        alice.ssh(*create).failed().says("the docker target makes no services")
+        return
+    url = f"{shop.web()}/env/DATABASE_URL"
+    config, authority = Path(os.environ["KUBECONFIG"]), issue(name="tests")
+    operators = PlayedOperators(config)
+    operators.go_on.set()
+    with serving(AggregatedApi((CLOUDNATIVE_PG,), operators), config, authority):
+        said = alice.ssh(*create, "--size", "2Gi").ok().does_not_say("canary")
+        said.says("Making PostgreSQL db, by CloudNativePG", "db is ready", "bind service db", "is live after")
+        assert fetch(url) == URI
+        alice.ssh(*create).ok().says("Going on with", "Nothing to do")
+        alice.ssh("services", "destroy", shop.app, "db").failed().says("with what is stored in it (2Gi)")
+        alice.ssh("services", "destroy", shop.app, "db", "--confirm", "db").ok().says(
+            "is live after", "is gone"
+        )
+        assert fetch(url) == "-"
 
 
 def bind_secret(shop: Clone, alice: Developer, space: str, *, on_cluster: bool) -> None:

@@ -17,7 +17,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from cryptography.hazmat.primitives import serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+
 SAMPLES = Path(__file__).resolve().parent.parent / "apps"
+_ROOT = SAMPLES.parent.parent
 _NO_PROXY = urllib.request.build_opener(urllib.request.ProxyHandler({}))
 
 
@@ -75,6 +79,23 @@ def run(
     return Said(done.returncode, done.stdout, done.stderr, time.monotonic() - began)
 
 
+def signing(folder: Path) -> dict[str, str]:
+    """Settings for a signing key that is new, and sealed; its public part is ``signing.pub`` in the folder."""
+    key = ec.generate_private_key(ec.SECP256R1())
+    seal = serialization.BestAvailableEncryption(b"sealed for tests")
+    private = key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, seal)
+    public = key.public_key().public_bytes(
+        serialization.Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo
+    )
+    (folder / "signing.pem").touch(0o600)
+    (folder / "signing.pem").write_bytes(private)
+    (folder / "signing.pub").write_bytes(public)
+    return {
+        "GITRECEIVE_SUPPLY_CHAIN_SIGNING_KEY_FILE": str(folder / "signing.pem"),
+        "GITRECEIVE_SUPPLY_CHAIN_SIGNING_KEY_PASSWORD": "sealed for tests",
+    }
+
+
 @dataclass
 class Server:
     """``gitreceive server`` as a process, with free ports and a data folder of its own."""
@@ -84,7 +105,9 @@ class Server:
     settings: Mapping[str, str] = field(default_factory=dict)  # further GITRECEIVE_… variables
     ssh_port: int = 0
     http_port: int = 0
+    metrics_port: int = 0
     process: subprocess.Popen[bytes] | None = None
+    program: tuple[str, ...] = ("-m", "gitreceive", "server")  # what Python runs
     _leaving: ThreadPoolExecutor = field(default_factory=lambda: ThreadPoolExecutor(2), repr=False)
 
     @property
@@ -94,11 +117,13 @@ class Server:
             "GITRECEIVE_TARGET": self.target,
             "GITRECEIVE_SSH_LISTEN": f"127.0.0.1:{self.ssh_port}",
             "GITRECEIVE_HTTP_LISTEN": f"127.0.0.1:{self.http_port}",
+            "GITRECEIVE_METRICS_HTTP_LISTEN": f"127.0.0.1:{self.metrics_port}",
             "GITRECEIVE_BUILD_CA_BUNDLE": os.environ.get("GITRECEIVE_TEST_CA_BUNDLE", ""),
             "GITRECEIVE_BUILD_ENV": os.environ.get("GITRECEIVE_TEST_BUILD_ENV", ""),
             "GITRECEIVE_DRAINS_PRIVATE": "127.0.0.0/8",  # receivers of the tests
             "GITRECEIVE_KUBERNETES_NAMESPACE_PREFIX": f"t{self.ssh_port}-",
             "GITRECEIVE_KUBERNETES_NODE_ADDRESS": "127.0.0.1",
+            "GITRECEIVE_KUBERNETES_NETWORK_POLICY": "strict",
             "GITRECEIVE_KUBERNETES_CPU": "10m",  # many small apps on one small node
             "GITRECEIVE_DOCKER_FIRST_PORT": str(20000 + self.ssh_port % 10000),
         }
@@ -108,21 +133,24 @@ class Server:
     def log(self) -> Path:
         return self.folder / "server.log"
 
-    def start(self) -> "Server":
+    def start(self, *, may_die: bool = False) -> "Server":
+        """Until it answers; where it ``may_die``, also until it has."""
         self.folder.mkdir(parents=True, exist_ok=True)
         if not self.ssh_port:
-            self.ssh_port, self.http_port = free_ports(2)
+            self.ssh_port, self.http_port, self.metrics_port = free_ports(3)
         with self.log.open("ab") as log:
             self.process = subprocess.Popen(
-                [sys.executable, "-m", "gitreceive", "server"], env=self.env, stdout=log, stderr=log
+                [sys.executable, *self.program], cwd=_ROOT, env=self.env, stdout=log, stderr=log
             )
-        wait_until(lambda: port_answers(self.ssh_port) or self._died(), f"the server answers; {self.log}")
+        wait_until(
+            lambda: port_answers(self.ssh_port) or self._died(may_die), f"the server answers; {self.log}"
+        )
         return self
 
-    def _died(self) -> bool:
+    def _died(self, may: bool) -> bool:
         assert self.process is not None
-        assert self.process.poll() is None, self.log.read_text()
-        return False
+        assert may or self.process.poll() is None, self.log.read_text()
+        return self.process.poll() is not None
 
     def stop(self, sent: signal.Signals = signal.SIGTERM) -> int:
         assert self.process is not None

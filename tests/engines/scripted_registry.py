@@ -14,6 +14,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
+_INDEX = "application/vnd.oci.image.index.v1+json"
 Action = Callable[["Handler"], bool]  # True: it has answered
 
 
@@ -38,6 +39,7 @@ class ScriptedRegistry:
     authorizations: list[str | None] = field(default_factory=list)
     login: tuple[str, str] | None = None
     scheme: str = "Basic"
+    lists_referrers: bool = False  # as registries of OCI distribution spec 1.1 do, two on a page
     scopes_asked: list[list[str]] = field(default_factory=list)
     lock: threading.Lock = field(default_factory=threading.Lock)
 
@@ -216,7 +218,7 @@ class Handler(BaseHTTPRequestHandler):
 
     def _split(self) -> tuple[str, str, str]:
         path = urlsplit(self.path).path
-        match = re.fullmatch(r"/v2/(.+)/(blobs/uploads|blobs|manifests)/(.*)", path)
+        match = re.fullmatch(r"/v2/(.+)/(blobs/uploads|blobs|manifests|referrers)/(.*)", path)
         return (match[1], match[2], match[3]) if match else ("", "", "")
 
     def _get(self) -> None:
@@ -225,11 +227,26 @@ class Handler(BaseHTTPRequestHandler):
             self.answer(200, b"{}")
         elif kind == "blobs" and reference in self.registry.blobs.get(name, {}):
             self.answer(200, self.registry.blobs[name][reference])
+        elif kind == "referrers" and self.registry.lists_referrers:
+            self._list_referrers(name, reference)
         elif kind == "manifests" and reference in self.registry.manifests.get(name, {}):
             content, media_type = self.registry.manifests[name][reference]
             self.answer(200, content, {"Content-Type": media_type})
         else:
             self.answer(404, b"")
+
+    def _list_referrers(self, name: str, subject: str) -> None:
+        found = []
+        for reference, (content, media_type) in self.registry.manifests.get(name, {}).items():
+            document = json.loads(content)
+            if reference.startswith("sha256:") and document.get("subject", {}).get("digest") == subject:
+                found.append({"mediaType": media_type, "digest": reference, "size": len(content)})
+        first = int(parse_qs(urlsplit(self.path).query).get("first", ["0"])[0])
+        page = {"schemaVersion": 2, "mediaType": _INDEX, "manifests": found[first : first + 2]}
+        headers = {"Content-Type": _INDEX}
+        if len(found) > first + 2:
+            headers["Link"] = f'</v2/{name}/referrers/{subject}?first={first + 2}>; rel="next"'
+        self.answer(200, json.dumps(page).encode(), headers)
 
     def _delete(self) -> None:
         name, kind, reference = self._split()
@@ -284,4 +301,6 @@ class Handler(BaseHTTPRequestHandler):
             return
         stored = (content, self.headers["Content-Type"])
         self.registry.manifests.setdefault(name, {}).update({reference: stored, digest: stored})
-        self.answer(201, b"", {"Docker-Content-Digest": digest})
+        subject = document.get("subject", {}).get("digest", "")
+        listed = {"OCI-Subject": subject} if subject and self.registry.lists_referrers else {}
+        self.answer(201, b"", {"Docker-Content-Digest": digest, **listed})

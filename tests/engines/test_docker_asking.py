@@ -9,7 +9,7 @@ import pytest
 
 from gitreceive.engines.docker_target.asking import ask
 from gitreceive.engines.docker_target.connection import Address
-from gitreceive.model import CheckKind, Digest, HealthCheck, Image, ImageRef
+from gitreceive.model import CheckKind, Digest, HealthCheck, Image, ImageRef, as_run
 
 BUILT = Image(ImageRef("r/shop", Digest(f"sha256:{'1' * 64}")), (), None, ("gitreceive/python@1",))
 
@@ -32,7 +32,7 @@ def address() -> Iterator[Address]:
 
 
 def said(address: Address, **check: object) -> str:
-    return ask(HealthCheck(CheckKind.READINESS, **check), address, BUILT, lambda _words, _seconds: (0, ""))  # type: ignore[arg-type]
+    return ask(HealthCheck(CheckKind.READINESS, **check), address, lambda _words, _seconds: (0, ""))  # type: ignore[arg-type]
 
 
 def test_200_to_399_passes_and_else_the_answer_is_told(address: Address) -> None:
@@ -63,5 +63,5 @@ def test_a_command_is_run_with_what_buildpacks_gave() -> None:
         return 3, "no queue"
 
     check = HealthCheck(CheckKind.STARTUP, command=("check", "it"))
-    assert ask(check, ("127.0.0.1", 1), BUILT, run) == "exit 3 (no queue)"
+    assert ask(as_run(check, BUILT), ("127.0.0.1", 1), run) == "exit 3 (no queue)"
     assert asked == [("/cnb/lifecycle/launcher", "--", "check", "it")]

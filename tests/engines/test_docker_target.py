@@ -36,6 +36,7 @@ from gitreceive.model import (
     UserName,
 )
 from gitreceive.voice import Voice
+from tests.engines.health_contract import HealthContract
 from tests.engines.images import client, python_image
 from tests.engines.target_contract import Stage, TargetContract
 
@@ -146,7 +147,7 @@ def ground(make: Callable[..., Ground]) -> Ground:
     return make()
 
 
-class TestContract(TargetContract):
+class TestContract(HealthContract, TargetContract):
     """What every target keeps."""
 
     @pytest.fixture

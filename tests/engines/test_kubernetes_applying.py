@@ -20,7 +20,7 @@ class _OldCluster(Api):
         self._said = said
         self.asked: list[tuple[str, Any]] = []
 
-    def apply(self, item: Manifest) -> Manifest:
+    def apply(self, item: Manifest, kind: str = "") -> Manifest:
         self.asked.append(("apply", item))
         if len(self.asked) == 1:
             raise RolloutError(self._said)

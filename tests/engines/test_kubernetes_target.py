@@ -27,6 +27,7 @@ from gitreceive.model import (
     Secret,
 )
 from tests.engines.cluster_volumes import host_volume
+from tests.engines.health_contract import HealthContract
 from tests.engines.images import python_image
 from tests.engines.target_contract import SERVER, TICKER, Stage, TargetContract
 
@@ -77,7 +78,7 @@ def make_namespace(api: Api, stage: Stage, labels: dict[str, str]) -> None:
 OURS = {"app.kubernetes.io/managed-by": "gitreceive"}
 
 
-class TestContract(TargetContract):
+class TestContract(HealthContract, TargetContract):
     pass
 
 

@@ -79,7 +79,7 @@ class Place:
         door = GitDoor(
             self.settings, self.receiver.git, Visitors(self.ledger, Attempts()), self.receiver.port
         )
-        self.http = HttpListener(self.settings, application(self.ledger.apps, door), self.times)
+        self.http = HttpListener(self.settings, application(lambda: (), door), self.times)
         asyncio.run_coroutine_threadsafe(self.http.open(), self._loop).result(20)
 
     def stop(self) -> None:

@@ -39,7 +39,9 @@ def test_what_the_repository_knows_to_be_shallow_stays_so(tmp_path: Path) -> Non
     assert (tmp_path / "session").read_bytes().split() == [COMMIT, b"b" * 40]
 
 
-@pytest.mark.parametrize("sent", [b"GET / HTTP/1.1\r\n", b"0001", b"-001", b"+01f", b"0x1f", b" 1ff", b"0_1f", b"0003abc"])
+@pytest.mark.parametrize(
+    "sent", [b"GET / HTTP/1.1\r\n", b"0001", b"-001", b"+01f", b"0x1f", b" 1ff", b"0_1f", b"0003abc"]
+)
 def test_what_is_no_pkt_line_is_refused(tmp_path: Path, sent: bytes) -> None:
     with pytest.raises(UsageError):
         CommandSection(tmp_path, tmp_path / "session").feed(sent)

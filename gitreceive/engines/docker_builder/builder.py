@@ -32,14 +32,14 @@ from gitreceive.engines.docker_builder.speaking import disk_speaks, masked
 from gitreceive.engines.docker_builder.transcript import Transcript
 from gitreceive.errors import ConfigError, DetectError
 from gitreceive.model import AppName, Build, BuildpackRef, Check, Stack
-from gitreceive.ports import BuildpackSource, BuildRequest, FetchedBuildpack, Log
+from gitreceive.ports import BuildNetworks, BuildpackSource, BuildRequest, FetchedBuildpack, Log, NoNetworks
 
 
 class DockerBuilder:
     """A Builder. Raises ConfigError at once for settings that no build could use.
 
     ``observe`` is given what each build read of its source, as ``lifecycle.observation`` has it; without it nothing is watched.
-    ``elsewhere`` fetches the buildpacks that a choice names by an image or an archive; without it there are none.
+    ``networks`` are what builds reach; without them, nothing. ``elsewhere`` fetches the buildpacks that a choice names by an image or an archive; without it there are none.
     ``data_dir`` holds the spool; ``owner``, made of it, tells this server's containers and caches from others' on the same Docker engine.
     """
 
@@ -50,6 +50,7 @@ class DockerBuilder:
         observe: Callable[[Mapping[str, Any]], object] | None = None,
         *,
         elsewhere: BuildpackSource | None = None,
+        networks: BuildNetworks | None = None,
     ) -> None:
         self._elsewhere = elsewhere
         self._observe = observe
@@ -58,8 +59,9 @@ class DockerBuilder:
         self._last_builds = LastBuilds(data_dir / "builds")
         self.owner = hashlib.sha256(str(data_dir.resolve()).encode()).hexdigest()[:12]
         self._path = config.buildpacks_folder(settings)
-        self._containers = BuildContainers(settings, self.owner)
-        _memory(settings)
+        self._containers = BuildContainers(settings, self.owner, networks or NoNetworks())
+        for name in ("memory", "disk", "disk_reserve"):
+            _check_bytes(name, getattr(settings, name))
         read_inputs(settings)
 
     @contextmanager
@@ -143,7 +145,7 @@ class DockerBuilder:
         outcome = left_out or self._containers.run(run, observed, run.transcript.mark)
         if self._observe:
             self._observe(outcome.done["observed"])
-        build = make_build(request, stack, outcome.done, outcome.layers)
+        build = make_build(request, stack, outcome.done, outcome.layers, run.image.digests)
         if left_out is None:
             self._remember(run, settings, outcome)
         run.log.detail(describe_layers(outcome.layers, request.previous))
@@ -187,8 +189,8 @@ class DockerBuilder:
                 self._last_builds.write(app, last)
 
 
-def _memory(settings: BuildSettings) -> int:
+def _check_bytes(name: str, text: str) -> None:
     try:
-        return int(docker.utils.parse_bytes(settings.memory))
+        docker.utils.parse_bytes(text)
     except DockerException as error:
-        raise ConfigError(f"build.memory is {settings.memory!r}", hint="write such as 512m or 2g") from error
+        raise ConfigError(f"build.{name} is {text!r}", hint="write such as 512m or 2g") from error

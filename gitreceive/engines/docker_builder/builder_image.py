@@ -7,16 +7,16 @@ import tarfile
 import tempfile
 import threading
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO, Any
 
-import docker
-from docker.errors import APIError, ImageNotFound, NotFound
+from docker.errors import APIError, ImageNotFound
 
-from gitreceive import lifecycle
+from gitreceive import dockerd, lifecycle
 from gitreceive.buildpacks.gather import Gathered
-from gitreceive.errors import ConfigError, DetectError, UnavailableError
+from gitreceive.cancellation import Cancellation
+from gitreceive.errors import ConfigError, DetectError, RolloutError, UnavailableError
 from gitreceive.lifecycle import classic
 from gitreceive.lifecycle.folder import Buildpack
 from gitreceive.model import ImageRef, Stack
@@ -47,13 +47,13 @@ for folder in sys.argv[1:]:
 class BuilderImages:
     """Makes builder images. ``owner`` tells those of one server from another's on the same Docker engine."""
 
-    def __init__(self, client: docker.APIClient, owner: str) -> None:
+    def __init__(self, client: dockerd.Client, owner: str) -> None:
         self._client = client
         self._owner = owner
         self._lock = threading.Lock()
         self._seen: set[str] = set()
 
-    def ensure(self, recipe: "Recipe", log: Log, *, look: bool) -> None:
+    def ensure(self, recipe: "Recipe", log: Log, cancel: Cancellation, *, look: bool) -> None:
         """Make the image unless it is there; without ``look``, one that was there once is taken to be there still.
 
         Raises ConfigError, docker's errors pass.
@@ -64,7 +64,7 @@ class BuilderImages:
                 log.detail(
                     f"preparing the build image (once for each stack and set of buildpacks): {stack.name}"
                 )
-                self._make(recipe)
+                self._make(recipe, cancel)
                 self._remove_older(recipe)
             self._seen.add(tag)
 
@@ -75,9 +75,9 @@ class BuilderImages:
             return False
         return True
 
-    def _make(self, recipe: "Recipe") -> None:
+    def _make(self, recipe: "Recipe", cancel: Cancellation) -> None:
         stack = recipe.stack
-        self._pull(stack.build)
+        self._pull(stack.build, cancel)
         command = ["/usr/bin/python3", "-ISB", "-c", _COMPILE, "/cnb/lifecycle", *recipe.compiled]
         container = self._client.create_container(
             str(stack.build),
@@ -110,16 +110,16 @@ class BuilderImages:
             self._client.start(container)
         except APIError as error:
             raise ConfigError(f"stack {stack.name} cannot build: {error.explanation}", hint=hint) from error
-        if self._client.wait(container)["StatusCode"]:
+        if self._client.await_end(container):
             said = self._client.logs(container).decode(errors="replace").strip()
             raise ConfigError(f"stack {stack.name} cannot build: {said}", hint=hint)
 
-    def _pull(self, image: ImageRef) -> None:
+    def _pull(self, image: ImageRef, cancel: Cancellation) -> None:
         if self._there(str(image)):
             return
         try:
-            self._client.pull(image.repository, tag=str(image.digest))
-        except (NotFound, APIError) as error:
+            self._client.fetch(image.repository, str(image.digest), cancel)
+        except RolloutError as error:
             raise UnavailableError(
                 f"Docker cannot pull the stack's build image {image}: {error}",
                 hint="is the registry up, and does it still hold the stack? gitreceive stack create makes it anew",
@@ -166,7 +166,7 @@ class BuilderFile:
 class Recipe:
     """What a builder image is made of. ``tag`` names it by all of that. ``extra``: it has buildpacks that an app chose.
 
-    ``compiled`` are the folders of the server's own, whose Python is compiled in advance: nobody waits for what others wrote.
+    ``digests`` are those of each buildpack's files, by ID@VERSION. ``compiled`` are the folders of the server's own, whose Python is compiled in advance: nobody waits for what others wrote.
     """
 
     stack: Stack
@@ -174,6 +174,7 @@ class Recipe:
     tag: str
     extra: bool = False
     compiled: tuple[str, ...] = ()
+    digests: Mapping[str, str] = field(default_factory=dict)
 
 
 def recipe(stack: Stack, gathered: Gathered, path: Path) -> Recipe:
@@ -189,6 +190,11 @@ def recipe(stack: Stack, gathered: Gathered, path: Path) -> Recipe:
         tag=f"{_REPOSITORY}:{_hash(stack, files)}",
         extra=bool(gathered.extra),
         compiled=tuple(sorted(f"/{_PLACE}/{_place(buildpack)}" for buildpack in own)),
+        digests={
+            f"{buildpack.id}@{buildpack.version}": _digest_below(f"{_PLACE}/{_place(buildpack)}/", files)
+            for there in gathered.folder.buildpacks.values()
+            for buildpack in there
+        },
     )
 
 
@@ -232,6 +238,16 @@ def _hash(stack: Stack, files: Sequence[BuilderFile]) -> str:
     for file in files:
         digest.update(f"{file.name} {file.mode:o} {_digest(file.content)}\n".encode())
     return digest.hexdigest()[:24]
+
+
+def _digest_below(place: str, files: Sequence[BuilderFile]) -> str:
+    """Of names, modes and contents, wherever the buildpack stands."""
+    digest = hashlib.sha256()
+    for file in files:
+        if file.name.startswith(place):
+            line = f"{file.name.removeprefix(place)} {file.mode:o} {_digest(file.content)}"
+            digest.update(f"{line}\n".encode())
+    return f"sha256:{digest.hexdigest()}"
 
 
 def _digest(content: bytes | Path) -> str:

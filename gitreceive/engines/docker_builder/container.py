@@ -13,11 +13,12 @@ from typing import Any, Self
 import docker
 import docker.utils
 from docker.errors import APIError, NotFound
-from docker.types import LogConfig, Mount
+from docker.types import LogConfig, Mount, Ulimit
 
 from gitreceive.config import BuildSettings
 from gitreceive.engines.docker_builder.builder_image import HOME, USER
 from gitreceive.lifecycle.frames import ChannelError
+from gitreceive.ports import LentNetwork
 
 _COMMAND = ["/usr/bin/python3", "-ISB", "/cnb/lifecycle", "serve"]
 _STDOUT, _STDERR = 1, 2
@@ -33,7 +34,7 @@ class Spec:
 
 
 class BuildContainer:
-    """A context: leaving it removes the container, in the background until ``gone`` is called.
+    """A context: leaving it removes the container, in the background until ``gone`` is called, and gives its network back.
 
     ``send`` and ``receive`` are the channel; what the build writes to stderr goes to ``on_output`` as ``receive`` meets it.
     """
@@ -43,9 +44,11 @@ class BuildContainer:
         client: docker.APIClient,
         settings: BuildSettings,
         spec: Spec,
+        network: LentNetwork,
         on_output: Callable[[bytes], None],
     ) -> None:
         self._client = client
+        self._network = network
         self._on_output = on_output
         self._pending = memoryview(b"")
         self._removal: threading.Thread | None = None
@@ -59,7 +62,9 @@ class BuildContainer:
             working_dir="/workspace",
             stdin_open=True,
             labels=spec.labels,
-            host_config=client.create_host_config(**_limits(settings), mounts=[_cache(spec)]),
+            host_config=client.create_host_config(
+                **_limits(settings), network_mode=network.mode, mounts=[_cache(spec)]
+            ),
         )["Id"]
 
     def __enter__(self) -> Self:
@@ -145,6 +150,7 @@ class BuildContainer:
     def _remove(self) -> None:
         with contextlib.suppress(APIError, OSError):
             self._client.remove_container(self.id, force=True, v=True)
+            self._network.give_back()  # not before all that spoke in it is gone
         with contextlib.suppress(OSError, AttributeError):
             self._response.close()
             self._stream.close()
@@ -152,7 +158,7 @@ class BuildContainer:
 
 
 def _limits(settings: BuildSettings) -> dict[str, Any]:
-    memory = docker.utils.parse_bytes(settings.memory)
+    memory, disk = docker.utils.parse_bytes(settings.memory), int(docker.utils.parse_bytes(settings.disk))
     return {
         "cap_drop": ["ALL"],
         "security_opt": ["no-new-privileges"],
@@ -160,7 +166,8 @@ def _limits(settings: BuildSettings) -> dict[str, Any]:
         "memswap_limit": memory,
         "nano_cpus": int(settings.cpus * 1e9),
         "pids_limit": settings.pids,
-        "network_mode": settings.network,
+        "ulimits": [Ulimit(name="fsize", soft=disk, hard=disk)],
+        "runtime": settings.runtime or None,
         "tmpfs": {"/platform": f"size=64m,mode=0700,uid={USER},gid={USER}"},
         "log_config": LogConfig(type="none"),
         "init": True,

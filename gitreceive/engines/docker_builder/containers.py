@@ -5,19 +5,19 @@ from collections.abc import Mapping
 from typing import Any, Self
 
 import docker
-import docker.utils
 from docker.errors import APIError, ImageNotFound, NotFound
 
-from gitreceive import config
+from gitreceive import dockerd
 from gitreceive.config import BuildSettings
 from gitreceive.engines.docker_builder.builder_image import BuilderImages
 from gitreceive.engines.docker_builder.container import BuildContainer, Spec
 from gitreceive.engines.docker_builder.feed import Feed
 from gitreceive.engines.docker_builder.run import Outcome, Run, memory_error, take
 from gitreceive.engines.docker_builder.speaking import docker_speaks
-from gitreceive.errors import BuildError, BuildLimitError, GitreceiveError, UnavailableError
+from gitreceive.errors import BrokenOffError, BuildError, BuildLimitError, GitreceiveError, UnavailableError
 from gitreceive.lifecycle import frames
 from gitreceive.model import AppName, Check
+from gitreceive.ports import BuildNetworks
 
 _GONE_OR_GOING = (404, 409)
 
@@ -28,13 +28,14 @@ class BuildContainers:
     After a build that went well, nobody waits for its container's removal but who calls ``wait_for_removals``.
     """
 
-    def __init__(self, settings: BuildSettings, owner: str) -> None:
+    def __init__(self, settings: BuildSettings, owner: str, networks: BuildNetworks) -> None:
         self._settings = settings
+        self._networks = networks
         self._owner = owner
         self._ended: dict[AppName, list[BuildContainer]] = {}
         self._ended_lock = threading.Lock()
         self._client_lock = threading.Lock()
-        self._client: docker.APIClient | None = None
+        self._client: dockerd.Client | None = None
         self._images: BuilderImages | None = None
 
     def run(self, run: Run, given: Mapping[str, Any], mark: str) -> Outcome:
@@ -60,7 +61,7 @@ class BuildContainers:
                     self._explain_end(container, deadline, feed, run)
                     if not isinstance(error, frames.ChannelEndedError | OSError):
                         raise _spoiled(run, error) from error
-                    raise UnavailableError(
+                    raise BrokenOffError(
                         f"the build container ended without a word: {error}",
                         hint="see the Docker engine's own log",
                     ) from error
@@ -104,6 +105,7 @@ class BuildContainers:
     def close(self) -> None:
         """Let go of the connections to Docker, once ended containers are removed."""
         self.wait_for_removals()
+        self._networks.close()
         with self._client_lock:
             if self._client is not None:
                 self._client.close()
@@ -125,12 +127,17 @@ class BuildContainers:
         labels = {"gitreceive.job": str(job), "gitreceive.app": str(app), "gitreceive.data": self._owner}
         spec = Spec(run.image.tag, f"gitreceive-build-{app}-{job}", labels, self._cache(app))
         for attempt in (1, 2, 3):
-            self._images.ensure(run.image, run.log, look=attempt > 1)
+            self._images.ensure(run.image, run.log, run.cancel, look=attempt > 1)
+            network = self._networks.lend(run.image.tag)
             try:
-                container = BuildContainer(client, self._settings, spec, run.transcript.feed)
+                container = BuildContainer(client, self._settings, spec, network, run.transcript.feed)
             except ImageNotFound:
+                network.give_back()
                 if attempt == 3:  # removed between the two steps, twice
                     raise
+            except BaseException:
+                network.give_back()
+                raise
             else:
                 with self._ended_lock:
                     self._ended.setdefault(app, []).append(container)
@@ -160,11 +167,10 @@ class BuildContainers:
     def _cache(self, app: AppName) -> str:
         return f"gitreceive-cache-{app}-{self._owner}"
 
-    def _connect(self) -> docker.APIClient:
+    def _connect(self) -> dockerd.Client:
         with self._client_lock:
             if self._client is None:
-                options = docker.utils.kwargs_from_env(environment=config.process_environment())
-                self._client = docker.APIClient(version="auto", timeout=60, **options)
+                self._client = dockerd.connect()
                 self._images = BuilderImages(self._client, self._owner)
             return self._client
 

@@ -7,7 +7,7 @@ from typing import Any
 from gitreceive.engines.docker_builder.builder_image import USER
 from gitreceive.errors import BuildError, UsageError
 from gitreceive.lifecycle.image import lifecycle_label
-from gitreceive.model import Blob, Build, Digest, Layer, ProcessType, Stack
+from gitreceive.model import BUILDPACKS_LABEL, Blob, Build, Digest, Layer, ProcessType, Stack
 from gitreceive.ports import BuildRequest
 
 _PLATFORM_API = "0.15"  # as whose labels and layout tools read the image
@@ -15,9 +15,13 @@ _PATH = "/cnb/process:/cnb/lifecycle:/usr/local/sbin:/usr/local/bin:/usr/sbin:/u
 
 
 def make_build(
-    request: BuildRequest, stack: Stack, done: Mapping[str, Any], layers: tuple[Layer, ...]
+    request: BuildRequest,
+    stack: Stack,
+    done: Mapping[str, Any],
+    layers: tuple[Layer, ...],
+    digests: Mapping[str, str],
 ) -> Build:
-    """``done`` is the lifecycle's last event. Raises BuildError for a process type that cannot be one."""
+    """``done`` is the lifecycle's last event, ``digests`` those of buildpacks, by ID@VERSION. Raises BuildError for a process type that cannot be one."""
     default = done["default"]
     entrypoint = f"/cnb/process/{default}" if default else "/cnb/lifecycle/launcher"
     config: dict[str, object] = {
@@ -36,6 +40,9 @@ def make_build(
                 done["contents"], [(layer.title, layer.diff_id) for layer in layers]
             ),
             "io.buildpacks.project.metadata": _project(request),
+            BUILDPACKS_LABEL: _encode(
+                {name: digests[name] for name in done["buildpacks"] if name in digests}
+            ),
             # only files of their own lie above the run image: /cnb, /layers, the app, and /app as a link to it
             "io.buildpacks.rebasable": "true",
             "org.opencontainers.image.title": str(request.source.app),
@@ -57,7 +64,11 @@ def make_build(
 def _project(request: BuildRequest) -> str:
     """Platform API, "io.buildpacks.project.metadata"."""
     source = {"type": "git", "version": {"commit": str(request.source.commit)}}
-    return json.dumps({"source": source}, sort_keys=True, separators=(",", ":"))
+    return _encode({"source": source})
+
+
+def _encode(document: Mapping[str, Any]) -> str:
+    return json.dumps(document, sort_keys=True, separators=(",", ":"))
 
 
 def describe_layers(layers: Sequence[Layer], previous: Mapping[Digest, Blob]) -> str:

@@ -7,6 +7,7 @@ from docker.errors import APIError, DockerException
 from requests.exceptions import RequestException
 from urllib3.exceptions import HTTPError
 
+from gitreceive import dockerd
 from gitreceive.engines.docker_builder.inputs import Inputs
 from gitreceive.errors import GitreceiveError, UnavailableError, cause
 
@@ -40,7 +41,8 @@ def docker_speaks() -> Iterator[None]:
         yield
     except APIError as error:
         raise UnavailableError(
-            f"Docker refused: {error.explanation or error}", hint="gitreceive doctor looks at Docker"
+            f"Docker refused: {error.explanation or error}",
+            hint=dockerd.NO_ROOM_HINT if dockerd.no_room(error) else "gitreceive doctor looks at Docker",
         ) from error
     except (DockerException, RequestException, HTTPError) as error:
         raise UnavailableError(

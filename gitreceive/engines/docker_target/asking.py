@@ -6,7 +6,7 @@ import ssl
 from collections.abc import Callable
 
 from gitreceive.engines.docker_target.connection import Address
-from gitreceive.model import HealthCheck, Image, check_command
+from gitreceive.model import HealthCheck
 
 Run = Callable[[tuple[str, ...], float], tuple[int, str]]  # in the container: exit code and last words
 
@@ -14,10 +14,10 @@ _LEAST_BAD = 400  # as Kubernetes has it: 200 to 399 passes
 _WORDS = 120
 
 
-def ask(check: HealthCheck, address: Address, image: Image, run: Run) -> str:
-    """Empty where it passes, else what was answered, in a few words. ``address``: the container's, with the port that it is given."""
+def ask(check: HealthCheck, address: Address, run: Run) -> str:
+    """Empty where it passes, else what was answered, in a few words. ``address``: the container's, with the port that it is given. A command is run as it stands."""
     if check.command:
-        code, words = run(check_command(check, image), check.timeout)
+        code, words = run(check.command, check.timeout)
         return f"exit {code}{f' ({words[:_WORDS]})' if words else ''}" if code else ""
     place = (address[0], check.port or address[1])
     return _get(check, place) if check.path else _listens(check, place)

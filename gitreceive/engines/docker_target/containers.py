@@ -18,13 +18,16 @@ from gitreceive.model import (
     ONE_OFF_PROCESS,
     WEB_PROCESS,
     AppName,
+    HealthCheck,
     Limits,
     LogSource,
     OneOff,
     ProcessType,
     Release,
+    as_run,
     mounted,
 )
+from gitreceive.model.declarations import health_document, health_from
 
 DEFAULT_PORT = 8080  # what $PORT is where the image does not say what it listens on
 NOT_ROOT = "1000:1000"
@@ -39,13 +42,14 @@ OWNER = "gitreceive.data"
 APP = "gitreceive.app"
 VOLUME = "gitreceive.volume"  # of a volume: its name in the app
 VOLUMES = "gitreceive.volumes"  # of a container: the names of those that it mounts
+HEALTH = "gitreceive.health"  # of a container: what it is asked, as JSON
 KIND = "gitreceive.kind"  # of a container that runs once and is no release command
 NAME = "gitreceive.instance"  # of one that has a name of its own
 USER = "gitreceive.user"
 LINE = "gitreceive.command"
 ONE_OFF = "one-off"
 CRON = "cron"
-ENTRY = "gitreceive.background.cron"  # the entry that a run by the clock is of
+ENTRY = "gitreceive.cron"  # the entry that a run by the clock is of
 SOURCE = "gitreceive.source"
 _LONGEST_LINE = 200
 
@@ -94,6 +98,9 @@ class Container:
     source: str = ""  # what one that runs once is, as LogSource; empty: somebody's command
     entry: str = ""  # of cron, of a run by the clock
     volumes: frozenset[str] = frozenset()
+    health: tuple[
+        HealthCheck, ...
+    ] = ()  # what it is asked for as long as it serves, commands as they are run
 
     @property
     def instance(self) -> str:
@@ -150,6 +157,8 @@ def service(
         ]
     if restarted := release.settings.formation.restarted.get(process.name):
         body["Labels"]["gitreceive.restarted"] = restarted
+    if checks := release.checks(process.name).values():
+        body["Labels"][HEALTH] = json.dumps(health_document(as_run(check, release.image) for check in checks))
     body["Labels"]["gitreceive.spec"] = hashlib.sha256(json.dumps(body, sort_keys=True).encode()).hexdigest()
     return body
 
@@ -310,4 +319,5 @@ def _container(row: Mapping[str, Any]) -> Container:
         source=labels.get(SOURCE, ""),
         entry=labels.get(ENTRY, ""),
         volumes=frozenset(filter(None, labels.get(VOLUMES, "").split(","))),
+        health=health_from(json.loads(labels.get(HEALTH, "[]"))),
     )

@@ -6,6 +6,7 @@ from typing import Any
 from gitreceive.config import DockerSettings
 from gitreceive.engines.docker_target.containers import Container, Stage, memory_bytes
 from gitreceive.engines.docker_target.engine import Engine
+from gitreceive.engines.docker_target.findings import Finding
 from gitreceive.engines.docker_target.health import how_it_ended
 from gitreceive.errors import ConfigError, GitreceiveError
 from gitreceive.model import Check, ProcessStatus
@@ -14,8 +15,10 @@ _GONE: Mapping[str, Any] = {"State": {"Error": "somebody removed its container"}
 _NOT_THERE = "start Docker, and see DOCKER_HOST and `docker version`"
 
 
-def status(container: Container, seen: Mapping[str, Any] | None, now: float) -> ProcessStatus:
-    """``seen`` is the engine's answer to an inspection; None where the container has gone meanwhile."""
+def status(
+    container: Container, seen: Mapping[str, Any] | None, now: float, finding: Finding
+) -> ProcessStatus:
+    """``seen`` is the engine's answer to an inspection; None where the container has gone meanwhile. ``finding``: what it said when asked."""
     state = seen["State"] if seen else {}
     running = bool(state.get("Running")) and not state.get("Restarting")
     word = _word(container.stage, running)
@@ -24,11 +27,11 @@ def status(container: Container, seen: Mapping[str, Any] | None, now: float) -> 
         instance=container.instance,
         release=container.place.release,
         state=word,
-        ready=word == "up",
-        restarts=int(seen["RestartCount"]) if seen else 0,
+        ready=word == "up" and not finding.unready,
+        restarts=(int(seen["RestartCount"]) if seen else 0) + finding.restarts,
         age_seconds=max(0.0, now - container.created),
-        last_exit=_last_exit(seen) if running else "",
-        reason="" if running or word == "stopping" else how_it_ended(seen or _GONE),
+        last_exit=finding.last or (_last_exit(seen) if running else ""),
+        reason=finding.unready if running or word == "stopping" else how_it_ended(seen or _GONE),
     )
 
 

@@ -5,16 +5,14 @@ import socket
 import tarfile
 import threading
 import time
-from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from typing import Any
 
-import docker
 import requests
-import urllib3
 from docker import errors as docker_errors
-from docker.utils import kwargs_from_env
 
+from gitreceive import dockerd
 from gitreceive.cancellation import Cancellation
 from gitreceive.config import process_environment
 from gitreceive.errors import RolloutError, UnavailableError, cause
@@ -26,7 +24,6 @@ _TIMEOUT = 60
 _POLL_SECONDS = 0.05
 _HEADERS = 4096  # bytes: the first of a tar, with what may stand before it
 _RESTART: Any = {"Name": "unless-stopped"}
-_LOST = (requests.RequestException, urllib3.exceptions.HTTPError, OSError)
 
 
 class Engine:
@@ -38,7 +35,7 @@ class Engine:
     def __init__(self, credentials: Credentials) -> None:
         self._credentials = credentials
         self._lock = threading.Lock()
-        self._client: docker.APIClient | None = None
+        self._client: dockerd.Client | None = None
 
     @property
     def local(self) -> bool:
@@ -69,7 +66,7 @@ class Engine:
 
     def create(self, name: str, body: Mapping[str, Any]) -> str:
         with _translated(f"create {name}"):
-            made = self._api().create_container_from_config(dict(body), name)  # type: ignore[no-untyped-call]
+            made = self._api().create_container_from_config(dict(body), name)
             return str(made["Id"])
 
     def start(self, container: str) -> None:
@@ -92,7 +89,7 @@ class Engine:
             found: list[bytes] = []
 
             def read() -> None:
-                with suppress(docker_errors.DockerException, *_LOST):
+                with suppress(docker_errors.DockerException, *dockerd.LOST):
                     found.append(bytes(self._api().exec_start(made)))
 
             reader = threading.Thread(target=read, name="exec", daemon=True)
@@ -106,7 +103,7 @@ class Engine:
 
     def rename(self, container: str, name: str) -> None:
         with _translated(f"rename a container to {name}"):
-            self._api().rename(container, name)
+            self._api().name(container, name)
 
     def keep_running(self, container: str) -> None:
         """From now on Docker starts it again when it ends, and after a restart of its own."""
@@ -118,6 +115,14 @@ class Engine:
         with _translated("stop a container"):
             try:
                 self._api().stop(container, timeout=grace)
+            except docker_errors.NotFound:
+                return
+
+    def restart(self, container: str, grace: int) -> None:
+        """SIGTERM, and SIGKILL after ``grace`` seconds; then it is started again. No error where it is gone."""
+        with _translated("restart a container"):
+            try:
+                self._api().restart(container, timeout=grace)
             except docker_errors.NotFound:
                 return
 
@@ -146,8 +151,7 @@ class Engine:
     def wait(self, container: str) -> int:
         """Its exit code, once it has ended."""
         with _translated("wait for a container"):
-            # no read timeout: a release command may be silent for as long as it likes
-            return int(self._api().wait(container, timeout=None)["StatusCode"])
+            return self._api().await_end(container)
 
     def tail(self, container: str, lines: int) -> bytes:
         """The last lines that it wrote, both streams; empty where it is gone."""
@@ -230,15 +234,9 @@ class Engine:
     def pull(self, image: ImageRef, cancel: Cancellation) -> None:
         """Raises RolloutError with the registry's words, CanceledError."""
         credentials = self._credentials()
-        auth = {"username": credentials[0], "password": credentials[1]} if credentials else {}
+        login = {"username": credentials[0], "password": credentials[1]} if credentials else {}
         with _translated(f"pull {image}"):
-            progress: Generator[Mapping[str, Any]] = self._api().pull(
-                image.repository, tag=image.digest, stream=True, decode=True, auth_config=auth
-            )
-            for entry in progress:
-                cancel.raise_if_requested()
-                if "error" in entry:
-                    raise RolloutError(f"cannot pull {image}: {entry['error']}", hint=_PULL_HINT)
+            self._api().fetch(image.repository, image.digest, cancel, login)
 
     def remove_image(self, image: str) -> None:
         """Unless something still uses it; no error where it is gone."""
@@ -314,11 +312,10 @@ class Engine:
         api = self._api()
         return f"{api.base_url}/v{api.api_version}/{path}"
 
-    def _api(self) -> docker.APIClient:
+    def _api(self) -> dockerd.Client:
         with self._lock:
             if self._client is None:
-                settings = kwargs_from_env(environment=process_environment())
-                self._client = docker.APIClient(version="auto", timeout=_TIMEOUT, **settings)
+                self._client = dockerd.connect()
             return self._client
 
 
@@ -337,7 +334,7 @@ class Wire:
         """1 for stdout or 2 for stderr, and bytes; without frames, all is stdout."""
         try:
             yield from self._frames() if self._framed else self._plain()
-        except (ValueError, AttributeError, *_LOST):
+        except (ValueError, AttributeError, *dockerd.LOST):
             raise UnavailableError("Docker broke off the connection to a container") from None
 
     def send(self, chunk: bytes) -> None:
@@ -372,14 +369,16 @@ class Output(Iterator[bytes]):
 
     def __init__(self, stream: Any) -> None:
         self._stream = stream
+        # docker-py's own takes a connection that breaks for the end of the log
+        self._pieces = stream._stream if stream is not None else iter(())  # noqa: SLF001
         self._closed = stream is None
 
     def __next__(self) -> bytes:
         if self._closed:
             raise StopIteration
         try:
-            return bytes(next(self._stream))
-        except (docker_errors.DockerException, ValueError, AttributeError, *_LOST):
+            return bytes(next(self._pieces))
+        except (docker_errors.DockerException, ValueError, AttributeError, *dockerd.LOST):
             if self._closed:  # under our hands
                 raise StopIteration from None
             raise UnavailableError("Docker broke off a container's log") from None
@@ -387,11 +386,8 @@ class Output(Iterator[bytes]):
     def close(self) -> None:
         if not self._closed:
             self._closed = True
-            with suppress(*_LOST, docker_errors.DockerException):
+            with suppress(*dockerd.LOST, docker_errors.DockerException):
                 self._stream.close()
-
-
-_PULL_HINT = "check that Docker reaches the registry, and the credentials in ~/.docker/config.json"
 
 
 def _require_done(answer: requests.Response) -> None:
@@ -406,10 +402,10 @@ def _translated(what: str) -> Iterator[None]:
     try:
         yield
     except docker_errors.APIError as error:
-        hint = _PULL_HINT if what.startswith("pull") else ""
+        hint = dockerd.NO_ROOM_HINT if dockerd.no_room(error) else ""
         raise RolloutError(f"cannot {what}: {error.explanation or error}", hint=hint) from error
-    except (docker_errors.DockerException, *_LOST) as error:
+    except (docker_errors.DockerException, *dockerd.LOST) as error:
         raise UnavailableError(
             f"Docker does not answer: {cause(error)}",
-            hint="start Docker, and see DOCKER_HOST and `docker version`",
+            hint=dockerd.UP_HINT,
         ) from error

@@ -13,7 +13,7 @@ from gitreceive.engines.docker_target.connection import Address
 from gitreceive.engines.docker_target.containers import Container
 from gitreceive.engines.docker_target.engine import Engine
 from gitreceive.errors import RolloutError
-from gitreceive.model import WEB_PROCESS, CheckKind, HealthCheck, Release, out_of_memory
+from gitreceive.model import WEB_PROCESS, CheckKind, HealthCheck, Release, as_run, out_of_memory
 from gitreceive.ports import Log
 
 LAST_LINES = 50
@@ -92,8 +92,9 @@ class _Patient:
         self.said = ""  # what it answered last to the check that it does not pass
         self.failed = False
         self._engine = engine
-        self._image = release.image
-        checks = release.checks(container.place.process)
+        checks = {
+            kind: as_run(c, release.image) for kind, c in release.checks(container.place.process).items()
+        }
         self._checks = [checks[kind] for kind in CheckKind if kind in checks]  # those of the start come first
         self._misses = 0
         self._next = time.monotonic() + (self._checks[0].initial_delay if self._checks else 0)
@@ -120,7 +121,7 @@ class _Patient:
 
     def _passes_all(self) -> bool:
         while self._checks and time.monotonic() >= self._next and self.container.address:
-            self.said = ask(self.check, self.container.address, self._image, self._run)
+            self.said = ask(self.check, self.container.address, self._run)
             if self.said:
                 self._misses += 1
                 # what is not ready yet may become so; the two others mean that it never will

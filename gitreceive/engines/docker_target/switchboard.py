@@ -10,9 +10,11 @@ from gitreceive.config import DockerSettings, parse_listen
 from gitreceive.engines.docker_target.connection import Notice
 from gitreceive.engines.docker_target.containers import Container, Stage, current, listed
 from gitreceive.engines.docker_target.engine import Engine
+from gitreceive.engines.docker_target.findings import Findings
 from gitreceive.engines.docker_target.forwarder import Forwarder
 from gitreceive.engines.docker_target.hosts import Hosts
 from gitreceive.engines.docker_target.pages import Pages
+from gitreceive.engines.docker_target.vigil import Vigil
 from gitreceive.errors import GitreceiveError, UnavailableError
 from gitreceive.model import RETRY_SECONDS, WEB_PROCESS, AppName
 
@@ -32,7 +34,13 @@ class Switchboard:
     """
 
     def __init__(
-        self, engine: Engine, owned_by: str, settings: DockerSettings, pages: Pages, hosts: Hosts
+        self,
+        engine: Engine,
+        owned_by: str,
+        settings: DockerSettings,
+        pages: Pages,
+        hosts: Hosts,
+        findings: Findings,
     ) -> None:
         self._engine = engine
         self._hosts = hosts
@@ -40,6 +48,7 @@ class Switchboard:
         self._settings = settings
         self._pages = pages
         self._forwarder = Forwarder(settings.listen)
+        self._vigil = Vigil(engine, findings)
         self._lock = threading.Lock()  # one look at the containers at a time, so that no older one wins
         self._ports: dict[AppName, int] = {}  # promised, before a container carries them
         self._ports_lock = threading.Lock()
@@ -66,6 +75,7 @@ class Switchboard:
         if self._thread is not None:
             self._thread.join()
             self._thread = None
+        self._vigil.stop()
         self._forwarder.stop(_CLOSE_GRACE_SECONDS)
 
     def containers(self, app: AppName | None = None) -> tuple[Container, ...]:
@@ -132,6 +142,7 @@ class Switchboard:
     def _refresh_all(self) -> None:
         with self._lock:
             containers = self.containers()
+            self._vigil.look(containers)
             apps = {c.app for c in containers} | {AppName(app) for app in self._forwarder.apps}
             failures: list[GitreceiveError] = [
                 error for app in sorted(apps) if (error := self._try(app, containers))
@@ -163,7 +174,9 @@ class Switchboard:
         if port is None:
             self._forwarder.drop(app)
             return
-        addresses = [c.address for c in web if c.running and c.address and c.stage is not Stage.RETIRING]
+        unready = self._vigil.unready
+        serving_now = [c for c in web if c.running and c.stage is not Stage.RETIRING and c.id not in unready]
+        addresses = [c.address for c in serving_now if c.address]
         with self._ports_lock:
             self._ports[app] = port  # should somebody remove what keeps it for an app that is stopped
         self._forwarder.route(app, port, addresses, self._notice(app, web))

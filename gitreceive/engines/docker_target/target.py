@@ -15,14 +15,16 @@ from gitreceive.engines.docker_target import containers as made
 from gitreceive.engines.docker_target import diagnosis, one_offs, volumes
 from gitreceive.engines.docker_target.containers import Container, Place, Stage
 from gitreceive.engines.docker_target.engine import Credentials, Engine
+from gitreceive.engines.docker_target.findings import Finding, Findings
 from gitreceive.engines.docker_target.health import wait_until_well
 from gitreceive.engines.docker_target.hosts import Hosts
 from gitreceive.engines.docker_target.hosts import url as url_by_host
 from gitreceive.engines.docker_target.logs import ContainerRuns
+from gitreceive.engines.docker_target.no_operators import NoOperators
 from gitreceive.engines.docker_target.pages import Pages
 from gitreceive.engines.docker_target.routes import Routes
 from gitreceive.engines.docker_target.switchboard import Switchboard
-from gitreceive.errors import ConflictError, GitreceiveError, RolloutError
+from gitreceive.errors import ConflictError, GitreceiveError, RolloutError, UnavailableError
 from gitreceive.model import (
     WEB_PROCESS,
     AppName,
@@ -46,10 +48,11 @@ from gitreceive.ports.targets import no_certificates
 from gitreceive.tailing import Follower, read
 
 _GRACE_SECONDS = 10  # for what is destroyed: nobody waits for its answers
+_LOG_ATTEMPTS, _LOG_PAUSE = 10, 1.0
 _HAND_OVER_SECONDS = 30  # for what has a volume that another process is to have
 
 
-class DockerTarget:
+class DockerTarget(NoOperators):
     """A Target. Roll-outs belong in the server process, where the forwarder is; everything else works from any process.
 
     The engine must be on this host: the forwarder reaches the containers at their own addresses.
@@ -67,7 +70,10 @@ class DockerTarget:
         self._routes = Routes(settings.data_dir.expanduser() / "routes")
         self._pages = Pages(settings.data_dir.expanduser() / "maintenance")
         hosts = Hosts(self._routes, settings.domain, certificates)
-        self._switchboard = Switchboard(self._engine, self._owned_by, settings.docker, self._pages, hosts)
+        self._findings = Findings(settings.data_dir.expanduser() / "health.json")
+        self._switchboard = Switchboard(
+            self._engine, self._owned_by, settings.docker, self._pages, hosts, self._findings
+        )
         self._locks: dict[AppName, threading.RLock] = {}
         self._locks_lock = threading.Lock()
 
@@ -107,10 +113,7 @@ class DockerTarget:
         try:
             with cancel.stopping(lambda: self._engine.remove(container)):
                 self._engine.start(container)
-                for chunk in self._engine.log(
-                    container, tail=None, since=None, follow=True, timestamps=False
-                ):
-                    log.write(chunk)
+                self._relay(container, log, cancel)
                 code = self._engine.wait(container)
             cancel.raise_if_requested()
             return code
@@ -119,6 +122,26 @@ class DockerTarget:
             raise
         finally:
             self._engine.remove(container)
+
+    def _relay(self, container: str, log: Log, cancel: Cancellation) -> None:
+        """All that it writes, to its end. What Docker breaks off is read again from its beginning, and told from where it was."""
+        told, lost = 0, 0
+        while True:
+            passed = 0
+            try:
+                for chunk in self._engine.log(
+                    container, tail=None, since=None, follow=True, timestamps=False
+                ):
+                    log.write(chunk[max(0, told - passed) :])
+                    passed += len(chunk)
+                    told = max(told, passed)
+            except UnavailableError:
+                lost += 1
+                if lost > _LOG_ATTEMPTS:
+                    raise
+                cancel.wait(_LOG_PAUSE)
+            else:
+                return
 
     @contextmanager
     def attach(self, release: Release, asked: OneOff, log: Log, cancel: Cancellation) -> Iterator[Attachment]:
@@ -190,7 +213,11 @@ class DockerTarget:
 
     def processes(self, app: AppName) -> tuple[ProcessStatus, ...]:
         found = [c for c in self._switchboard.containers(app) if not c.once and not c.place.reserved]
-        return tuple(diagnosis.status(c, self._engine.inspect(c.id), time.time()) for c in found)
+        told = self._findings.all()
+        return tuple(
+            diagnosis.status(c, self._engine.inspect(c.id), time.time(), told.get(c.id, Finding()))
+            for c in found
+        )
 
     def logs(self, app: AppName, query: LogQuery) -> Iterator[LogLine]:
         runs = ContainerRuns(self._engine, lambda: self._switchboard.containers(app))
@@ -405,7 +432,8 @@ def _require_no_autoscaler(release: Release) -> None:
 
 def _require_no_secrets(release: Release) -> None:
     """Raises RolloutError."""
-    for secret in release.settings.runtime.secrets:
+    runtime = release.settings.runtime
+    for secret in (*runtime.secrets, *(place.secret for place in runtime.secret_keys.values())):
         error = _no_secrets(secret)
         raise RolloutError(error.message, hint=f"gitreceive services unbind --secret {secret}")
 

@@ -18,9 +18,16 @@ from gitreceive.engines.dockerfile_builder.arguments import build_arguments
 from gitreceive.engines.dockerfile_builder.context import Context, spooled
 from gitreceive.engines.dockerfile_builder.engine import BuildEngine, BuildOutput
 from gitreceive.engines.dockerfile_builder.transcript import Transcript
-from gitreceive.errors import BuildError, BuildLimitError, DetectError, GitreceiveError
+from gitreceive.errors import (
+    BrokenOffError,
+    BuildError,
+    BuildLimitError,
+    ConfigError,
+    DetectError,
+    GitreceiveError,
+)
 from gitreceive.model import WEB_PROCESS, AppName, Build, Check, ProcessType
-from gitreceive.ports import BuildRequest, Log
+from gitreceive.ports import BuildNetworks, BuildRequest, LentNetwork, Log, NoNetworks
 
 _FREE_BYTES = 2 << 30
 _CONFIG = ("Env", "Entrypoint", "Cmd", "WorkingDir", "User", "Labels", "ExposedPorts", "StopSignal")
@@ -29,8 +36,9 @@ _CONFIG = ("Env", "Entrypoint", "Cmd", "WorkingDir", "User", "Labels", "ExposedP
 class DockerfileBuilder:
     """A Builder. The image that it makes stays in the engine until the context is left."""
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: Settings, networks: BuildNetworks | None = None) -> None:
         self._settings = settings.build
+        self._networks = networks or NoNetworks()
         self._engine = BuildEngine(settings.data_dir)
 
     def build(self, request: BuildRequest, log: Log, cancel: Cancellation) -> AbstractContextManager[Build]:
@@ -75,6 +83,26 @@ class DockerfileBuilder:
             self._engine.remove(app, job)
 
     def _run(self, request: BuildRequest, source: Context, log: Log, cancel: Cancellation) -> str:
+        network = self._network(request)
+        try:
+            return self._run_in(network.mode, request, source, log, cancel)
+        finally:
+            network.give_back()
+
+    def _network(self, request: BuildRequest) -> LentNetwork:
+        if "none" in (self._settings.network, self._settings.egress):
+            return NoNetworks()
+        if request.stack is None:
+            raise ConfigError(
+                "there is no stack, whose image holds the networks of builds",
+                hint="make one: gitreceive stack create; or set build.egress to none",
+            )
+        self._engine.need(request.stack.build)
+        return self._networks.lend(str(request.stack.build))
+
+    def _run_in(
+        self, network: str, request: BuildRequest, source: Context, log: Log, cancel: Cancellation
+    ) -> str:
         arguments = build_arguments(self._settings.env, request.stack, source.dockerfile, log)
         output = self._engine.build(
             source.archive,
@@ -83,12 +111,13 @@ class DockerfileBuilder:
             arguments=arguments,
             nocache=request.options.nocache,
             limits=self._settings,
+            network=network,
         )
         with output, _limited(output, self._settings.timeout, cancel):
             image = Transcript(log, self._settings.memory).follow(output)
             cancel.raise_if_requested()
         if image is None:
-            raise BuildError("Docker ended the build without an image", hint="see the engine's own log")
+            raise BrokenOffError("Docker ended the build without an image", hint="see the engine's own log")
         return image
 
 

@@ -9,23 +9,21 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO, Any, Self, cast
 
-import docker
 import requests
-import urllib3
 from docker import auth
 from docker import errors as docker_errors
 from docker.types import CancellableStream
-from docker.utils import kwargs_from_env, parse_bytes
+from docker.utils import parse_bytes
 from docker.utils.json_stream import json_stream
 
-from gitreceive.config import BuildSettings, process_environment
-from gitreceive.errors import BuildError, ConfigError, UnavailableError, cause
-from gitreceive.model import AppName, JobId
+from gitreceive import dockerd
+from gitreceive.config import BuildSettings
+from gitreceive.errors import BrokenOffError, BuildError, ConfigError, UnavailableError, cause
+from gitreceive.model import AppName, ImageRef, JobId
 
 _TIMEOUT = 60
 _CPU_PERIOD = 100_000  # microseconds
 _LAST = "last"
-_BROKEN = (requests.RequestException, urllib3.exceptions.HTTPError, OSError)
 
 
 class BuildEngine:
@@ -38,7 +36,7 @@ class BuildEngine:
         owner = hashlib.sha256(str(data_dir.expanduser().resolve()).encode()).hexdigest()[:12]
         self._prefix = f"gitreceive.{owner}"
         self._lock = threading.Lock()
-        self._client: docker.APIClient | None = None
+        self._client: dockerd.Client | None = None
 
     def build(
         self,
@@ -49,9 +47,10 @@ class BuildEngine:
         arguments: Mapping[str, str],
         nocache: bool,
         limits: BuildSettings,
+        network: str,
     ) -> "BuildOutput":
         """Begin a build of the tar ``context``, and return when the engine has all of it."""
-        memory = _bytes(limits.memory)
+        memory, disk = _bytes("memory", limits.memory), _bytes("disk", limits.disk)
         with _translated("build the Dockerfile"):
             client = self._api()
             response = client.post(
@@ -66,7 +65,8 @@ class BuildEngine:
                     "memswap": str(memory),
                     "cpuperiod": str(_CPU_PERIOD),
                     "cpuquota": str(int(limits.cpus * _CPU_PERIOD)),
-                    "networkmode": limits.network,
+                    "networkmode": network,
+                    "ulimits": json.dumps([{"Name": "fsize", "Soft": disk, "Hard": disk}]),
                     "buildargs": json.dumps(dict(arguments)),
                 },
                 headers={"Content-Type": "application/tar", **_registry_header()},
@@ -80,6 +80,14 @@ class BuildEngine:
                         hint="see the line of the Dockerfile",
                     )
             return BuildOutput(response)
+
+    def need(self, image: ImageRef) -> None:
+        """The engine has the image from here on."""
+        with _translated(f"pull {image}"):
+            try:
+                self._api().inspect_image(str(image))  # type: ignore[no-untyped-call]
+            except docker_errors.ImageNotFound:
+                self._api().pull(image.repository, tag=str(image.digest))
 
     def config(self, image: str) -> Mapping[str, Any]:
         with _translated("look at the image"):
@@ -139,11 +147,10 @@ class BuildEngine:
     def _name(self, app: AppName, job: JobId) -> str:
         return f"{self._repository(app)}:job-{job}"
 
-    def _api(self) -> docker.APIClient:
+    def _api(self) -> dockerd.Client:
         with self._lock:
             if self._client is None:
-                settings = kwargs_from_env(environment=process_environment())
-                self._client = docker.APIClient(version="auto", timeout=_TIMEOUT, **settings)
+                self._client = dockerd.connect()
             return self._client
 
 
@@ -165,13 +172,15 @@ class BuildOutput:
         try:
             for entry in json_stream(self._stream):
                 yield cast("Mapping[str, Any]", entry)
-        except (docker_errors.DockerException, ValueError, AttributeError, *_BROKEN) as error:
+        except (docker_errors.DockerException, ValueError, AttributeError, *dockerd.LOST) as error:
             if not self._hung_up:
-                raise UnavailableError(f"Docker broke off the build: {error}") from error
+                raise BrokenOffError(
+                    f"Docker broke off the build: {cause(error)}", hint=dockerd.UP_HINT
+                ) from error
 
     def hang_up(self) -> None:
         self._hung_up = True
-        with suppress(docker_errors.DockerException, AttributeError, *_BROKEN):  # it has ended already
+        with suppress(docker_errors.DockerException, AttributeError, *dockerd.LOST):  # it has ended already
             self._stream.close()
 
 
@@ -181,12 +190,12 @@ def _registry_header() -> dict[str, str]:
     return {"X-Registry-Config": auth.encode_header(known).decode("ascii")} if known else {}
 
 
-def _bytes(text: str) -> int:
+def _bytes(name: str, text: str) -> int:
     try:
         return int(parse_bytes(text))
     except docker_errors.DockerException as error:
         raise ConfigError(
-            f"build.memory is {text!r}", hint="write bytes, or a number with k, m or g: 2g"
+            f"build.{name} is {text!r}", hint="write bytes, or a number with k, m or g: 2g"
         ) from error
 
 
@@ -202,9 +211,10 @@ def _translated(what: str) -> Iterator[None]:
     try:
         yield
     except docker_errors.APIError as error:
-        raise BuildError(f"cannot {what}: {error.explanation or error}") from error
-    except (docker_errors.DockerException, *_BROKEN) as error:
+        hint = dockerd.NO_ROOM_HINT if dockerd.no_room(error) else ""
+        raise BuildError(f"cannot {what}: {error.explanation or error}", hint=hint) from error
+    except (docker_errors.DockerException, *dockerd.LOST) as error:
         raise UnavailableError(
             f"Docker does not answer: {cause(error)}",
-            hint="start Docker, and see DOCKER_HOST and `docker version`",
+            hint=dockerd.UP_HINT,
         ) from error

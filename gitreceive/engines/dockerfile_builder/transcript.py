@@ -4,7 +4,8 @@ import re
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from gitreceive.errors import BuildError, BuildLimitError
+from gitreceive import dockerd
+from gitreceive.errors import BrokenOffError, BuildError, BuildLimitError
 from gitreceive.ports import Log
 
 _STEP = re.compile(r"Step (\d+/\d+) : (.*)")
@@ -48,7 +49,7 @@ class Transcript:
             self._log.write(text.encode())
         self._after_step = step is not None and not text.endswith("\n")
 
-    def _failed(self, entry: Mapping[str, Any]) -> BuildError:
+    def _failed(self, entry: Mapping[str, Any]) -> BuildError | BrokenOffError:
         detail = entry.get("errorDetail") or {}
         code = detail.get("code")
         step = f"Dockerfile step {self._step}" if self._step else "the Dockerfile"
@@ -57,6 +58,10 @@ class Transcript:
                 f"{step} was killed (exit {code}), most likely at its memory limit of {self._memory}",
                 hint="let it use less, or raise build.memory",
             )
-        reason = f"exit {code}" if code else str(entry["error"]).strip()
+        said = str(entry["error"]).strip()
+        if not code and dockerd.is_passing(said):
+            return BrokenOffError(f"{step} broke off: {said}", hint=dockerd.PULL_HINT)
         hint = "its output is above" if code else "see the line of the Dockerfile"
-        return BuildError(f"{step} failed: {reason}", hint=hint)
+        if dockerd.no_room(said):
+            hint = dockerd.NO_ROOM_HINT
+        return BuildError(f"{step} failed: {f'exit {code}' if code else said}", hint=hint)

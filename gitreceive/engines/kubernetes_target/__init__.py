@@ -5,6 +5,7 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
+from dataclasses import replace
 from datetime import UTC, datetime
 
 from gitreceive.cancellation import Cancellation
@@ -17,10 +18,12 @@ from gitreceive.engines.kubernetes_target import (
     once,
     one_offs,
     permissions,
+    provisioning,
     reach,
     rollout,
 )
 from gitreceive.engines.kubernetes_target.api import Api
+from gitreceive.engines.kubernetes_target.networks import read_networks
 from gitreceive.engines.kubernetes_target.statuses import release_of, statuses
 from gitreceive.engines.kubernetes_target.watching import NamespaceWatch
 from gitreceive.errors import ConflictError, GitreceiveError, RolloutError
@@ -31,6 +34,7 @@ from gitreceive.manifests.rendering import (
     MANAGED_LABEL,
     MANAGER,
     OWNED,
+    ClusterApi,
     PullCredentials,
 )
 from gitreceive.manifests.templating import Manifest
@@ -40,6 +44,7 @@ from gitreceive.model import (
     Check,
     CronRun,
     ImageRef,
+    KindStatus,
     LogLine,
     LogQuery,
     OneOff,
@@ -47,6 +52,8 @@ from gitreceive.model import (
     ProcessStatus,
     ProcessType,
     Release,
+    ServiceOrder,
+    ServiceStatus,
     Terminal,
     VolumeStatus,
     alone,
@@ -129,7 +136,7 @@ class KubernetesTarget:
 
     def run_once(self, release: Release, process: ProcessType, log: Log, cancel: Cancellation) -> int:
         name = once.pod_name(release, process)
-        objects = rendering.render_once(release, process, name, self._settings, self._pull())
+        objects = rendering.render_once(release, process, name, self._settings, self._pull(), self._facts())
         rollout.claim_namespace(self._api, objects[0])
         deadline = self._settings.kubernetes.deadline
         return once.run(self._api, objects, process, log, cancel=cancel, deadline=deadline)
@@ -214,6 +221,18 @@ class KubernetesTarget:
     def secret_names(self, app: AppName, secret: str) -> tuple[str, ...]:
         return bound.names(self._api, self._namespace(app), secret)
 
+    def service_kinds(self) -> tuple[KindStatus, ...]:
+        return provisioning.kinds(self._api, self._settings)
+
+    def services(self, app: AppName) -> tuple[ServiceStatus, ...]:
+        return provisioning.services(self._api, self._settings, app)
+
+    def provision(self, app: AppName, order: ServiceOrder, log: Log, cancel: Cancellation) -> ServiceStatus:
+        return provisioning.provision(self._api, self._settings, app, order, log, cancel)
+
+    def remove_service(self, app: AppName, name: str, log: Log) -> bool:
+        return provisioning.remove(self._api, self._settings, app, name, log)
+
     def destroy(self, app: AppName) -> None:
         """Raises ConflictError where the namespace is somebody else's, RolloutError where it is not gone in a minute."""
         namespace = self._namespace(app)
@@ -241,7 +260,7 @@ class KubernetesTarget:
         return rendering.to_yaml(rendering.render(release, self._settings))
 
     def check(self) -> Iterable[Check]:
-        return permissions.check(self._api)
+        return permissions.check(self._api, self._settings)
 
     def start(self) -> None:
         """Connect in the background, so that the first push does not wait for it. The cluster may be away: it is asked again."""
@@ -274,7 +293,7 @@ class KubernetesTarget:
         self, release: Release, asked: OneOff, command: Sequence[str], *, attached: bool
     ) -> tuple[Manifest, ...]:
         objects = rendering.render_one_off(
-            release, asked, command, self._settings, self._pull(), attached=attached
+            release, asked, command, self._settings, self._pull(), self._facts(), attached=attached
         )
         rollout.claim_namespace(self._api, objects[0])
         return objects
@@ -286,7 +305,10 @@ class KubernetesTarget:
     def _objects(self, release: Release) -> tuple[Manifest, ...]:
         named = release.settings.routing.certificates
         brought = {each: self._certificates(release.app, each) for each in named}
-        return rendering.render(release, self._settings, self._api.facts(), self._pull(), brought)
+        return rendering.render(release, self._settings, self._facts(), self._pull(), brought)
+
+    def _facts(self) -> ClusterApi:
+        return replace(self._api.facts(), networks=read_networks(self._api, self._settings.kubernetes))
 
     def _namespace(self, app: AppName) -> str:
         return rendering.namespace(self._settings, app)

@@ -1,24 +1,39 @@
-"""The cluster's API as plain values. The only file that imports ``kubernetes``; none of its exceptions leaves here."""
+"""The cluster's API as plain values. None of the exceptions of ``kubernetes`` leaves here."""
 
 import hashlib
-import json
+import secrets
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from typing import Any
+from functools import partial
+from typing import Any, TypeVar
 
-from gitreceive.config import cache_dir
+from gitreceive.config import cache_dir, process_environment
 from gitreceive.engines.kubernetes_target.channels import PROTOCOL, Channels
+from gitreceive.engines.kubernetes_target.refusals import (
+    BusyError,
+    MissingError,
+    ThereAlreadyError,
+    UnauthorizedError,
+    refusal,
+    translated,
+)
+from gitreceive.engines.kubernetes_target.streams import LineStream
 from gitreceive.engines.kubernetes_target.ways import ways
-from gitreceive.errors import ConfigError, GitreceiveError, RolloutError, UnavailableError
+from gitreceive.errors import ConfigError, RolloutError, UnavailableError
 from gitreceive.manifests.exposure import Exposing
 from gitreceive.manifests.rendering import MANAGER, ClusterApi
 from gitreceive.manifests.templating import Manifest
+from gitreceive.patience import Patience, within
 
-_TIMEOUT = (5.0, 20.0)  # seconds to connect, and between two answers
-_ATTEMPTS = 4
+T = TypeVar("T")
+
+_TIMEOUT = (5.0, 20.0)  # seconds to connect, and between two bytes of an answer
+_WHOLE_SECONDS = 40.0  # for an answer that is no stream
+_ENOUGH_SECONDS = 60.0  # after which no further attempt begins
 _APPLY, _STRATEGIC = "application/apply-patch+yaml", "application/strategic-merge-patch+json"
+_MARK = "gitreceive/made"
 _PROBES = ("startupProbe", "livenessProbe", "readinessProbe")
 _FACTS_SECONDS = 300.0  # after which a cluster may have been upgraded
 _API_VERSIONS = {
@@ -31,6 +46,8 @@ _API_VERSIONS = {
     "ServiceAccount": "v1",
     "ConfigMap": "v1",
     "PersistentVolumeClaim": "v1",
+    "Endpoints": "v1",
+    "NetworkPolicy": "networking.k8s.io/v1",
     "Deployment": "apps/v1",
     "ReplicaSet": "apps/v1",
     "Job": "batch/v1",
@@ -49,19 +66,18 @@ _BY_DISCOVERY = {
 _CRON_SINCE = (1, 21)  # batch/v1 is older, and had no CronJob before
 
 
-class ExpiredError(GitreceiveError):
-    """A watch was asked to go on from a version that the cluster has forgotten: list again."""
-
-
 class Api:
     """Connects at the first call. Thread-safe; every call has a timeout.
+
+    A kind is one that the client library finds by its name, or what others serve, as GROUP/VERSION/PLURAL: always in a namespace.
 
     Raises UnavailableError where the cluster does not answer, RolloutError with its words where it refuses, and
     ConfigError where there is nothing to connect to.
     """
 
-    def __init__(self, context: str = "") -> None:
+    def __init__(self, context: str = "", patience: Patience | None = None) -> None:
         self._context = context
+        self._patience = patience or Patience()
         self._lock = threading.RLock()
         self._client: Any = None
         self._served: frozenset[str] = frozenset()
@@ -80,10 +96,10 @@ class Api:
         assert found is not None
         return found
 
-    def apply(self, item: Manifest) -> Manifest:
+    def apply(self, item: Manifest, kind: str = "") -> Manifest:
         """Server-side apply. Raises RolloutError naming field and manager where another manager owns a field."""
         metadata = item["metadata"]
-        path = self._path(item["kind"], metadata["name"], metadata.get("namespace"))
+        path = self._path(kind or item["kind"], metadata["name"], metadata.get("namespace"))
         done = self._call("PATCH", path, {"fieldManager": MANAGER, "force": "false"}, item)
         assert done is not None
         return done
@@ -118,8 +134,16 @@ class Api:
         self._call("PATCH", path, {"fieldManager": owner}, change, patch=_STRATEGIC)
 
     def create(self, item: Manifest) -> Manifest:
-        path = self._path(item["kind"], None, item["metadata"].get("namespace"))
-        done = self._call("POST", path, {"fieldManager": MANAGER}, item)
+        """Asked again where the answer was lost: what is there by then, with this call's mark, is what it has made."""
+        metadata, mark = item["metadata"], secrets.token_hex(8)
+        path = self._path(item["kind"], None, metadata.get("namespace"))
+        marked = metadata | {"annotations": {**(metadata.get("annotations") or {}), _MARK: mark}}
+        try:
+            done = self._call("POST", path, {"fieldManager": MANAGER}, {**item, "metadata": marked})
+        except ThereAlreadyError:
+            done = self.get(item["kind"], metadata["name"], metadata.get("namespace"))
+            if done is None or (done["metadata"].get("annotations") or {}).get(_MARK) != mark:
+                raise
         assert done is not None
         return done
 
@@ -131,7 +155,7 @@ class Api:
         self._call("DELETE", self._path(kind, name, namespace), query, missing_is_none=True)
 
     @contextmanager
-    def stream(self, path: str, query: Mapping[str, str], *, silence: float = 60.0) -> Iterator["LineStream"]:
+    def stream(self, path: str, query: Mapping[str, str], *, silence: float = 60.0) -> Iterator[LineStream]:
         """The lines of an answer as they come. ``silence``: seconds without a byte after which it ends."""
         lines = self.open(path, query, silence=silence)
         try:
@@ -140,7 +164,12 @@ class Api:
             lines.close()
 
     def channels(self, path: str, query: Sequence[tuple[str, str]]) -> Channels:
-        """A way into a container: ``exec``, ``attach`` or ``portforward`` of a pod."""
+        """A way into a container: ``exec``, ``attach`` or ``portforward`` of a pod. Asked again only where the cluster says that it was not
+        done, as it may have begun a command.
+        """
+        return self._patiently(lambda: self._channels(path, query), (BusyError,))
+
+    def _channels(self, path: str, query: Sequence[tuple[str, str]]) -> Channels:
         from websocket import WebSocketBadStatusException, WebSocketException
 
         client, ws_client = self._connected().client, _websockets()
@@ -152,7 +181,7 @@ class Api:
         try:
             return Channels(ws_client.create_websocket(client.configuration, url, headers))
         except WebSocketBadStatusException as error:
-            raise _refusal(error.status_code, error.resp_body or b"") from error
+            raise refusal(error.status_code, error.resp_body or b"", error.resp_headers) from error
         except (WebSocketException, OSError) as error:
             raise UnavailableError(
                 f"the cluster does not let into a container: {' '.join(str(error).split())[:300]}",
@@ -176,9 +205,9 @@ class Api:
         except RolloutError:
             return b""  # the container has not started, or is gone
 
-    def open(self, path: str, query: Mapping[str, str], *, silence: float) -> "LineStream":
+    def open(self, path: str, query: Mapping[str, str], *, silence: float) -> LineStream:
         """As ``stream``, for who closes it: ``interrupt`` from another thread, ``close`` in the end."""
-        with _translated():
+        with translated():
             return LineStream(
                 self._request("GET", path, query, None, stream=True, timeout=(_TIMEOUT[0], silence))
             )
@@ -197,6 +226,17 @@ class Api:
         """Whether the cluster knows this kind, which not every cluster does."""
         self._connected()
         return any(version in self._served for version in _BY_DISCOVERY[kind])
+
+    def versions(self, group: str) -> frozenset[str]:
+        """As which versions the cluster serves a group; empty where it does not."""
+        self._connected()
+        served = (each.partition("/") for each in self._served)
+        return frozenset(version for name, _, version in served if name == group)
+
+    def resources(self, api_version: str) -> frozenset[str]:
+        """What the cluster serves as GROUP/VERSION, by plural names; empty where it does not."""
+        found = self._call("GET", f"/apis/{api_version}", missing_is_none=True) or {}
+        return frozenset(each["name"] for each in found.get("resources") or [])
 
     def facts(self) -> ClusterApi:
         """What rendering depends on."""
@@ -231,9 +271,12 @@ class Api:
     # --- below: how it is asked -------------------------------------------------------------------------------------
 
     def _path(self, kind: str, name: str | None, namespace: str | None) -> str:
+        if "/" in kind:
+            api, _, plural = kind.rpartition("/")
+            return f"/apis/{api}/namespaces/{namespace}/{plural}{f'/{name}' if name else ''}"
         client, version = self._connected(), self.api_version(kind)
-        with self._lock, _translated():
-            resource = client.resources.get(api_version=version, kind=kind)
+        with self._lock:
+            resource = self._patiently(lambda: _discovered(client, version, kind))
         return str(resource.path(name=name, namespace=namespace))
 
     def _call(
@@ -246,24 +289,33 @@ class Api:
         missing_is_none: bool = False,
         patch: str = _APPLY,
     ) -> Manifest | None:
-        """Tried again, with growing pauses, where the cluster does not answer or is too busy; not for POST."""
-        attempts = 1 if method == "POST" else _ATTEMPTS
-        for attempt in range(attempts):
+        """Tried again, with growing pauses, where the cluster does not answer or is too busy."""
+        ask = partial(self._request, method, path, query or {}, body, patch=patch)
+        try:
+            return self._patiently(lambda: _whole(ask))
+        except MissingError:
+            if missing_is_none:
+                return None
+            raise
+
+    def _patiently(
+        self, action: Callable[[], T], passing: tuple[type[UnavailableError], ...] = (UnavailableError,)
+    ) -> T:
+        """What ``action`` returns, asked again after an error of ``passing``. Raises the last one."""
+        began, paused, attempt = time.monotonic(), 0.0, 0
+        while True:
+            attempt += 1
             try:
-                with _translated():
-                    answer: Manifest = self._request(method, path, query or {}, body, patch=patch)
-                    return answer
-            except UnavailableError as error:
-                if isinstance(error, _UnauthorizedError):
+                return action()
+            except passing as error:
+                if isinstance(error, UnauthorizedError):
                     self._client = None  # its token may have run out: load the credentials again
-                if attempt + 1 == attempts:
+                after = error.after if isinstance(error, BusyError) else 0.0
+                pause = self._patience.pause(attempt, paused, after)
+                if pause is None or time.monotonic() - began > _ENOUGH_SECONDS:
                     raise
-                time.sleep(0.2 * 2**attempt)
-            except MissingError:
-                if missing_is_none:
-                    return None
-                raise
-        raise AssertionError("unreachable")
+            time.sleep(pause)
+            paused += pause
 
     def _request(
         self,
@@ -289,12 +341,10 @@ class Api:
         with self._lock:
             now = time.monotonic()
             if self._client is None or now - self._asked_at > _FACTS_SECONDS:
-                client = self._client or _connect(self._context)
-                with _translated():
-                    groups = client.request("GET", "/apis", serializer=_plain, _request_timeout=_TIMEOUT)
-                    self._version = client.request(
-                        "GET", "/version", serializer=_plain, _request_timeout=_TIMEOUT
-                    )
+                client = self._client or self._patiently(lambda: _connect(self._context))
+                ask = partial(client.request, "GET", serializer=_plain, _request_timeout=_TIMEOUT)
+                groups = self._patiently(lambda: _whole(lambda: ask("/apis")))
+                self._version = self._patiently(lambda: _whole(lambda: ask("/version")))
                 self._served = frozenset(
                     version["groupVersion"] for group in groups["groups"] for version in group["versions"]
                 )
@@ -302,65 +352,35 @@ class Api:
             return self._client
 
 
-class _UnauthorizedError(UnavailableError):
-    """The cluster does not know who is asking."""
-
-
-class MissingError(RolloutError):
-    """There is no such object."""
-
-
-class LineStream:
-    """Lines of a streamed answer, without their ends. ``close`` may be called from another thread and ends it at once."""
-
-    def __init__(self, raw: Any) -> None:
-        self._raw = raw
-        self._closed = threading.Event()
-
-    def __iter__(self) -> Iterator[bytes]:
-        """Raises as ``chunks`` does."""
-        rest = b""
-        for chunk in self.chunks():
-            *lines, rest = (rest + chunk).split(b"\n")
-            yield from lines
-        if rest:
-            yield rest
-
-    def chunks(self) -> Iterator[bytes]:
-        """The answer as it comes. Raises UnavailableError where the connection breaks, but not once it is closed."""
-        try:
-            for chunk in self._raw.stream(amt=None, decode_content=False):
-                if self._closed.is_set():
-                    return  # once shut down, what comes is not decrypted any more
-                yield chunk
-        except Exception as error:
-            if self._closed.is_set():
-                return
-            raise UnavailableError(f"the cluster's answer broke off: {type(error).__name__}") from error
-
-    def interrupt(self) -> None:
-        """Wake the reader; it closes then."""
-        self._closed.set()
-        try:
-            self._raw.shutdown()
-        except (ValueError, RuntimeError, OSError, AttributeError):
-            return  # the answer has been read to its end already
-
-    def close(self) -> None:
-        self._closed.set()
-        self._raw.close()
-        self._raw.release_conn()
+def api_server(context: str) -> str:
+    """The URL of the API server that a context leads to; nothing is asked of it. Raises ConfigError."""
+    return str(_configuration(context).host)
 
 
 def _connect(context: str) -> Any:
     import kubernetes
 
-    untyped: Any = kubernetes  # half of it has types, and none that help here
-    client, config, dynamic = untyped.client, untyped.config, _dynamic()
+    client: Any = kubernetes.client
+    configuration = _configuration(context)
+    configuration.retries = False  # retried here, where it is known what may be asked twice
+    configuration.connection_pool_maxsize = 32
+    identity = f"{configuration.host}\0{configuration.ssl_ca_cert}".encode()
+    cache = cache_dir() / "kubernetes" / f"{hashlib.sha256(identity).hexdigest()[:16]}.json"
+    cache.parent.mkdir(parents=True, exist_ok=True)
+    with translated():
+        return _dynamic().DynamicClient(client.ApiClient(configuration), cache_file=str(cache))
 
+
+def _configuration(context: str) -> Any:
+    import kubernetes
+
+    untyped: Any = kubernetes  # half of it has types, and none that help here
+    client, config = untyped.client, untyped.config
     configuration = client.Configuration()
     try:
-        config.load_kube_config(context=context or None, client_configuration=configuration)
+        # named here, as the library looks at the environment once, when it is first imported
+        named = process_environment().get("KUBECONFIG") or None
+        config.load_kube_config(named, context=context or None, client_configuration=configuration)
     except (config.ConfigException, OSError, ValueError) as error:
         if context:
             raise _no_cluster(error) from error
@@ -368,13 +388,24 @@ def _connect(context: str) -> Any:
             config.load_incluster_config(client_configuration=configuration)
         except config.ConfigException as inner:
             raise _no_cluster(error) from inner
-    configuration.retries = False  # retried here, where it is known what may be asked twice
-    configuration.connection_pool_maxsize = 32
-    identity = f"{configuration.host}\0{configuration.ssl_ca_cert}".encode()
-    cache = cache_dir() / "kubernetes" / f"{hashlib.sha256(identity).hexdigest()[:16]}.json"
-    cache.parent.mkdir(parents=True, exist_ok=True)
-    with _translated():
-        return dynamic.DynamicClient(client.ApiClient(configuration), cache_file=str(cache))
+    return configuration
+
+
+def _discovered(client: Any, version: str, kind: str) -> Any:
+    with translated():
+        return client.resources.get(api_version=version, kind=kind)
+
+
+def _whole(ask: Callable[[], Any]) -> Manifest:
+    """An answer that is a document, and no stream."""
+    with translated():
+        answer = within(_WHOLE_SECONDS, ask)
+    if not isinstance(answer, dict):
+        raise UnavailableError(
+            "the cluster's answer is no JSON document",
+            hint="see what stands between the server and the cluster's API",
+        )
+    return answer
 
 
 def _dynamic() -> Any:
@@ -393,74 +424,6 @@ def _no_cluster(error: Exception) -> ConfigError:
     return ConfigError(
         f"no Kubernetes cluster is configured: {' '.join(str(error).split())}",
         hint="set KUBECONFIG and kubernetes.context, or run the server in the cluster",
-    )
-
-
-@contextmanager
-def _translated() -> Iterator[None]:
-    from kubernetes.client.exceptions import ApiException
-    from kubernetes.dynamic.exceptions import ResourceNotFoundError
-    from urllib3.exceptions import HTTPError
-
-    try:
-        yield
-    except ResourceNotFoundError as error:
-        raise RolloutError(f"the cluster does not know this kind of object: {error}") from error
-    except ApiException as error:
-        raise _refusal(error.status, error.body) from error
-    except (HTTPError, OSError) as error:
-        raise UnavailableError(
-            f"the cluster does not answer: {' '.join(str(error).split())[:300]}",
-            hint="see that it runs and that KUBECONFIG points to it",
-        ) from error
-
-
-def _refusal(status: int, body: object) -> GitreceiveError:
-    """The API's own words (Kubernetes API conventions, type Status)."""
-    try:
-        answer = json.loads(body if isinstance(body, str | bytes) else "")
-    except ValueError:
-        answer = {}
-    answer = answer if isinstance(answer, dict) else {}
-    message = " ".join(str(answer.get("message") or body or f"HTTP {status}").split())
-    causes = (answer.get("details") or {}).get("causes") or []
-    conflicts = [cause for cause in causes if cause.get("reason") == "FieldManagerConflict"]
-    if conflicts:
-        return _conflict(answer, conflicts)
-    known: dict[int, Callable[[], GitreceiveError]] = {
-        401: lambda: _UnauthorizedError(
-            "the cluster does not accept the server's credentials", hint="see `gitreceive doctor`"
-        ),
-        404: lambda: MissingError(message),
-        410: lambda: ExpiredError(message),
-        429: lambda: UnavailableError(f"the cluster is too busy: {message}"),
-    }
-    if status in known:
-        return known[status]()
-    if status >= 500 or status == 0:
-        return UnavailableError(f"the cluster failed: {message[:300]}")
-    return RolloutError(f"the cluster refused it: {message[:300]}", hint=_refusal_hint(status, message))
-
-
-def _refusal_hint(status: int, message: str) -> str:
-    if status != 403:
-        return ""
-    if "exceeded quota" in message:
-        return "raise the namespace's ResourceQuota, or ask for less memory or fewer replicas"
-    return "`gitreceive doctor` lists the permissions that the server needs"
-
-
-def _conflict(answer: Mapping[str, Any], conflicts: "list[dict[str, str]]") -> RolloutError:
-    details = answer.get("details") or {}
-    owners = []
-    for cause in conflicts:
-        quoted = cause.get("message", "").split('"')
-        owners.append(
-            f"{cause.get('field', '?')} is owned by {quoted[1] if len(quoted) > 1 else 'another manager'}"
-        )
-    return RolloutError(
-        f"{details.get('kind', 'object')}/{details.get('name', '?')}: {'; '.join(owners)}",
-        hint="another manager set this field and gitreceive does not take it; remove it there, or leave it out of the template",
     )
 
 

@@ -28,5 +28,14 @@ def names(api: Api, namespace: str, secret: str) -> tuple[str, ...]:
 
 def require_all(api: Api, namespace: str, release: Release) -> None:
     """Raises as ``names`` does: without one of them no process would start."""
-    for secret in release.settings.runtime.secrets:
-        names(api, namespace, secret)
+    runtime = release.settings.runtime
+    keys = [place for name, place in runtime.secret_keys.items() if name not in release.config]
+    there = {
+        secret: names(api, namespace, secret) for secret in {*runtime.secrets, *(key.secret for key in keys)}
+    }
+    for place in keys:
+        if place.key not in there[place.secret]:
+            raise NotFoundError(
+                f"Secret {place.secret} in namespace {namespace} has no {place.key[:60]}",
+                hint=f"gitreceive services unbind {release.app} --secret {place.secret}",
+            )

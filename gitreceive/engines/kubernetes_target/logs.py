@@ -7,7 +7,8 @@ from datetime import UTC, datetime
 from types import TracebackType
 from typing import Self
 
-from gitreceive.engines.kubernetes_target.api import Api, LineStream
+from gitreceive.engines.kubernetes_target.api import Api
+from gitreceive.engines.kubernetes_target.streams import LineStream
 from gitreceive.engines.kubernetes_target.watching import NamespaceWatch
 from gitreceive.errors import RolloutError, UnavailableError
 from gitreceive.manifests.rendering import COMPONENT_LABEL, ONCE_LABEL, OWNED, SOURCE_LABEL

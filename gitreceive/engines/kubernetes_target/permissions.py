@@ -2,49 +2,74 @@
 
 from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
+from itertools import chain
+from typing import NamedTuple
 
+from gitreceive.config import Settings
 from gitreceive.engines.kubernetes_target.api import Api
 from gitreceive.errors import GitreceiveError
-from gitreceive.model import Check
+from gitreceive.manifests.provisioning import declared
+from gitreceive.manifests.rendering import MANAGER
+from gitreceive.manifests.templating import Manifest
+from gitreceive.model import Check, ServiceKind
 
-# (API group, resource, verbs): all that the target ever asks of the API, cluster-wide because each app has a namespace
-PERMISSIONS: tuple[tuple[str, str, tuple[str, ...]], ...] = (
-    ("", "namespaces", ("get", "create", "patch", "delete")),
-    ("", "nodes", ("list",)),
-    ("", "serviceaccounts", ("create", "patch")),
-    ("", "configmaps", ("list", "create", "patch", "delete")),
-    ("", "secrets", ("get", "list", "create", "patch", "delete")),
-    ("", "persistentvolumeclaims", ("list", "create", "patch", "delete")),
-    ("", "services", ("get", "list", "create", "patch", "delete")),
-    ("", "pods", ("list", "watch", "create", "delete")),
-    ("", "pods/log", ("get",)),
-    ("", "pods/attach", ("get", "create")),
-    ("", "pods/exec", ("get", "create")),
-    ("", "pods/portforward", ("get", "create")),
-    ("", "events", ("list", "watch")),
-    ("apps", "deployments", ("list", "watch", "create", "patch", "delete")),
-    ("apps", "replicasets", ("list", "watch")),
-    ("batch", "cronjobs", ("list", "create", "patch", "delete")),
-    ("batch", "jobs", ("list",)),
-    ("policy", "poddisruptionbudgets", ("list", "create", "patch", "delete")),
-    ("networking.k8s.io", "ingresses", ("get", "list", "create", "patch", "delete")),
-    ("networking.k8s.io", "ingressclasses", ("list",)),
-    ("autoscaling", "horizontalpodautoscalers", ("list", "create", "patch", "delete")),
+_RBAC = "rbac.authorization.k8s.io/v1"
+
+
+class Permission(NamedTuple):
+    """For objects of these ``names`` alone, where there are any."""
+
+    group: str
+    resource: str
+    verbs: tuple[str, ...]
+    names: tuple[str, ...] = ()
+
+
+# all that the target ever asks of the API, cluster-wide because each app has a namespace
+PERMISSIONS = (
+    Permission("", "namespaces", ("get", "create", "patch", "delete")),
+    Permission("", "nodes", ("list",)),
+    Permission("", "serviceaccounts", ("create", "patch")),
+    Permission("", "configmaps", ("list", "create", "patch", "delete")),
+    Permission("", "secrets", ("get", "list", "create", "patch", "delete")),
+    Permission("", "persistentvolumeclaims", ("list", "create", "patch", "delete")),
+    Permission("", "services", ("get", "list", "create", "patch", "delete")),
+    Permission("", "endpoints", ("get",), ("kubernetes",)),
+    Permission("", "pods", ("list", "watch", "create", "delete")),
+    Permission("", "pods/log", ("get",)),
+    Permission("", "pods/attach", ("get", "create")),
+    Permission("", "pods/exec", ("get", "create")),
+    Permission("", "pods/portforward", ("get", "create")),
+    Permission("", "events", ("list", "watch")),
+    Permission("apps", "deployments", ("list", "watch", "create", "patch", "delete")),
+    Permission("apps", "replicasets", ("list", "watch")),
+    Permission("batch", "cronjobs", ("list", "create", "patch", "delete")),
+    Permission("batch", "jobs", ("list",)),
+    Permission("policy", "poddisruptionbudgets", ("list", "create", "patch", "delete")),
+    Permission("networking.k8s.io", "ingresses", ("get", "list", "create", "patch", "delete")),
+    Permission("networking.k8s.io", "ingressclasses", ("list",)),
+    Permission("networking.k8s.io", "networkpolicies", ("list", "create", "patch", "delete")),
+    Permission("autoscaling", "horizontalpodautoscalers", ("list", "create", "patch", "delete")),
 )
 # and these where the cluster serves the kind
-_WHERE_SERVED: dict[str, tuple[tuple[str, str, tuple[str, ...]], ...]] = {
+_WHERE_SERVED: dict[str, tuple[Permission, ...]] = {
     "HTTPRoute": (
-        ("gateway.networking.k8s.io", "httproutes", ("list", "create", "patch", "delete")),
-        ("apiextensions.k8s.io", "customresourcedefinitions", ("get",)),
+        Permission("gateway.networking.k8s.io", "httproutes", ("list", "create", "patch", "delete")),
+        Permission(
+            "apiextensions.k8s.io",
+            "customresourcedefinitions",
+            ("get",),
+            ("httproutes.gateway.networking.k8s.io",),
+        ),
     ),
     "Route": (
-        ("route.openshift.io", "routes", ("list", "create", "patch", "delete")),
-        ("route.openshift.io", "routes/custom-host", ("create",)),
+        Permission("route.openshift.io", "routes", ("list", "create", "patch", "delete")),
+        Permission("route.openshift.io", "routes/custom-host", ("create",)),
     ),
 }
 
 
-def check(api: Api) -> Iterable[Check]:
+def check(api: Api, settings: Settings) -> Iterable[Check]:
     """Does it answer, is all allowed that is needed, and is a node ready."""
     try:
         version = api.version()
@@ -54,37 +79,117 @@ def check(api: Api) -> Iterable[Check]:
     yield Check("cluster", True, f"Kubernetes {version}")
     for name, looked in (("cluster permissions", _permissions), ("cluster nodes", _nodes)):
         try:
-            yield from looked(api)
+            yield from looked(api, settings)
         except GitreceiveError as error:
             yield Check(name, False, error.message, error.hint)
 
 
-def _permissions(api: Api) -> Iterable[Check]:
+def may(api: Api, permission: Permission, verb: str) -> bool:
+    """Whether the server is allowed this in every namespace."""
+    name, _, subresource = permission.resource.partition("/")
+    attributes = {"group": permission.group, "resource": name, "subresource": subresource, "verb": verb}
+    if permission.names:
+        attributes["name"] = permission.names[0]
+    review = {
+        "apiVersion": "authorization.k8s.io/v1",
+        "kind": "SelfSubjectAccessReview",
+        "metadata": {},
+        "spec": {"resourceAttributes": attributes},
+    }
+    return bool(api.create(review)["status"].get("allowed"))
+
+
+def of_service(kind: ServiceKind) -> Permission:
+    """What the server does with what an operator makes services from."""
+    return Permission(kind.api.partition("/")[0], kind.resource, ("get", "list", "create", "patch", "delete"))
+
+
+def _of_services_here(api: Api, settings: Settings) -> tuple[Permission, ...]:
+    """For the kinds whose operators are there."""
+    found = [
+        kind
+        for kind in declared(settings).values()
+        if kind.api.partition("/")[2] in api.versions(kind.api.partition("/")[0])
+    ]
+    return _of_services(found)
+
+
+def _of_services(kinds: Iterable[ServiceKind]) -> tuple[Permission, ...]:
+    """Each once."""
+    found: dict[Permission, None] = {}
+    for kind in kinds:
+        found[of_service(kind)] = None
+        if kind.ready.resource:
+            path, _, resource = kind.ready.resource.rpartition("/")
+            found[Permission(path.rpartition("/")[0], resource, ("get",))] = None
+    return tuple(found)
+
+
+def _permissions(api: Api, settings: Settings) -> Iterable[Check]:
     served = [kind for kind in _WHERE_SERVED if api.serves(kind)]
-    permissions = (*PERMISSIONS, *(each for kind in served for each in _WHERE_SERVED[kind]))
-    asked = [(group, resource, verb) for group, resource, verbs in permissions for verb in verbs]
+    more = (each for kind in served for each in _WHERE_SERVED[kind])
+    permissions = (*PERMISSIONS, *more, *_of_services_here(api, settings))
+    asked = [(each, verb) for each in permissions for verb in each.verbs]
     with ThreadPoolExecutor(max_workers=8) as pool:
-        answers = dict(zip(asked, pool.map(lambda question: _may(api, *question), asked), strict=True))
+        answers = dict(zip(asked, pool.map(lambda question: may(api, *question), asked), strict=True))
     denied = False
-    for group, resource, verbs in permissions:
-        missing = [verb for verb in verbs if not answers[group, resource, verb]]
+    for each in permissions:
+        missing = [verb for verb in each.verbs if not answers[each, verb]]
         if missing:
             denied = True
-            yield _denied(f"{resource}.{group}" if group else resource, missing)
+            yield _denied(f"{each.resource}.{each.group}" if each.group else each.resource, missing)
     if not denied:
         yield Check("cluster permissions", True, f"all {len(asked)} allowed")
 
 
 def _denied(resource: str, verbs: list[str]) -> Check:
-    role = f"gitreceive-{resource.partition('.')[0].replace('/', '-')}"
-    fix = (
-        f"kubectl create clusterrole {role} --verb={','.join(verbs)} --resource={resource}, and bind it to the server's "
-        f"account: kubectl create clusterrolebinding {role} --clusterrole={role} --serviceaccount=NAMESPACE:NAME"
-    )
+    fix = "as the cluster's administrator: gitreceive permissions --namespace NAMESPACE --account NAME | kubectl apply -f -"
     return Check(f"cluster permissions: {resource}", False, f"not allowed: {', '.join(verbs)}", fix)
 
 
-def _nodes(api: Api) -> Iterable[Check]:
+def manifest(settings: Settings, namespace: str, account: str) -> tuple[Manifest, ...]:
+    """An account for the server that may do this and nothing else, also what is asked only where the cluster serves the kind."""
+    labels = {"app.kubernetes.io/name": MANAGER}
+    role = f"{namespace}-{account}"
+    allowed = (
+        *PERMISSIONS,
+        *chain.from_iterable(_WHERE_SERVED.values()),
+        *_of_services(declared(settings).values()),
+    )
+    return (
+        {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": namespace}},
+        {
+            "apiVersion": "v1",
+            "kind": "ServiceAccount",
+            "metadata": {"name": account, "namespace": namespace, "labels": labels},
+        },
+        {
+            "apiVersion": _RBAC,
+            "kind": "ClusterRole",
+            "metadata": {"name": role, "labels": labels},
+            "rules": [_rule(each) for each in allowed],
+        },
+        {
+            "apiVersion": _RBAC,
+            "kind": "ClusterRoleBinding",
+            "metadata": {"name": role, "labels": labels},
+            "roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole", "name": role},
+            "subjects": [{"kind": "ServiceAccount", "name": account, "namespace": namespace}],
+        },
+    )
+
+
+def _rule(permission: Permission) -> Manifest:
+    names = {"resourceNames": list(permission.names)} if permission.names else {}
+    return {
+        "apiGroups": [permission.group],
+        "resources": [permission.resource],
+        **names,
+        "verbs": list(permission.verbs),
+    }
+
+
+def _nodes(api: Api, _settings: Settings) -> Iterable[Check]:
     nodes = api.list("Node")["items"]
     ready = [
         node["metadata"]["name"]
@@ -94,15 +199,3 @@ def _nodes(api: Api) -> Iterable[Check]:
     ]
     seen = f"{len(ready)} of {len(nodes)} ready"
     yield Check("cluster nodes", bool(ready), seen, "" if ready else "`kubectl describe nodes` tells why")
-
-
-def _may(api: Api, group: str, resource: str, verb: str) -> bool:
-    name, _, subresource = resource.partition("/")
-    attributes = {"group": group, "resource": name, "subresource": subresource, "verb": verb}
-    review = {
-        "apiVersion": "authorization.k8s.io/v1",
-        "kind": "SelfSubjectAccessReview",
-        "metadata": {},
-        "spec": {"resourceAttributes": attributes},
-    }
-    return bool(api.create(review)["status"].get("allowed"))

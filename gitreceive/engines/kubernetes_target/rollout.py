@@ -29,7 +29,7 @@ from gitreceive.tailing.lines import stamped
 _TAIL_LINES = 50
 _REMOVED = (
     *("Deployment", "Service", "Ingress", "PodDisruptionBudget"),
-    *("HorizontalPodAutoscaler", "ConfigMap", "CronJob"),
+    *("HorizontalPodAutoscaler", "ConfigMap", "CronJob", "NetworkPolicy"),
 )
 _LEAVING_SECONDS = 10.0
 _QUIET_SECONDS = 0.4  # a passing state is worth a line only when it lasts

@@ -7,12 +7,15 @@ from collections.abc import Callable, Iterable
 from types import TracebackType
 from typing import Self
 
-from gitreceive.engines.kubernetes_target.api import Api, ExpiredError, LineStream
+from gitreceive.engines.kubernetes_target.api import Api
+from gitreceive.engines.kubernetes_target.refusals import ExpiredError
+from gitreceive.engines.kubernetes_target.streams import LineStream
 from gitreceive.engines.kubernetes_target.verdict import Snapshot
 from gitreceive.errors import GitreceiveError, UnavailableError
 from gitreceive.manifests.templating import Manifest
 
-_WATCH_SECONDS = 240
+_WATCH_SECONDS = 20  # a connection that died without a word hides no more than that
+_OVERDUE_SECONDS = 10.0
 _PAUSE_SECONDS = 0.5
 KINDS = ("Deployment", "ReplicaSet", "Pod", "Event")
 
@@ -133,13 +136,19 @@ class NamespaceWatch:
             "timeoutSeconds": str(_WATCH_SECONDS),
         }
         path = self._api.watch_path(kind, self.namespace)
-        with self._api.stream(path, query, silence=_WATCH_SECONDS + 15) as lines:
+        with self._api.stream(path, query, silence=_WATCH_SECONDS + _OVERDUE_SECONDS) as lines:
             with self._changed:
                 self._streams[kind] = lines
             if self._stop.is_set():
                 return version
-            for line in lines:
-                version = self._take(kind, json.loads(line)) or version
+            overdue = threading.Timer(_WATCH_SECONDS + _OVERDUE_SECONDS, lines.interrupt)
+            overdue.daemon = True
+            overdue.start()
+            try:
+                for line in lines:
+                    version = self._take(kind, _change(line)) or version
+            finally:
+                overdue.cancel()
         return version
 
     def _take(self, kind: str, change: Manifest) -> str:
@@ -168,6 +177,14 @@ class NamespaceWatch:
     def _raise_failure(self) -> None:
         if self._failure:
             raise self._failure
+
+
+def _change(line: bytes) -> Manifest:
+    try:
+        change: Manifest = json.loads(line)
+    except ValueError as error:
+        raise UnavailableError("a watch of the cluster broke off in the middle of a line") from error
+    return change
 
 
 def _occurrence(event: Manifest) -> tuple[str, int]:

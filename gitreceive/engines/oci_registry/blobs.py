@@ -6,7 +6,7 @@ from functools import partial
 from pathlib import Path
 from urllib.parse import urlencode
 
-from gitreceive.engines.oci_registry.manifest import ACCEPT, digest_of
+from gitreceive.engines.oci_registry.manifest import ACCEPT, MANIFEST, digest_of
 from gitreceive.engines.oci_registry.reference import Repository
 from gitreceive.engines.oci_registry.transport import (
     Answer,
@@ -158,6 +158,21 @@ def put_manifest(
     """Store the manifest, tagged for people, else with the first digits of its digest: what has no tag is swept away by some
     registries. The digest is returned only once the registry has confirmed it. Raises RegistryError, CanceledError.
     """
+    _put(transport, place, content, media_type, errand, tag)
+    return digest_of(content)
+
+
+def put_referrer(
+    transport: Transport, place: Repository, content: bytes, tag: str, errand: Errand
+) -> tuple[Digest, bool]:
+    """As ``put_manifest``; and whether the registry lists it by itself (OCI distribution spec 1.1, ``OCI-Subject``)."""
+    answer = _put(transport, place, content, MANIFEST, errand, tag)
+    return digest_of(content), "oci-subject" in answer.headers
+
+
+def _put(
+    transport: Transport, place: Repository, content: bytes, media_type: str, errand: Errand, tag: str
+) -> Answer:
     digest = digest_of(content)
     call = Call(
         "PUT",
@@ -176,7 +191,7 @@ def put_manifest(
         stored = read_manifest(transport, place, digest, errand)
         confirmed = digest_of(stored[0]) if stored else "nothing"
     _must_be(digest, confirmed, place, RegistryError)
-    return digest
+    return answer
 
 
 def _send(transport: Transport, place: Repository, digest: Digest, body: Body, errand: Errand) -> None:

@@ -76,7 +76,7 @@ def choose(raw: bytes, source: str) -> Digest | None:
     ]
     for entry, platform in offered:
         if (platform.get("os"), platform.get("architecture")) == wanted:
-            return _blob(entry, source).digest
+            return to_blob(entry, source).digest
     names = ", ".join(f"{p.get('os')}/{p.get('architecture')}" for _, p in offered) or "nothing"
     raise RegistryError(
         f"{source} has no image for {'/'.join(wanted)}, only for {names}", hint="use another image"
@@ -91,7 +91,9 @@ def read_manifest(raw: bytes, source: str) -> Manifest:
         raise RegistryError(
             f"{source} is not an OCI or Docker v2 image", hint="push the image again with a current tool"
         )
-    return Manifest(_blob(document.get("config"), source), tuple(_blob(layer, source) for layer in layers))
+    return Manifest(
+        to_blob(document.get("config"), source), tuple(to_blob(layer, source) for layer in layers)
+    )
 
 
 def diff_ids(config: Mapping[str, Any], source: str) -> tuple[Digest, ...]:
@@ -194,7 +196,8 @@ def _past(title: str) -> dict[str, Any]:
     return {"created": CREATED, "created_by": title}
 
 
-def _blob(entry: Any, source: str) -> Blob:
+def to_blob(entry: Any, source: str) -> Blob:
+    """An OCI descriptor. Raises RegistryError, naming ``source``, for what is none."""
     try:
         digest, size, media_type = Digest.parse(entry["digest"]), entry["size"], entry["mediaType"]
     except (KeyError, TypeError, UsageError) as error:

@@ -32,9 +32,10 @@ from gitreceive.engines.oci_registry.manifest import (
 )
 from gitreceive.engines.oci_registry.recover import build_of, facts_of
 from gitreceive.engines.oci_registry.reference import Repository, parse_reference
+from gitreceive.engines.oci_registry.referrers import Referrers
 from gitreceive.engines.oci_registry.transport import Call, Errand, Patience, Transport
 from gitreceive.errors import ConfigError, GitreceiveError, RegistryError, UsageError
-from gitreceive.model import Blob, Build, Check, Digest, ImageFacts, ImageRef, Layer
+from gitreceive.model import Blob, Build, Check, Digest, ImageFacts, ImageRef, Layer, NewReferrer, Referrer
 from gitreceive.ports import Log
 
 T = TypeVar("T")
@@ -67,6 +68,7 @@ class OciRegistry:
         self._transport = Transport(frozenset({host} if insecure else ()), environment, login, patience, way)
         self._workers = ThreadPoolExecutor(_AT_ONCE, "registry")
         self._courier = Courier(self._transport, self._workers)
+        self._referrers = Referrers(self._transport, self._offer)
         self._lock = threading.Lock()
         self._documents: OrderedDict[Digest, bytes] = OrderedDict()
 
@@ -148,12 +150,33 @@ class OciRegistry:
         return (found.config, *found.layers) if found else ()
 
     def remove(self, image: ImageRef) -> bool:
-        """By its digest, which takes its tags with it (OCI distribution spec, "Deleting Manifests")."""
+        """By its digest, which takes its tags with it (OCI distribution spec, "Deleting Manifests"). What refers to it goes first: without the
+        image nobody would find it.
+        """
         place = Repository.parse(image.repository)
+        self._referrers.remove(place, image.digest, Errand())
         there = blobs.delete_manifest(self._transport, place, image.digest, Errand())
         with self._lock:
             self._documents.pop(image.digest, None)
         return there
+
+    def attach(self, image: ImageRef, new: NewReferrer, cancel: Cancellation) -> Digest:
+        place = Repository.parse(image.repository)
+        return self._together([partial(self._referrers.attach, place, image.digest, new)], cancel)[0]
+
+    def detach(self, image: ImageRef, referrer: Digest, cancel: Cancellation) -> None:
+        place = Repository.parse(image.repository)
+        self._together([partial(self._referrers.drop, place, image.digest, referrer)], cancel)
+
+    def referrers(self, image: ImageRef) -> tuple[Referrer, ...]:
+        return self._referrers.read(Repository.parse(image.repository), image.digest, Errand())
+
+    def document(self, image: ImageRef, blob: Blob) -> bytes:
+        return blobs.read(self._transport, Repository.parse(image.repository), blob.digest, Errand())
+
+    def copy_referrers(self, image: ImageRef, to: ImageRef, cancel: Cancellation) -> int:
+        origin, place = Repository.parse(image.repository), Repository.parse(to.repository)
+        return self._together([partial(self._referrers.copy, origin, place, image.digest)], cancel)[0]
 
     def check(self) -> Iterator[Check]:
         """That the registry answers, and that it takes uploads."""

@@ -21,6 +21,7 @@ from gitreceive.engines.sql_ledger.events import Events
 from gitreceive.engines.sql_ledger.jobs import Jobs
 from gitreceive.engines.sql_ledger.keyring import Keyring
 from gitreceive.engines.sql_ledger.keys import Keys
+from gitreceive.engines.sql_ledger.measures import Measures
 from gitreceive.engines.sql_ledger.people import Teams, Users
 from gitreceive.engines.sql_ledger.quotas import Quotas
 from gitreceive.engines.sql_ledger.releases import Releases
@@ -31,14 +32,16 @@ from gitreceive.engines.sql_ledger.settings import Settings as SettingsPart
 from gitreceive.engines.sql_ledger.stacks import Stacks
 from gitreceive.engines.sql_ledger.tokens import Tokens
 from gitreceive.errors import ConfigError
-from gitreceive.model import Check
+from gitreceive.model import Check, QueueLimits
 
 
 def open_ledger(settings: Settings) -> "SqlLedger":
     """The ledger that the settings name: ``database``, else the file ``ledger.db`` in the data folder."""
     file = settings.ledger_key_file or settings.data_dir / "ledger.key"
     keyring = Keyring(Path(file).expanduser(), settings.ledger_key)
-    return SqlLedger(settings.database or f"sqlite:///{settings.data_dir / 'ledger.db'}", keyring)
+    limits = settings.limits
+    queue = QueueLimits(limits.queue, limits.user_queue, limits.app_queue)
+    return SqlLedger(settings.database or f"sqlite:///{settings.data_dir / 'ledger.db'}", keyring, queue)
 
 
 class SqlLedger(
@@ -59,10 +62,11 @@ class SqlLedger(
     Sealing,
     SettingsPart,
     Stacks,
+    Measures,
 ):
     """The port ``Ledger``."""
 
-    def __init__(self, url: str, keyring: Keyring) -> None:
+    def __init__(self, url: str, keyring: Keyring, queue: QueueLimits | None = None) -> None:
         """Open the database, making it where there is none, and bring its schema up to date.
 
         Raises ConfigError where the URL is malformed, its driver is missing, or the ledger was written by a newer
@@ -76,6 +80,7 @@ class SqlLedger(
                 hint="write postgresql+psycopg://USER:PASSWORD@HOST/NAME, or leave it empty for SQLite",
             ) from None
         super().__init__(Database(parsed, keyring))
+        self._queue = queue or QueueLimits()
 
     def check(self) -> Iterable[Check]:
         """Schema, integrity, keys, and the room on the disk."""

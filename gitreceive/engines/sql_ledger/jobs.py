@@ -5,10 +5,26 @@ slept; that, and not the clock, is what keeps two holders apart. The lease only 
 """
 
 from collections.abc import Mapping
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from sqlalchemy import Connection, Row, Select, case, delete, exists, func, insert, select, update
+from sqlalchemy import (
+    BindParameter,
+    ColumnElement,
+    Connection,
+    Row,
+    Select,
+    Subquery,
+    bindparam,
+    case,
+    delete,
+    exists,
+    func,
+    insert,
+    literal,
+    select,
+    update,
+)
 
 from gitreceive.engines.sql_ledger.apps import unlocked
 from gitreceive.engines.sql_ledger.causes import cause_columns, cause_from
@@ -18,7 +34,7 @@ from gitreceive.engines.sql_ledger.events import note, note_of_server
 from gitreceive.engines.sql_ledger.part import Part
 from gitreceive.engines.sql_ledger.quotas import reached_by, within_builds
 from gitreceive.engines.sql_ledger.routing import claim_domains
-from gitreceive.engines.sql_ledger.schema import apps, jobs, releases
+from gitreceive.engines.sql_ledger.schema import Instant, apps, jobs, releases
 from gitreceive.errors import ConflictError, LeaseLostError, NotFoundError, UsageError
 from gitreceive.model import (
     AppName,
@@ -29,16 +45,21 @@ from gitreceive.model import (
     JobId,
     JobState,
     Outcome,
+    QueueLimits,
     SettingsChange,
+    Waiting,
 )
 
 
 class Jobs(Part):
     """The port ``JobLedger``."""
 
+    _queue: QueueLimits
+
     def enqueue(self, cause: Cause) -> Job:
         with self._database.writing() as connection:
             unlocked(connection, cause.app)
+            self._queue.require_room(cause.app, cause.user, _waiting(connection, cause))
             if isinstance(cause, SettingsChange):
                 claim_domains(connection, cause.app, cause.domains)
             new = connection.execute(
@@ -83,7 +104,7 @@ class Jobs(Part):
     def claim(self, holder: str, lease_seconds: float) -> Job | None:
         with self._database.writing() as connection:
             time = now(connection)
-            found = connection.execute(_claimable(time)).scalar()
+            found = connection.execute(_CLAIMABLE, {"time": time}).scalar()
             if found is None:
                 return None
             job = JobId(found)
@@ -98,6 +119,16 @@ class Jobs(Part):
                 )
             )
             return read_job(connection, job)
+
+    def hand_over(self, holder: str) -> tuple[JobId, ...]:
+        with self._database.writing() as connection:
+            held = connection.execute(
+                update(jobs)
+                .returning(jobs.c.id)
+                .where(jobs.c.holder == holder, jobs.c.ended_at.is_(None))
+                .values(fence=jobs.c.fence + 1, holder=None, lease_until=None)
+            )
+            return tuple(sorted(JobId(id_) for id_ in held.scalars()))
 
     def renew(self, job: JobId, fence: int, lease_seconds: float) -> Job:
         with self._database.writing() as connection:
@@ -139,6 +170,15 @@ class Jobs(Part):
             connection.execute(delete(releases).where(releases.c.job == job, releases.c.live_at.is_(None)))
             record_end(connection, job, state, reason, seconds)
             return read_job(connection, job)
+
+
+def _waiting(connection: Connection, cause: Cause) -> Waiting:
+    def those(holds: ColumnElement[bool]) -> ColumnElement[int]:
+        return func.coalesce(func.sum(case((holds, 1), else_=0)), 0)
+
+    columns = (func.count(), those(jobs.c.user == cause.user), those(jobs.c.app == cause.app))
+    found = connection.execute(select(*columns).where(jobs.c.ended_at.is_(None))).one()
+    return Waiting(*map(int, found))
 
 
 def held(connection: Connection, job: JobId, fence: int) -> Job:
@@ -192,26 +232,50 @@ def unended(connection: Connection, app: AppName | None = None) -> list[Job]:
     return [_job(row) for row in connection.execute(query.order_by(jobs.c.id))]
 
 
-def _claimable(time: datetime) -> Select[Any]:
-    """The job to work on next. See the port for who comes first."""
-    earlier, busy = jobs.alias("earlier"), jobs.alias("busy")
+def _claimable() -> Select[Any]:
+    """The job to work on next, at ``time``. See the port for who comes first."""
+    time: BindParameter[datetime] = bindparam("time", type_=Instant())
+    earlier = jobs.alias("earlier")
     not_first = exists().where(
         earlier.c.app == jobs.c.app, earlier.c.id < jobs.c.id, earlier.c.ended_at.is_(None)
     )
     held = exists().where(apps.c.name == jobs.c.app, apps.c.held_until > time)
-    under_way = (
-        select(func.count())
-        .where(busy.c.user == jobs.c.user, busy.c.ended_at.is_(None), busy.c.lease_until > time)
-        .scalar_subquery()
-    )
+    turns = _turns(time)
+    never = literal(datetime.fromtimestamp(0, UTC), Instant)  # databases order NULL differently
     return (
         select(jobs.c.id)
+        .join_from(jobs, turns, turns.c.user == jobs.c.user)
         .where(jobs.c.ended_at.is_(None), ~not_first, ~held)
         .where(jobs.c.lease_until.is_(None) | (jobs.c.lease_until <= time))
         .where(within_builds(time))
-        .order_by(case((jobs.c.fence > 0, 0), else_=1), under_way, jobs.c.id)
+        .order_by(
+            case((jobs.c.fence > 0, 0), else_=1),
+            turns.c.under_way,
+            func.coalesce(turns.c.served_at, never),
+            jobs.c.id,
+        )
         .limit(1)
     )
+
+
+def _turns(time: BindParameter[datetime]) -> Subquery:
+    """By user: how many jobs are under way, and when one was begun last. What had ended before the oldest that waits was asked for does
+    not count, so that the cost is that of the queue and not of the history.
+    """
+    of, waiting = jobs.alias("of_user"), jobs.alias("waiting")
+    since = select(func.min(waiting.c.created_at)).where(waiting.c.ended_at.is_(None)).scalar_subquery()
+    under_way = case((of.c.ended_at.is_(None) & (of.c.lease_until > time), 1), else_=0)
+    columns = (
+        of.c.user,
+        func.sum(under_way).label("under_way"),
+        func.max(of.c.started_at).label("served_at"),
+    )
+    counts = of.c.ended_at.is_(None) | (of.c.ended_at >= since)
+    return select(*columns).where(counts).group_by(of.c.user).subquery("turns")
+
+
+# made once: it takes longer to put together than to answer
+_CLAIMABLE = _claimable()
 
 
 def _select() -> Select[Any]:

@@ -3,7 +3,7 @@
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, Row, delete, exists, func, insert, select
+from sqlalchemy import BindParameter, ColumnElement, Connection, Row, delete, exists, func, insert, select
 
 from gitreceive.engines.sql_ledger.apps import no_app
 from gitreceive.engines.sql_ledger.events import note
@@ -43,7 +43,7 @@ class Quotas(Part):
         return tuple((quota, under) for quota, under in found if app in under)
 
 
-def within_builds(time: datetime) -> ColumnElement[bool]:
+def within_builds(time: datetime | BindParameter[datetime]) -> ColumnElement[bool]:
     """Of a job's row: it is no push, or no quota of builds is reached."""
     return (jobs.c.kind != Push.kind) | ~_reached(time)
 
@@ -61,11 +61,11 @@ def reached_by(connection: Connection, job: int, time: datetime) -> str:
     return f"the quota of {found.kind} {found.name} is {number}"
 
 
-def _reached(time: datetime) -> ColumnElement[bool]:
+def _reached(time: datetime | BindParameter[datetime]) -> ColumnElement[bool]:
     return exists(select(quotas.c.name).where(_full(time)).correlate(jobs))
 
 
-def _full(time: datetime) -> ColumnElement[bool]:
+def _full(time: datetime | BindParameter[datetime]) -> ColumnElement[bool]:
     """Of a quota's row and a job's: it holds for the job, and as many as it allows are worked on."""
     busy, colleague = jobs.alias("building"), members.alias("colleague")
     working = (

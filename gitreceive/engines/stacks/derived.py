@@ -12,16 +12,14 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-import docker
-import docker.utils
-
+from gitreceive import dockerd
 from gitreceive.buildpacks.system_packages import SystemPackage, of_names
 from gitreceive.cancellation import Cancellation
-from gitreceive.config import BuildSettings, process_environment
+from gitreceive.config import BuildSettings
 from gitreceive.engines.stacks.installing import Installed, Site, docker_speaks, install
 from gitreceive.errors import UnavailableError, UsageError
 from gitreceive.model import PACKAGES_LABEL, STACK_IMAGE_LABEL, Build, ImageRef, Stack
-from gitreceive.ports import Log, Registry
+from gitreceive.ports import BuildNetworks, Log, NoNetworks, Registry
 
 _RECIPE = 1  # raise it when what is done here or in inside.py changes what comes out
 _LOOK_AGAIN = 0.5  # seconds
@@ -43,18 +41,26 @@ class DerivedStacks:
 
     title = "images with system packages that nothing was built on"
 
-    def __init__(self, settings: BuildSettings, data_dir: Path, registry: Registry) -> None:
+    def __init__(
+        self,
+        settings: BuildSettings,
+        data_dir: Path,
+        registry: Registry,
+        networks: BuildNetworks | None = None,
+    ) -> None:
         self._settings = settings
+        self._networks = networks or NoNetworks()
         self._folder = data_dir / "system-packages"
         self._spools = data_dir / "tmp" / "builds"  # a builder removes what a killed server left there
         self._registry = registry
         self.owner = hashlib.sha256(str(data_dir.resolve()).encode()).hexdigest()[:12]
         self._labels = {"gitreceive.data": self.owner, "gitreceive.job": ""}
         self._client_lock = threading.Lock()
-        self._client: docker.APIClient | None = None
+        self._client: dockerd.Client | None = None
 
     def close(self) -> None:
         """Let go of the connections to Docker."""
+        self._networks.close()
         with self._client_lock:
             if self._client is not None:
                 self._client.close()
@@ -135,7 +141,7 @@ class DerivedStacks:
         log, cancel = talk
         log.detail(f"{kind} image: reading the package lists")
         with self._spool() as spool:
-            site = Site(self._connect(), self._settings, self._labels, log, cancel)
+            site = Site(self._connect(), self._settings, self._labels, log, cancel, self._networks)
             installed = install(base, packages, spool / "layer.tar.gz", site)
             _tell(installed, kind, log)
             build = Build(
@@ -207,11 +213,10 @@ class DerivedStacks:
         with place as name:
             yield Path(name)
 
-    def _connect(self) -> docker.APIClient:
+    def _connect(self) -> dockerd.Client:
         with self._client_lock, docker_speaks():
             if self._client is None:
-                options = docker.utils.kwargs_from_env(environment=process_environment())
-                self._client = docker.APIClient(version="auto", timeout=60, **options)
+                self._client = dockerd.connect()
             return self._client
 
     def _path(self, base: ImageRef, packages: Sequence[SystemPackage]) -> Path:

@@ -10,23 +10,23 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any, cast
 
-import docker
 import docker.utils
 from docker.errors import APIError, DockerException, ImageNotFound
 from docker.types import LogConfig
 from requests.exceptions import RequestException
 from urllib3.exceptions import HTTPError
 
+from gitreceive import dockerd
 from gitreceive.buildpacks.system_packages import SystemPackage
 from gitreceive.cancellation import Cancellation
 from gitreceive.config import BuildSettings
 from gitreceive.engines.stacks.attached import STDERR, Attached
 from gitreceive.engines.stacks.refusals import refusal
 from gitreceive.engines.stacks.rootfs import EPOCH, Compressed
-from gitreceive.errors import BuildLimitError, ConfigError, UnavailableError, cause
+from gitreceive.errors import BrokenOffError, BuildLimitError, ConfigError, UnavailableError, cause
 from gitreceive.lifecycle.frames import StreamFile
 from gitreceive.model import Blob, ImageRef, Layer
-from gitreceive.ports import Log
+from gitreceive.ports import BuildNetworks, Log
 
 _PROGRAM = Path(__file__).with_name("inside.py")
 _LAYER = "application/vnd.oci.image.layer.v1.tar+gzip"
@@ -53,11 +53,12 @@ class Installed:
 class Site:
     """Where packages are installed: a Docker engine, what builds may, labels by which a container is found again."""
 
-    client: docker.APIClient
+    client: dockerd.Client
     settings: BuildSettings
     labels: Mapping[str, str]
     log: Log
     cancel: Cancellation
+    networks: BuildNetworks
 
 
 def install(base: ImageRef, packages: Sequence[SystemPackage], path: Path, site: Site) -> Installed:
@@ -66,15 +67,17 @@ def install(base: ImageRef, packages: Sequence[SystemPackage], path: Path, site:
     Raises SourceError for a package that there is not, BuildError with apt's own words, BuildLimitError, UnavailableError,
     ConfigError, CanceledError.
     """
-    if site.settings.network == "none":
+    if "none" in (site.settings.network, site.settings.egress):
         raise ConfigError(
             "system packages cannot be fetched: builds have no network",
-            hint="set build.network, or have the operator put the packages into the stack",
+            hint="set build.egress and build.network, or have the operator put the packages into the stack",
         )
     with docker_speaks():
         _pull(base, site)
-        container = _create(base, packages, site)
+        network = site.networks.lend(str(base))
+        container = ""
         try:
+            container = _create(base, packages, network.mode, site)
             with (
                 Attached(site.client, container) as attached,
                 _deadline(lambda: _kill(attached, container, site), site.settings.timeout) as passed,
@@ -82,14 +85,16 @@ def install(base: ImageRef, packages: Sequence[SystemPackage], path: Path, site:
             ):
                 output = _Output(attached.pieces(), site.log)
                 installed = _take(output, path, site.settings.system_packages_bytes)
-                code = site.client.wait(container)["StatusCode"]
+                code = site.client.await_end(container)
             _explain_end(container, site, passed=passed.is_set(), whole=code == 0 and installed is not None)
         finally:
-            site.client.remove_container(container, force=True, v=True)
+            if container:
+                site.client.remove_container(container, force=True, v=True)
+            network.give_back()
     if "problem" in output.facts:
         raise refusal(output.facts, packages, site.settings)
     if installed is None or code != 0:
-        raise UnavailableError(
+        raise BrokenOffError(
             f"the container that installs system packages ended without a word (exit {code})",
             hint="its last lines are above; gitreceive doctor looks at Docker",
         )
@@ -100,10 +105,10 @@ def _pull(image: ImageRef, site: Site) -> None:
     try:
         site.client.inspect_image(str(image))  # type: ignore[no-untyped-call]
     except ImageNotFound:
-        site.client.pull(image.repository, tag=str(image.digest))
+        site.client.fetch(image.repository, str(image.digest), site.cancel)
 
 
-def _create(base: ImageRef, packages: Sequence[SystemPackage], site: Site) -> str:
+def _create(base: ImageRef, packages: Sequence[SystemPackage], network: str, site: Site) -> str:
     memory = int(docker.utils.parse_bytes(site.settings.memory))
     asked = {
         "packages": [str(package) for package in packages],
@@ -132,7 +137,8 @@ def _create(base: ImageRef, packages: Sequence[SystemPackage], site: Site) -> st
             memswap_limit=memory,
             nano_cpus=int(site.settings.cpus * 1e9),
             pids_limit=site.settings.pids,
-            network_mode=site.settings.network,
+            network_mode=network,
+            runtime=site.settings.runtime or None,
             log_config=LogConfig(type="none"),
             init=True,
         ),
@@ -301,7 +307,7 @@ def docker_speaks() -> Iterator[None]:
     except APIError as error:
         raise UnavailableError(
             f"Docker refused to install system packages: {error.explanation or error}",
-            hint="gitreceive doctor looks at Docker",
+            hint=dockerd.NO_ROOM_HINT if dockerd.no_room(error) else "gitreceive doctor looks at Docker",
         ) from error
     except (DockerException, RequestException, HTTPError) as error:
         raise UnavailableError(

@@ -25,7 +25,7 @@ def _config(default: str = "web") -> dict[str, Any]:
     blob = Blob(Digest("sha256:" + "b" * 64), 1, "type")
     titles = ("x/a:deps", "launcher", "config", "app")
     layers = tuple(Layer(t, Digest(f"sha256:{n:064}"), blob, None) for n, t in enumerate(titles))
-    return dict(make_build(request({}, _STACK), _STACK, done, layers).config)
+    return dict(make_build(request({}, _STACK), _STACK, done, layers, {}).config)
 
 
 def test_labels_name_every_layer_and_the_commit() -> None:

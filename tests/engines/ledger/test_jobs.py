@@ -93,6 +93,23 @@ def test_users_take_turns(ledger: Ledger) -> None:
     assert ledger.claim("server-1", LONG) is None
 
 
+def test_users_take_turns_also_where_only_one_job_is_worked_on_at_a_time(ledger: Ledger) -> None:
+    """Whoever came first with many does not keep a later one waiting until all of them are done."""
+    for number in range(4):
+        ledger.create_app(AppName(f"a{number}"), ANN, "main")
+        ledger.enqueue(push(AppName(f"a{number}")))
+    for name in ("b1", "b2"):
+        ledger.create_app(AppName(name), BOB, "main")
+        ledger.enqueue(push(AppName(name), BOB))
+    served = []
+    for _ in range(6):
+        job = claimed(ledger)
+        served.append(job.app)
+        ledger.end(job.id, job.fence, JobState.FAILED, "", {})
+        time.sleep(0.002)  # databases know thousandths of a second
+    assert served == ["a0", "b1", "a1", "b2", "a2", "a3"]
+
+
 def test_what_a_dead_server_left_comes_first_and_with_a_new_fence(ledger: Ledger) -> None:
     ledger.create_app(AppName("a1"), BOB, "main")
     waiting = ledger.enqueue(push(AppName("a1"), BOB))
@@ -123,6 +140,31 @@ def test_whoever_lost_the_lease_records_nothing_any_more(ledger: Ledger) -> None
     with pytest.raises(LeaseLostError):
         ledger.go_live(job.id, old.fence, {})
     assert ledger.job(job.id) == new
+
+
+def test_what_a_holder_hands_over_is_claimed_at_once_and_it_records_nothing_of_it_any_more(
+    ledger: Ledger,
+) -> None:
+    theirs, left = ledger.enqueue(push(BLOG, BOB)), ledger.enqueue(push())
+    assert ledger.claim("server-2", LONG)
+    held = claimed(ledger)
+    ledger.advance(left.id, held.fence, JobState.BUILDING)
+    assert ledger.hand_over("server-1") == (left.id,)
+    with pytest.raises(LeaseLostError):
+        ledger.end(left.id, held.fence, JobState.FAILED, "the engine is closed", {})
+    taken = ledger.claim("server-3", LONG)
+    assert taken
+    assert (taken.id, taken.state, taken.fence > held.fence) == (left.id, JobState.BUILDING, True)
+    assert ledger.hand_over("server-1") == ()
+    assert ledger.job(theirs.id).fence == 1
+
+
+def test_a_job_that_has_ended_is_not_handed_over(ledger: Ledger) -> None:
+    ledger.enqueue(push())
+    job = claimed(ledger)
+    ended = ledger.end(job.id, job.fence, JobState.FAILED, "broken", {})
+    assert ledger.hand_over("server-1") == ()
+    assert ledger.job(job.id) == ended
 
 
 def test_a_lease_that_ran_out_is_still_held_while_nobody_else_claimed_it(ledger: Ledger) -> None:

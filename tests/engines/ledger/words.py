@@ -20,6 +20,7 @@ from gitreceive.model import (
     Promotion,
     Push,
     PushOptions,
+    QueueLimits,
     Rebase,
     Redeploy,
     Release,
@@ -49,8 +50,8 @@ BLINK = 0.05
 _KEY = "c2hvcCBhbmQgYmxvZywgYW5uIGFuZCBib2IsIGtlZXA="
 
 
-def opened(url: str) -> SqlLedger:
-    return SqlLedger(url, Keyring(Path("/nonexistent"), _KEY))
+def opened(url: str, queue: QueueLimits | None = None) -> SqlLedger:
+    return SqlLedger(url, Keyring(Path("/nonexistent"), _KEY), queue)
 
 
 def push(app: AppName = SHOP, user: UserName = ANN, commit: str = "a" * 40) -> Push:

@@ -1,0 +1,194 @@
+"""What the server stands on, to be killed: a Docker engine and a registry of our own, apart from any other on this host.
+
+The engine has its own folders and socket, and a bridge of its own; it touches no firewall rule, so its containers reach this host and each other,
+and nothing else.
+"""
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import closing, contextmanager, suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import docker
+import httpx
+
+from tests.e2e.world import free_ports, run, wait_until
+
+_REGISTRY = """\
+version: 0.1
+log: {{level: error}}
+storage: {{filesystem: {{rootdirectory: {folder}}}, delete: {{enabled: true}}}}
+http: {{addr: "{address}"}}
+"""
+
+
+@dataclass
+class Service:
+    """A process that is started, killed and started again. ``answers`` says that it can be used."""
+
+    name: str
+    command: list[str]
+    log: Path
+    answers: Callable[[], bool]
+    process: "subprocess.Popen[bytes] | None" = field(default=None, repr=False)
+
+    def start(self) -> None:
+        """Raises AssertionError where it does not come up within a minute."""
+        with self.log.open("ab") as log:
+            self.process = subprocess.Popen(
+                self.command, stdout=log, stderr=log, stdin=subprocess.DEVNULL, start_new_session=True
+            )
+        wait_until(self._up, f"{self.name} answers; see {self.log}")
+
+    def kill(self) -> None:
+        self._end(signal.SIGKILL)
+
+    def stop(self) -> None:
+        self._end(signal.SIGTERM)
+
+    def _end(self, sent: signal.Signals) -> None:
+        if self.process is not None and self.process.poll() is None:
+            self.process.send_signal(sent)
+            try:
+                self.process.wait(30)
+            except subprocess.TimeoutExpired:
+                self.process.kill()
+                self.process.wait(10)
+
+    def _up(self) -> bool:
+        assert self.process is not None
+        assert self.process.poll() is None, f"{self.name} ended: {self.log.read_text()[-2000:]}"
+        return self.answers()
+
+
+@dataclass(frozen=True)
+class Ground:
+    """``docker`` is None where the engine is somebody else's, and not to be killed. ``env`` leads a server here."""
+
+    folder: Path
+    docker: Service | None
+    registry: Service
+    registry_address: str
+    docker_host: str
+
+    @property
+    def env(self) -> Mapping[str, str]:
+        return {"DOCKER_HOST": self.docker_host, "GITRECEIVE_REGISTRY": self.registry_address}
+
+
+@contextmanager
+def ground(folder: Path, *, own_docker: bool) -> Iterator[Ground]:
+    """All of it runs while inside. ``folder`` must have a short path: sockets lie in it (unix(7))."""
+    folder.mkdir(parents=True, exist_ok=True)
+    with _registry(folder / "registry") as (registry, address):
+        if not own_docker:
+            host = os.environ.get("DOCKER_HOST", "unix:///var/run/docker.sock")
+            yield Ground(folder, None, registry, address, host)
+            return
+        with _docker(folder / "docker") as engine:
+            yield Ground(folder, engine, registry, address, f"unix://{folder}/docker/docker.sock")
+
+
+@contextmanager
+def _registry(folder: Path) -> Iterator[tuple[Service, str]]:
+    folder.mkdir(exist_ok=True)
+    address = f"127.0.0.1:{free_ports(1)[0]}"
+    config = folder / "config.yml"
+    config.write_text(_REGISTRY.format(folder=folder / "images", address=address))
+
+    def answers() -> bool:
+        with suppress(httpx.TransportError), httpx.Client(trust_env=False) as client:
+            return client.get(f"http://{address}/v2/").status_code == 200
+        return False
+
+    program = shutil.which("docker-registry")
+    assert program, "docker-registry is not installed: apt-get install docker-registry"
+    service = Service("the registry", [program, "serve", str(config)], folder / "log", answers)
+    service.start()
+    try:
+        yield service, address
+    finally:
+        service.stop()
+
+
+@contextmanager
+def _docker(folder: Path) -> Iterator[Service]:
+    folder.mkdir(exist_ok=True)
+    socket = folder / "docker.sock"
+    (folder / "daemon.json").write_text("{}\n")
+    with _bridge() as bridge, _containerd(folder) as containerd:
+        command = ["dockerd", "--config-file", f"{folder}/daemon.json", "--host", f"unix://{socket}"]
+        command += ["--data-root", f"{folder}/data", "--exec-root", f"{folder}/run"]
+        command += ["--pidfile", f"{folder}/docker.pid", "--bridge", bridge, "--containerd", containerd]
+        command += ["--iptables=false", "--ip-forward=false", "--ip-masq=false"]
+
+        def answers() -> bool:
+            transport = httpx.HTTPTransport(uds=str(socket))
+            with suppress(httpx.TransportError), httpx.Client(transport=transport, trust_env=False) as client:
+                return client.get("http://docker/_ping").text == "OK"
+            return False
+
+        service = Service("dockerd", command, folder / "log", answers)
+        service.start()
+        try:
+            yield service
+        finally:
+            _end_containers(service, f"unix://{socket}")
+            service.stop()
+            _unmount_below(folder)
+
+
+@contextmanager
+def _containerd(folder: Path) -> Iterator[str]:
+    """Beside dockerd and not below it, as distributions have it: one that is killed leaves its containers running. Its address."""
+    address = folder / "containerd.sock"
+    places = f'root = "{folder}/containerd"\nstate = "{folder}/containerd-state"\n'
+    plugins = 'disabled_plugins = ["io.containerd.grpc.v1.cri"]\n'
+    config = folder / "containerd.toml"
+    config.write_text(f'version = 2\n{plugins}{places}[grpc]\naddress = "{address}"\n')
+    command = ["containerd", "--config", str(config), "--log-level", "warn"]
+    service = Service("containerd", command, folder / "containerd.log", address.exists)
+    service.start()
+    try:
+        yield str(address)
+    finally:
+        service.stop()
+
+
+def _end_containers(service: Service, host: str) -> None:
+    """Only an engine that runs can end them, and none ends them for it."""
+    if service.process is None or service.process.poll() is not None:
+        service.start()
+    with closing(docker.DockerClient(base_url=host, timeout=60)) as client:
+        for container in client.containers.list(all=True):
+            with suppress(docker.errors.APIError):
+                container.remove(force=True, v=True)
+
+
+@contextmanager
+def _bridge() -> Iterator[str]:
+    """A network of this host alone, 10.231.N.0/24, under a name that nobody has."""
+    links = {link["ifname"] for link in json.loads(run(["ip", "-json", "link", "show"]).ok().out)}
+    number = next(n for n in range(250) if f"gr-chaos{n}" not in links)
+    name = f"gr-chaos{number}"
+    run(["ip", "link", "add", "name", name, "type", "bridge"]).ok()
+    try:
+        run(["ip", "address", "add", f"10.231.{number}.1/24", "dev", name]).ok()
+        run(["ip", "link", "set", name, "up"]).ok()
+        yield name
+    finally:
+        run(["ip", "link", "delete", name])
+
+
+def _unmount_below(folder: Path) -> None:
+    """What an engine that was killed has left mounted."""
+    mounts = [line.split()[1] for line in Path("/proc/mounts").read_text().splitlines()]
+    for place in sorted((m for m in mounts if m.startswith(f"{folder}/")), reverse=True):
+        run(["umount", place])
+    time.sleep(0.1)

@@ -1,0 +1,156 @@
+"""Who is killed, in which order, and how it comes back."""
+
+import random
+import signal
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator
+from contextlib import closing, suppress
+from dataclasses import dataclass, field
+
+import docker
+
+from gitreceive.engines.docker_target.containers import owner
+from scripts.survival.ground import Ground, Service
+from scripts.survival.looking import engine_of, reading, states
+from tests.crash_points import POINTS
+from tests.e2e.world import Server, wait_until
+
+VICTIMS = {"server": 4, "point": 6, "build": 4, "docker": 2, "registry": 2}  # how often, one to another
+RESUMES_WITHIN = 10.0  # seconds from listening to the first job claimed, as promised
+_PATIENCE = 6.0  # seconds in which a build to be killed may come
+_POINT_PATIENCE = 12.0
+_MAIN_POINTS = 0.8  # of the points at which the server dies, so many are of pushes that go well
+
+
+@dataclass(frozen=True)
+class Kill:
+    """One of the order that a seed gives. ``point`` is where the server kills itself, for that victim."""
+
+    victim: str
+    pause: float  # seconds before it
+    down: float  # seconds until it is started again
+    point: str
+
+
+def order(seed: int, victims: tuple[str, ...]) -> Iterator[Kill]:
+    """Without an end; the same for the same seed."""
+    chance = random.Random(seed)  # noqa: S311
+    weights = [VICTIMS[victim] for victim in victims]
+    while True:
+        (victim,) = chance.choices(victims, weights)
+        yield Kill(victim, chance.uniform(0.1, 2.0), chance.uniform(0.0, 1.0), chance.choice(POINTS))
+
+
+@dataclass
+class Killer:
+    """``kills`` counts what was killed, and at which stage of which job; ``resumed`` and ``ended`` are
+    seconds; ``wrong`` what must not have happened.
+    """
+
+    server: Server
+    ground: Ground
+    kills: Counter[str] = field(default_factory=Counter)
+    stages: Counter[str] = field(default_factory=Counter)
+    resumed: list[float] = field(default_factory=list)
+    ended: list[float] = field(default_factory=list)
+    wrong: list[str] = field(default_factory=list)
+
+    @property
+    def number(self) -> int:
+        return sum(self.kills.values())
+
+    def carry_out(self, kill: Kill) -> None:
+        time.sleep(kill.pause)
+        ways: dict[str, Callable[[Kill], None]] = {
+            "server": self._kill_server,
+            "point": self._kill_at_point,
+            "build": self._kill_build,
+            "docker": lambda kill: self._kill_service(self.ground.docker, kill),
+            "registry": lambda kill: self._kill_service(self.ground.registry, kill),
+        }
+        ways[kill.victim](kill)
+
+    def _kill_server(self, kill: Kill) -> None:
+        self._count(kill.victim)
+        self.server.stop(signal.SIGKILL)
+        time.sleep(kill.down)
+        self._start()
+
+    def _kill_at_point(self, kill: Kill) -> None:
+        """A server that is told to end hands its jobs over; the next one dies at the point, where a job comes by."""
+        self._end_server()
+        self._start(kill.point)
+        if self._dies_within(_POINT_PATIENCE):
+            self.kills["point"] += 1
+            self.stages[kill.point] += 1
+            time.sleep(kill.down)
+            self._start()
+
+    def _kill_build(self, kill: Kill) -> None:
+        until = time.monotonic() + _PATIENCE
+        with closing(engine_of(self.server)) as engine:
+            while time.monotonic() < until:
+                mark = f"gitreceive.data={owner(self.server.folder / 'data')}"
+                found = engine.containers.list(filters={"label": [mark, "gitreceive.job"]})
+                for container in found[:1]:
+                    with suppress(docker.errors.APIError):
+                        container.kill("SIGKILL")
+                        self._count(kill.victim)
+                        return
+                time.sleep(0.02)
+
+    def _kill_service(self, service: Service | None, kill: Kill) -> None:
+        assert service is not None
+        self._count(kill.victim)
+        service.kill()
+        time.sleep(kill.down)
+        service.start()
+
+    def _count(self, victim: str) -> None:
+        self.kills[victim] += 1
+        for stage in states(self.server).values() or ["idle"]:
+            self.stages[stage] += 1
+        objects = self.server.folder.glob("data/repos/*.git/objects/*incoming-*")
+        self.stages["receiving"] += sum(1 for _ in objects)
+
+    def _dies_within(self, seconds: float) -> bool:
+        until = time.monotonic() + seconds
+        assert self.server.process is not None
+        while time.monotonic() < until:
+            if self.server.process.poll() is not None:
+                return True
+            time.sleep(0.02)
+        self._end_server()  # nobody came by: it must not die later, unseen
+        self._start()
+        return False
+
+    def _end_server(self) -> None:
+        began = time.monotonic()
+        code = self.server.stop()
+        self.ended.append(time.monotonic() - began)
+        if code != 0:
+            self.wrong.append(f"a server that was told to end did so with {code}")
+
+    def _start(self, point: str = "") -> None:
+        """The time from listening to the first of the jobs that were left being claimed is kept."""
+        waiting = set(states(self.server))
+        self.server.settings = {**self.server.settings, "GITRECEIVE_TEST_CRASH_AT": point}
+        self.server.start(may_die=bool(point))
+        began = time.monotonic()
+        if waiting and not point:
+            wait_until(lambda: self._goes_on(waiting), "a job that was left is claimed", 60)
+            self.resumed.append(time.monotonic() - began)
+            if self.resumed[-1] > RESUMES_WITHIN:
+                self.wrong.append(f"{self.resumed[-1]:.1f} s passed before a job that was left went on")
+
+    def _goes_on(self, waiting: set[int]) -> bool:
+        """One of them is claimed by the server that runs, or has ended."""
+        assert self.server.process is not None
+        mine = f"%:{self.server.process.pid}:%"
+        with closing(reading(self.server)) as book:
+            rows = book.execute("SELECT id FROM jobs WHERE ended_at IS NULL AND holder NOT LIKE ?", (mine,))
+            left = {row["id"] for row in rows}
+            rows = book.execute("SELECT id FROM jobs WHERE ended_at IS NULL AND holder IS NULL")
+            left |= {row["id"] for row in rows}
+        return not waiting <= left

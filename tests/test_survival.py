@@ -1,0 +1,94 @@
+"""What scripts/chaos complains of, and in which order it kills."""
+
+from dataclasses import replace
+from itertools import islice
+
+import pytest
+
+from scripts.survival.invariants import AppFacts, Instance, JobFacts, Seen, complaints
+from scripts.survival.killing import VICTIMS, order
+
+_DIGEST = "sha256:" + "a" * 64
+_WHOLE = Seen(
+    jobs=(
+        JobFacts(1, "shop", "live", "", "c1", 1, "-----> shop v1 is live after 2.0 s\n"),
+        JobFacts(2, "shop", "failed", "web crashed: exit 1", "c2", None, " !     web crashed: exit 1\n"),
+        JobFacts(3, "shop", "live", "", "c3", 2, "-----> shop v2 is live after 2.0 s\n"),
+    ),
+    apps=(
+        AppFacts(
+            "shop",
+            releases=(1, 2),
+            commit="c3",
+            digest=_DIGEST,
+            processes={"web": 1},
+            head="c3",
+            running=(Instance("web", 2, _DIGEST),),
+            answers="c3\n",
+            says="c3\n",
+        ),
+    ),
+    accepted={"shop": frozenset({"c1", "c3"})},
+    begun=frozenset({1, 2, 3}),
+)
+_SHOP = _WHOLE.apps[0]
+
+
+def test_nothing_is_complained_of_where_nothing_is_lost() -> None:
+    assert complaints(_WHOLE) == ()
+    assert complaints(Seen((), (AppFacts("new"),))) == ()
+
+
+@pytest.mark.parametrize(
+    ("change", "complaint"),
+    [
+        ({"state": "building"}, "build 1 of shop has not ended: it is building"),
+        ({"state": "failed", "release": None}, "build 1 of shop is failed, and nobody knows why"),
+        ({"log": "-----> Building\n"}, "the log of build 1 of shop lacks its end"),
+    ],
+)
+def test_each_build_has_ended_with_its_reason_and_its_log(change: dict[str, str], complaint: str) -> None:
+    seen = replace(_WHOLE, jobs=(replace(_WHOLE.jobs[0], **change), *_WHOLE.jobs[1:]))  # type: ignore[arg-type]
+    assert any(text.startswith(complaint) for text in complaints(seen))
+
+
+@pytest.mark.parametrize(
+    ("change", "complaint"),
+    [
+        ({"releases": (1, 3)}, "shop has the releases [1, 3], not [1, 2]"),
+        ({"releases": (1, 2, 2)}, "shop has the releases [1, 2, 2], not [1, 2, 3]"),
+        ({"head": "c2"}, "the branch of shop is at c2, its live commit is c3"),
+        ({"head": ""}, "the branch of shop is at nothing"),
+        ({"held": "by gc"}, "shop is locked: by gc"),
+        ({"running": (Instance("web", 1, _DIGEST),)}, "shop runs web of v1"),
+        ({"running": (Instance("web", 2, "sha256:b"),)}, "shop runs web of v2 (sha256:b)"),
+        ({"running": ()}, "shop runs {'web': 0}, not {'web': 1}"),
+        ({"answers": "c1\n"}, "shop answers 'c1\\n', not 'c3\\n'"),
+        ({"answers": None}, "shop answers None"),
+    ],
+)
+def test_each_app_is_what_the_ledger_says(change: dict[str, object], complaint: str) -> None:
+    seen = replace(_WHOLE, apps=(replace(_SHOP, **change),))  # type: ignore[arg-type]
+    assert any(text.startswith(complaint) for text in complaints(seen)), complaints(seen)
+
+
+def test_what_a_client_was_told_is_so() -> None:
+    false_success = replace(_WHOLE, accepted={"shop": frozenset({"c2"})})
+    assert complaints(false_success) == (
+        "a client was told that c2 of shop is live, but no build of it ended so",
+    )
+    lost = replace(_WHOLE, begun=frozenset({1, 9}))
+    assert complaints(lost) == ("a client was told of build 9, which the ledger does not know",)
+
+
+def test_what_is_left_behind_is_named() -> None:
+    assert complaints(replace(_WHOLE, strays=("volume x",))) == ("left behind: volume x",)
+
+
+def test_the_same_seed_gives_the_same_order_and_another_one_another() -> None:
+    def first(seed: int) -> list[object]:
+        return list(islice(order(seed, tuple(VICTIMS)), 50))
+
+    assert first(1) == first(1)
+    assert first(1) != first(2)
+    assert {kill.victim for kill in islice(order(1, tuple(VICTIMS)), 200)} == set(VICTIMS)
