@@ -115,10 +115,13 @@ class Fort:
 
     def stored(self) -> tuple[object, ...]:
         """All that a refused attack leaves as it was: refs, objects, jobs, apps, keys."""
-        objects = sorted(str(path) for path in (self.repository / "objects").rglob("*") if path.is_file())
         refs = self.git("for-each-ref")
         apps = [(app.name, app.owner) for app in self.ledger.apps()]
-        return objects, refs, len(self.ledger.jobs(limit=10_000)), apps, len(self.ledger.keys())
+        return self.objects(), refs, len(self.ledger.jobs(limit=10_000)), apps, len(self.ledger.keys())
+
+    def objects(self) -> list[str]:
+        """The files that hold what was taken."""
+        return sorted(str(path) for path in (self.repository / "objects").rglob("*") if path.is_file())
 
     def git(self, *words: str) -> str:
         """What git says of the repository; nothing before the first push has made it."""
@@ -226,12 +229,12 @@ class Fort:
         """A header by which the user's token is shown."""
         return f"Authorization: Basic {base64.b64encode(f'x:{self.tokens[user]}'.encode()).decode()}\r\n"
 
-    def speak(self, sent: bytes, *, seconds: float = PATIENCE, port: int = 0) -> bytes:
+    def speak(self, sent: bytes, *, seconds: float = PATIENCE, port: int = 0, come_from: str = "127.0.0.1") -> bytes:
         """What comes back on a new connection until it is closed, or nothing more comes for a while."""
-        return self.run(self._spoken(sent, seconds, port or self.http_port), seconds + 1)
+        return self.run(self._spoken(sent, seconds, port or self.http_port, come_from), seconds + 1)
 
-    async def _spoken(self, sent: bytes, seconds: float, port: int) -> bytes:
-        reader, writer = await asyncio.open_connection("127.0.0.1", port)
+    async def _spoken(self, sent: bytes, seconds: float, port: int, come_from: str) -> bytes:
+        reader, writer = await asyncio.open_connection("127.0.0.1", port, local_addr=(come_from, 0))
         heard = b""
         with suppress(ConnectionError, TimeoutError):
             writer.write(sent)
