@@ -209,7 +209,7 @@ class Api:
         """As ``stream``, for who closes it: ``interrupt`` from another thread, ``close`` in the end."""
         with translated():
             return LineStream(
-                self._request("GET", path, query, None, stream=True, timeout=(_TIMEOUT[0], silence))
+                self._asking("GET", path, query, None, stream=True, timeout=(_TIMEOUT[0], silence))()
             )
 
     def api_version(self, kind: str) -> str:
@@ -290,9 +290,9 @@ class Api:
         patch: str = _APPLY,
     ) -> Manifest | None:
         """Tried again, with growing pauses, where the cluster does not answer or is too busy."""
-        ask = partial(self._request, method, path, query or {}, body, patch=patch)
+        asking = partial(self._asking, method, path, query or {}, body, patch=patch)
         try:
-            return self._patiently(lambda: _whole(ask))
+            return self._patiently(lambda: _whole(asking()))
         except MissingError:
             if missing_is_none:
                 return None
@@ -317,7 +317,7 @@ class Api:
             time.sleep(pause)
             paused += pause
 
-    def _request(
+    def _asking(
         self,
         method: str,
         path: str,
@@ -327,14 +327,21 @@ class Api:
         stream: bool = False,
         patch: str = _APPLY,
         timeout: tuple[float, float] = _TIMEOUT,
-    ) -> Any:
+    ) -> Callable[[], Any]:
+        """What asks. It may be called in another thread, also while this one holds the lock: it takes none itself."""
         options: dict[str, Any] = {"serialize": False} if stream else {"serializer": _plain}
         if stream:
             options["header_params"] = {"Accept": "*/*"}
         if method == "PATCH":
             options["content_type"] = patch
-        return self._connected().request(
-            method, path, body=body, query_params=list(query.items()), _request_timeout=timeout, **options
+        return partial(
+            self._connected().request,
+            method,
+            path,
+            body=body,
+            query_params=list(query.items()),
+            _request_timeout=timeout,
+            **options,
         )
 
     def _connected(self) -> Any:
