@@ -134,9 +134,15 @@ class Api:
         self._call("PATCH", path, {"fieldManager": owner}, change, patch=_STRATEGIC)
 
     def create(self, item: Manifest) -> Manifest:
-        """Asked again where the answer was lost: what is there by then, with this call's mark, is what it has made."""
+        """Asked again where the answer was lost: what is there by then, with this call's mark, is what it has made. What has no name is a
+        question, of which the cluster keeps nothing and takes no marks.
+        """
         metadata, mark = item["metadata"], secrets.token_hex(8)
         path = self._path(item["kind"], None, metadata.get("namespace"))
+        if "name" not in metadata:
+            answer = self._call("POST", path, {"fieldManager": MANAGER}, item)
+            assert answer is not None
+            return answer
         marked = metadata | {"annotations": {**(metadata.get("annotations") or {}), _MARK: mark}}
         try:
             done = self._call("POST", path, {"fieldManager": MANAGER}, {**item, "metadata": marked})
