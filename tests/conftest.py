@@ -13,7 +13,8 @@ _NAME = "bookworm"
 
 # How long a machine takes to make an example up, or to try it, is no finding.
 settings.register_profile("any machine", deadline=None, suppress_health_check=[HealthCheck.too_slow])
-settings.load_profile("any machine")
+settings.register_profile("long", settings.get_profile("any machine"), max_examples=10_000)
+settings.load_profile("any machine")  # pytest --hypothesis-profile=long takes its place
 
 
 @pytest.fixture(scope="session")

@@ -268,6 +268,7 @@ def _context(
         # A Dockerfile says itself whom it runs as, and must not say root.
         "run_as_user": None if release.image.buildpacks == ("dockerfile",) else _USER_ID,
         "run_as_group": None if release.image.buildpacks == ("dockerfile",) else _USER_ID,
+        "runtime_class": kubernetes.runtime_class or None,
         "image": str(release.image.ref),
         "port": port,
         "env": [

@@ -20,6 +20,7 @@ from gitreceive.git.process import git_command, git_environment
 from gitreceive.model import CommitId
 
 _LONGEST_ENTRY = 16 << 10
+_LONGEST_NAME, _LONGEST_PATH = 255, 3000  # bytes; Linux's limits (limits.h), with room for where a build puts it
 _SHOWN = 3  # names that a finding lists
 _PATIENCE = 60.0  # seconds for one look at a tree
 _POINTER_SIZES = range(
@@ -88,6 +89,7 @@ class _Tally:
         mode, kind, sha, size = (word.decode("ascii", "replace") for word in words)
         path = name.decode("utf-8", "backslashreplace")
         self._check_depth(path)
+        self._check_length(name, path)
         self.entries += 1
         self.files += kind != "tree"
         self._check_number()
@@ -101,6 +103,13 @@ class _Tally:
             raise PolicyError(
                 f"a folder is more than {self.limits.max_depth} deep: {path[:60]}…",
                 hint="flatten it; the limit is policy.max_depth",
+            )
+
+    def _check_length(self, name: bytes, path: str) -> None:
+        if len(name) > _LONGEST_PATH or max(map(len, name.split(b"/"))) > _LONGEST_NAME:
+            raise PolicyError(
+                f"a path is too long to be a file's: {path[:60]}…",
+                hint=f"a name may have {_LONGEST_NAME} bytes, and with the folders that it is in {_LONGEST_PATH}",
             )
 
     def _check_number(self) -> None:

@@ -18,13 +18,26 @@ class Pack:
 
     def tree(self, *entries: tuple[str, bytes, str]) -> str:
         """Of mode, name and object, in this order."""
-        return self._add(2, "tree", b"".join(f"{m} ".encode() + n + b"\0" + bytes.fromhex(o) for m, n, o in entries))
+        return self._add(
+            2, "tree", b"".join(f"{m} ".encode() + n + b"\0" + bytes.fromhex(o) for m, n, o in entries)
+        )
 
     def raw_tree(self, content: bytes) -> str:
         return self._add(2, "tree", content)
 
-    def commit(self, tree: str, *parents: str, more: bytes = b"\n\nhostile\n", who: bytes = b"a <a@example.com> 1 +0000") -> str:
-        lines = [f"tree {tree}".encode(), *(f"parent {p}".encode() for p in parents), b"author " + who, b"committer " + who]
+    def commit(
+        self,
+        tree: str,
+        *parents: str,
+        more: bytes = b"\n\nhostile\n",
+        who: bytes = b"a <a@example.com> 1 +0000",
+    ) -> str:
+        lines = [
+            f"tree {tree}".encode(),
+            *(f"parent {p}".encode() for p in parents),
+            b"author " + who,
+            b"committer " + who,
+        ]
         return self.raw_commit(b"\n".join(lines) + more)
 
     def raw_commit(self, content: bytes) -> str:

@@ -48,7 +48,9 @@ class Fort:
         self.folder = folder
         self.settings = Settings(data_dir=folder / "data")
         self.ledger: SqlLedger = open_ledger(self.settings)
-        self.keys = {name: asyncssh.generate_private_key("ssh-ed25519") for name in ("alice", "bob", "root", "mallory")}
+        self.keys = {
+            name: asyncssh.generate_private_key("ssh-ed25519") for name in ("alice", "bob", "root", "mallory")
+        }
         self.tokens: dict[str, str] = {}
         for name, key in self.keys.items():
             key.write_private_key(folder / name)
@@ -69,7 +71,9 @@ class Fort:
         algorithm, blob = key.export_public_key("openssh").decode().split()[:2]
         self.ledger.add_key(UserName(name), algorithm, blob, "", key.get_fingerprint(), admin=name == "root")
         drawn = draw_token()
-        self.ledger.create_token(drawn, UserName(name), "git", Reach(frozenset({Scope.ALL})), timedelta(days=1), UserName(name))
+        self.ledger.create_token(
+            drawn, UserName(name), "git", Reach(frozenset({Scope.ALL})), timedelta(days=1), UserName(name)
+        )
         self.tokens[name] = drawn.text.reveal()
 
     def _start(self) -> "subprocess.Popen[str]":
@@ -84,7 +88,11 @@ class Fort:
         }
         with self._log.open("wb") as log:
             return subprocess.Popen(
-                [sys.executable, "-m", "tests.attacks.serving"], env=environment, stdout=subprocess.PIPE, stderr=log, text=True
+                [sys.executable, "-m", "tests.attacks.serving"],
+                env=environment,
+                stdout=subprocess.PIPE,
+                stderr=log,
+                text=True,
             )
 
     def close(self) -> None:
@@ -107,10 +115,13 @@ class Fort:
 
     def stored(self) -> tuple[object, ...]:
         """All that a refused attack leaves as it was: refs, objects, jobs, apps, keys."""
-        objects = sorted(str(path) for path in (self.repository / "objects").rglob("*") if path.is_file())
         refs = self.git("for-each-ref")
         apps = [(app.name, app.owner) for app in self.ledger.apps()]
-        return objects, refs, len(self.ledger.jobs(limit=10_000)), apps, len(self.ledger.keys())
+        return self.objects(), refs, len(self.ledger.jobs(limit=10_000)), apps, len(self.ledger.keys())
+
+    def objects(self) -> list[str]:
+        """The files that hold what was taken."""
+        return sorted(str(path) for path in (self.repository / "objects").rglob("*") if path.is_file())
 
     def git(self, *words: str) -> str:
         """What git says of the repository; nothing before the first push has made it."""
@@ -128,8 +139,13 @@ class Fort:
         found = []
         for entry in Path("/proc").iterdir():
             with suppress(OSError):
-                if entry.name.isdigit() and int((entry / "stat").read_text().rpartition(")")[2].split()[1]) == self.process.pid:
-                    found.append((entry / "cmdline").read_bytes().replace(b"\0", b" ").decode("utf-8", "replace"))
+                if (
+                    entry.name.isdigit()
+                    and int((entry / "stat").read_text().rpartition(")")[2].split()[1]) == self.process.pid
+                ):
+                    found.append(
+                        (entry / "cmdline").read_bytes().replace(b"\0", b" ").decode("utf-8", "replace")
+                    )
         return found
 
     def memory(self) -> int:
@@ -156,7 +172,12 @@ class Fort:
 
     async def connect(self, user: str = "alice", **more: Any) -> asyncssh.SSHClientConnection:
         """One of its own."""
-        given: dict[str, Any] = {"username": "git", "client_keys": [self.keys[user]], "known_hosts": None, "config": None}
+        given: dict[str, Any] = {
+            "username": "git",
+            "client_keys": [self.keys[user]],
+            "known_hosts": None,
+            "config": None,
+        }
         given |= {"agent_path": None, **more}
         return await asyncssh.connect("127.0.0.1", self.ssh_port, **given)
 
@@ -169,7 +190,9 @@ class Fort:
     def ask(self, command: bytes | str | None, stdin: bytes = b"", user: str = "alice", **more: Any) -> Heard:
         return self.run(self.asked(command, stdin, user, **more))
 
-    async def asked(self, command: bytes | str | None, stdin: bytes = b"", user: str = "alice", **more: Any) -> Heard:
+    async def asked(
+        self, command: bytes | str | None, stdin: bytes = b"", user: str = "alice", **more: Any
+    ) -> Heard:
         connection = await self.connected(user)
         try:
             process = await connection.create_process(command, encoding=None, **more)  # type: ignore[arg-type]
@@ -206,12 +229,12 @@ class Fort:
         """A header by which the user's token is shown."""
         return f"Authorization: Basic {base64.b64encode(f'x:{self.tokens[user]}'.encode()).decode()}\r\n"
 
-    def speak(self, sent: bytes, *, seconds: float = PATIENCE, port: int = 0) -> bytes:
+    def speak(self, sent: bytes, *, seconds: float = PATIENCE, port: int = 0, come_from: str = "127.0.0.1") -> bytes:
         """What comes back on a new connection until it is closed, or nothing more comes for a while."""
-        return self.run(self._spoken(sent, seconds, port or self.http_port), seconds + 1)
+        return self.run(self._spoken(sent, seconds, port or self.http_port, come_from), seconds + 1)
 
-    async def _spoken(self, sent: bytes, seconds: float, port: int) -> bytes:
-        reader, writer = await asyncio.open_connection("127.0.0.1", port)
+    async def _spoken(self, sent: bytes, seconds: float, port: int, come_from: str) -> bytes:
+        reader, writer = await asyncio.open_connection("127.0.0.1", port, local_addr=(come_from, 0))
         heard = b""
         with suppress(ConnectionError, TimeoutError):
             writer.write(sent)

@@ -140,13 +140,17 @@ async def _refusal(attempt: object) -> str:
 
 
 def test_neither_a_screen_nor_an_agent_is_taken_along(fort: Fort) -> None:
-    heard = fort.ask("git-upload-pack 'shop'", b"0000", x11_forwarding="ignore_failure", x11_display="127.0.0.1:9")
+    heard = fort.ask(
+        "git-upload-pack 'shop'", b"0000", x11_forwarding="ignore_failure", x11_display="127.0.0.1:9"
+    )
     assert heard.code == 0
 
 
 def test_a_push_needs_no_terminal_and_gets_none(fort: Fort) -> None:
     """With one, what is sent would be changed on its way, and its control characters would be signals."""
-    heard = fort.ask("git-receive-pack 'shop'", b"0000", term_type="x\x1b]0;x\x07" * 50, term_size=(0, 0, 0, 0))
+    heard = fort.ask(
+        "git-receive-pack 'shop'", b"0000", term_type="x\x1b]0;x\x07" * 50, term_size=(0, 0, 0, 0)
+    )
     assert heard.code == 0
     assert heard.out.startswith(b"00")
 
@@ -159,7 +163,9 @@ def test_no_more_sessions_are_opened_than_one_connection_may_have(fort: Fort) ->
         counts = []
         async with connection:
             for _ in range(2):
-                wanted = [connection.create_process("git-receive-pack 'shop'", encoding=None) for _ in range(30)]
+                wanted = [
+                    connection.create_process("git-receive-pack 'shop'", encoding=None) for _ in range(30)
+                ]
                 opened = await asyncio.gather(*wanted, return_exceptions=True)
                 processes = [one for one in opened if isinstance(one, asyncssh.SSHClientProcess)]
                 assert all("Session refused" in str(one) for one in opened if one not in processes)
@@ -224,7 +230,12 @@ def test_no_variable_of_the_clients_reaches_git(fort: Fort, variables: dict[str,
 
 def test_no_variable_of_the_clients_reaches_the_command_line(fort: Fort) -> None:
     who = {"GITRECEIVE_ACTING_USER": "root", "GITRECEIVE_ACTING_KEY": "x", "GITRECEIVE_DATA_DIR": "/tmp"}
-    how = {"GITRECEIVE_DATABASE": "sqlite:////tmp/x.db", "PYTHONPATH": "/tmp", "PYTHONINSPECT": "1", "LD_PRELOAD": "/tmp/x.so"}
+    how = {
+        "GITRECEIVE_DATABASE": "sqlite:////tmp/x.db",
+        "PYTHONPATH": "/tmp",
+        "PYTHONINSPECT": "1",
+        "LD_PRELOAD": "/tmp/x.so",
+    }
     heard = fort.ask("users info --json", env=who | how)
     assert (heard.code, b'"name": "alice"' in heard.out) == (0, True), heard
 

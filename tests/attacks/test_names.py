@@ -171,7 +171,9 @@ def test_a_hundred_thousand_refs_are_refused_before_they_are_looked_at(fort: For
     assert "too many refs" in heard.all
 
 
-def test_as_many_refs_as_are_read_are_refused_too_where_they_are_more_than_one_push_may_have(fort: Fort) -> None:
+def test_as_many_refs_as_are_read_are_refused_too_where_they_are_more_than_one_push_may_have(
+    fort: Fort,
+) -> None:
     now = fort.head()
     heard = fort.push([(f"refs/tags/{number:06}", ZERO, now) for number in range(1001)], Pack().bytes())
     assert b"ok refs" not in heard.out

@@ -27,6 +27,14 @@ _OWN_PLACES = {
     "config": ("cnb/process", "layers/config", "app"),  # Heroku's folder, as a link
     "sbom": ("layers/sbom/launch",),
 }
+_ABOUT = (
+    tarfile.XHDTYPE,
+    tarfile.XGLTYPE,
+    tarfile.SOLARIS_XHDTYPE,
+    tarfile.GNUTYPE_LONGNAME,
+    tarfile.GNUTYPE_LONGLINK,
+)
+_MOST_ABOUT = 1 << 20  # bytes
 _SLICE = re.compile(r"slice [1-9][0-9]*")
 
 
@@ -81,7 +89,7 @@ def places_of(title: str) -> tuple[str, ...]:
 
 def _check(title: str, tee: "_Tee", look: Callable[[str, int], object]) -> None:
     places = places_of(title)
-    with tarfile.open(fileobj=cast("IO[bytes]", tee), mode="r|", bufsize=_TAR_READ) as tar:
+    with tarfile.open(fileobj=cast("IO[bytes]", tee), mode="r|", bufsize=_TAR_READ, tarinfo=_Member) as tar:
         for member in tar:
             _check_member(title, member, places)
             look(member.name, member.size)
@@ -104,6 +112,16 @@ def _check_member(title: str, member: tarfile.TarInfo, places: tuple[str, ...]) 
             f"layer {title}: images cannot hold the name {name!r}",
             hint="names that begin with .wh. mean a deletion there (OCI image spec): rename the file",
         )
+
+
+class _Member(tarfile.TarInfo):
+    """One whose headers about headers, which the reader takes into memory whole, are of a sane size."""
+
+    def _proc_member(self, archive: tarfile.TarFile) -> tarfile.TarInfo:
+        if self.type in _ABOUT and self.size > _MOST_ABOUT:
+            raise BuildError(f"a header of a layer has more than {_MOST_ABOUT >> 20} MiB")
+        member: tarfile.TarInfo = super()._proc_member(archive)  # type: ignore[misc]
+        return member
 
 
 class _Tee:

@@ -103,3 +103,18 @@ def test_a_secret_in_what_the_image_says_of_itself_is_refused(event: dict[str, o
     with pytest.raises(BuildError, match="build secret index is in the image's labels"):
         refuse_leaks(event, wanted)
     refuse_leaks({"labels": {"k": "token"}}, wanted)
+
+
+@pytest.mark.parametrize("kind", [tarfile.GNUTYPE_LONGNAME, tarfile.XHDTYPE, tarfile.XGLTYPE])
+def test_a_header_that_would_be_held_in_memory_is_refused_before_it_comes(tmp_path: Path, kind: bytes) -> None:
+    """It says that a name of 2 GiB follows; no more than the head is read."""
+    info = tarfile.TarInfo("workspace/a")
+    info.type, info.size = kind, 2 << 30
+
+    def chunks() -> Iterator[bytes]:
+        yield info.tobuf(tarfile.GNU_FORMAT)
+        yield b"\0" * 65_536
+        pytest.fail("the name is read")
+
+    with pytest.raises(BuildError, match="header of a layer"):
+        take_layer("app", chunks(), tmp_path / "0", {}, {})
