@@ -133,6 +133,8 @@ def _stray_containers(containers: list[Any], apps: tuple[AppFacts, ...]) -> Iter
         labels, name = container["Labels"], container["Names"][0].lstrip("/")
         if "gitreceive.job" in labels:
             yield f"build container {name}"
+        elif "gitreceive.network" in labels:
+            continue  # held for the next build, and gone with the server
         elif labels.get("gitreceive.role") != "service":
             yield f"container {name}"
         elif newest.get(labels["gitreceive.app"]) != int(labels["gitreceive.release"]) or container[
