@@ -186,7 +186,7 @@ def _arguments() -> argparse.Namespace:
     )
     parser.add_argument(
         "--folder", type=Path, default=Path("/tmp"), help="for all that is made; a short path"
-    )  # noqa: S108
+    )
     parser.add_argument("--keep", action="store_true", help="leave the folder as it is")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write what is printed there, too")
     return parser.parse_args()

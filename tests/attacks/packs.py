@@ -18,13 +18,26 @@ class Pack:
 
     def tree(self, *entries: tuple[str, bytes, str]) -> str:
         """Of mode, name and object, in this order."""
-        return self._add(2, "tree", b"".join(f"{m} ".encode() + n + b"\0" + bytes.fromhex(o) for m, n, o in entries))
+        return self._add(
+            2, "tree", b"".join(f"{m} ".encode() + n + b"\0" + bytes.fromhex(o) for m, n, o in entries)
+        )
 
     def raw_tree(self, content: bytes) -> str:
         return self._add(2, "tree", content)
 
-    def commit(self, tree: str, *parents: str, more: bytes = b"\n\nhostile\n", who: bytes = b"a <a@example.com> 1 +0000") -> str:
-        lines = [f"tree {tree}".encode(), *(f"parent {p}".encode() for p in parents), b"author " + who, b"committer " + who]
+    def commit(
+        self,
+        tree: str,
+        *parents: str,
+        more: bytes = b"\n\nhostile\n",
+        who: bytes = b"a <a@example.com> 1 +0000",
+    ) -> str:
+        lines = [
+            f"tree {tree}".encode(),
+            *(f"parent {p}".encode() for p in parents),
+            b"author " + who,
+            b"committer " + who,
+        ]
         return self.raw_commit(b"\n".join(lines) + more)
 
     def raw_commit(self, content: bytes) -> str:
@@ -33,15 +46,16 @@ class Pack:
     def tag(self, content: bytes) -> str:
         return self._add(4, "tag", content)
 
-    def delta(self, base: str, content: bytes) -> None:
+    def delta(self, base: str, content: bytes) -> object:
         """By its base's name, which need not be there."""
         self.entries.append(_entry(7, content, bytes.fromhex(base)))
+        return self
 
     def delta_before(self, offset: bytes, content: bytes) -> None:
         """By how far before it its base stands."""
         self.entries.append(_entry(6, content, offset))
 
-    def bytes(self, *, version: int = 2) -> bytes:
+    def whole(self, *, version: int = 2) -> bytes:
         number = len(self.entries) if self.count is None else self.count
         content = b"PACK" + struct.pack(">II", version, number) + b"".join(self.entries)
         return content + hashlib.sha1(content, usedforsecurity=False).digest()

@@ -38,7 +38,7 @@ async def _serve(settings: config.Settings) -> None:
     runner.start()
     receiver = await serve(settings, ledger=ledger, sources=sources, logbook=logbook, retire=_retire)
     door = GitDoor(settings, receiver.git, Visitors(ledger, Attempts()), receiver.port)
-    http = HttpListener(settings, application(ledger.apps, door))
+    http = HttpListener(settings, application(lambda: (), door))
     await http.open()
     sys.stdout.write(f"{receiver.port} {http.port}\n")
     sys.stdout.flush()

@@ -45,9 +45,7 @@ def test_all_commands_are_there() -> None:
         *(f"buildpack {verb}" for verb in ("new", "lint", "test")),
         *(f"builds {verb}" for verb in ("list", "log", "attach", "cancel")),
         *(f"ps {verb}" for verb in ("list", "scale", "limits", "restart", "stop", "start", "autoscale")),
-        *(
-            f"services {verb}" for verb in ("bind", "unbind", "list", "create", "destroy", "info", "kinds")
-        ),
+        *(f"services {verb}" for verb in ("bind", "unbind", "list", "create", "destroy", "info", "kinds")),
         *(f"volumes {verb}" for verb in ("add", "list", "remove")),
         *("lock", "unlock", "maintenance on", "maintenance off", "maintenance info"),
         *("logs", "open", "plan", "doctor", "version", "server", "stack create", "stack list"),
