@@ -103,7 +103,7 @@ def test_no_subsystem_is_served(fort: Fort, name: str) -> None:
 def test_neither_ports_nor_sockets_nor_tunnels_are_opened_on_the_server(fort: Fort) -> None:
     async def tried() -> list[str]:
         connection = await fort.connect()
-        async with connection:
+        try:
             return [
                 await _refusal(connection.forward_remote_port("127.0.0.1", 0, "127.0.0.1", 1)),
                 await _refusal(connection.forward_remote_port("", 22, "127.0.0.1", 1)),
@@ -129,6 +129,8 @@ def test_neither_ports_nor_sockets_nor_tunnels_are_opened_on_the_server(fort: Fo
                     )
                 ],
             ]
+        finally:
+            connection.close()
 
     refusals = fort.run(tried())
     assert all(refusals), refusals
