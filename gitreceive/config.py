@@ -80,6 +80,9 @@ class KubernetesSettings:
     deadline: int = _setting(120, "Seconds in which a release must become healthy.")
     memory: str = _setting("512Mi", "Memory limit of each process.")
     cpu: str = _setting("100m", "CPU request of each process.")
+    runtime_class: str = _setting(
+        "", "The RuntimeClass of apps' pods, such as one for gVisor; empty: the cluster's default."
+    )
     storage_class: str = _setting(
         "", "The StorageClass that new volumes of apps are made with; empty: the cluster's default."
     )
@@ -113,6 +116,10 @@ class DockerSettings:
         30, "Seconds that requests under way get to finish on the release that is replaced."
     )
     memory: str = _setting("512m", "Memory limit of each process: bytes, or a number with k, m or g.")
+    runtime: str = _setting(
+        "",
+        "The OCI runtime that apps run in, by its name in Docker's own settings, such as `runsc`; empty: Docker's default.",
+    )
 
 
 @dataclass(frozen=True)
@@ -201,6 +208,9 @@ class Settings:
         "", "The file with these keys, made with the ledger; empty: `ledger.key` in the data folder."
     )
     templates: str = _setting("", "A folder whose files replace templates of the same name, by target.")
+    reserved_bytes: int = _setting(
+        256 << 20, "Bytes of the data folder's disk that stay free: with less, pushes are refused."
+    )
     log_limit: int = _setting(16 << 20, "Bytes that a build's log may have; past it the middle is left out.")
     policy: PolicySettings = field(default_factory=PolicySettings)
     access: AccessSettings = field(default_factory=AccessSettings)

@@ -7,7 +7,7 @@
     ├── ForbiddenError         5   this user may not
     ├── ConfigError            6   gitreceive.toml or the environment is wrong
     ├── UnavailableError       7   a part the server stands on does not answer (git, Docker, disk)
-    │   └── BrokenOffError     7   … any more, in the middle of what may be done again from its beginning
+    │   └── BrokenOffError    70   … any more, in the middle of what may be done again from its beginning
     ├── CanceledError          8   somebody stopped it
     ├── LeaseLostError         9   another server has taken the job over
     ├── SourceError           10   what was pushed cannot be deployed
@@ -63,7 +63,7 @@ class UnavailableError(GitreceiveError):
 
 
 class BrokenOffError(UnavailableError):
-    exit_code = 7
+    exit_code = 70
 
 
 class CanceledError(GitreceiveError):

@@ -6,19 +6,22 @@ told from its last committed step. Where nobody could hand it over, that is done
 
 import logging
 import threading
+import time
 from collections.abc import Mapping
 
 from gitreceive.cancellation import Cancellation
 from gitreceive.deploy import deploy
-from gitreceive.errors import CanceledError, GitreceiveError, LeaseLostError
+from gitreceive.errors import CanceledError, GitreceiveError, LeaseLostError, UnavailableError
 from gitreceive.model import Job, JobId, JobState, Push
 from gitreceive.ports import Platform
+from gitreceive.room import is_full
 from gitreceive.stories.chapters import Deployment
 from gitreceive.voice import Voice
 
 LEASE_SECONDS = 8.0
 _HEARTBEAT_SECONDS = 1.0
 _REASON_LIMIT = 200
+_ENDINGS, _ENDING_PAUSE = 5, 1.0
 
 _logger = logging.getLogger(__name__)
 
@@ -134,13 +137,35 @@ def work(job: Job, platform: Platform, cancel: Cancellation) -> None:
         _end(deployment, JobState.FAILED, error.message, error.hint, error)
     except Exception as error:
         _logger.exception("build %s failed inside gitreceive", job.id)
-        hint = f"{error!r}; the server's log has more; trying again is safe"
-        _end(deployment, JobState.FAILED, f"gitreceive itself failed: {type(error).__name__}", hint)
+        _end(deployment, JobState.FAILED, *_own_failure(error))
     if isinstance(job.cause, Push):
         platform.sources.release(job.cause.repository, job.id)
 
 
+def _own_failure(error: Exception) -> tuple[str, str]:
+    """Reason and hint."""
+    if is_full(error):
+        return f"the server's disk takes no more: {error}", "ask the operator to free room, then push again"
+    hint = f"{error!r}; the server's log has more; trying again is safe"
+    return f"gitreceive itself failed: {type(error).__name__}", hint
+
+
 def _end(
+    deployment: Deployment, state: JobState, reason: str, hint: str = "", error: GitreceiveError | None = None
+) -> None:
+    """As ``_end_now`` does. A disk that was full has room within moments, by what is held back for this (``room.Reserve``)."""
+    for left in reversed(range(_ENDINGS)):
+        try:
+            _end_now(deployment, state, reason, hint, error)
+        except UnavailableError:
+            if not left:
+                raise
+        else:
+            return
+        time.sleep(_ENDING_PAUSE)
+
+
+def _end_now(
     deployment: Deployment, state: JobState, reason: str, hint: str = "", error: GitreceiveError | None = None
 ) -> None:
     """The log is whole before the ledger says that the job has ended: who sees the end can read all of it. Raises LeaseLostError where it is not

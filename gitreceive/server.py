@@ -24,6 +24,7 @@ from gitreceive.background.readings import questions, readings
 from gitreceive.jobs import JobRunner
 from gitreceive.ports import Metrics, Observer, Platform, Reading
 from gitreceive.receive.server import Receiver, serve
+from gitreceive.room import Reserve
 from gitreceive.stories.removal import remove, remove_overdue_reviews
 from gitreceive.voice import Voice
 from gitreceive.web.application import application
@@ -34,6 +35,7 @@ from gitreceive.web.visitors import Attempts, Visitors
 
 _CLOCK_SECONDS = 1.0
 _CUSTODY_SECONDS = 2.0
+_RESERVE_SECONDS = 1.0
 _REVIEWS_SECONDS = 30.0  # between two looks for review apps whose time is over
 _COLLECT_FIRST_SECONDS = 900.0  # a server that has just come up has better things to do
 
@@ -107,12 +109,15 @@ async def _serve(
     )
     readiness = Readiness(questions(settings, platform))
     http = _http(settings, platform, receiver, readiness)
-    metrics.watch(platform.ledger, (*readings(settings, platform.ledger, readiness), *_doors(receiver, http)))
+    doors = _doors(settings, receiver, http)
+    metrics.watch(platform.ledger, (*readings(settings, platform.ledger, readiness), *doors))
     listeners = [http, *_for_operators(settings, metrics, readiness)]
     try:
         for listener in listeners:
             await listener.open()
         announce(f"gitreceive {__version__}: SSH on {settings.ssh_listen}, HTTP on {settings.http_listen}")
+        if settings.metrics.enabled:
+            announce(f"metrics on {settings.metrics.http_listen}")
         announce(f"target {settings.target}, registry {settings.registry}, data in {settings.data_dir}")
         stopped = asyncio.create_task(stopping.wait())
         ended = [asyncio.create_task(listener.ended()) for listener in listeners]
@@ -146,7 +151,7 @@ def _for_operators(
         yield HttpListener(own, app, name="GITRECEIVE_METRICS_HTTP_LISTEN")
 
 
-def _doors(receiver: Receiver, http: HttpListener) -> Iterator[Reading]:
+def _doors(settings: config.Settings, receiver: Receiver, http: HttpListener) -> Iterator[Reading]:
     """What is open at the doors."""
     kinds = dict.fromkeys(("push", "fetch", "command", "follow"), 0)
     yield Reading(
@@ -154,6 +159,11 @@ def _doors(receiver: Receiver, http: HttpListener) -> Iterator[Reading]:
         "Open connections, by door.",
         lambda: {"ssh": len(receiver.door.connections), "http": http.connections},
         "door",
+    )
+    yield Reading(
+        "connections_limit",
+        "The most that each door takes: limits.connections.",
+        lambda: {"": settings.limits.connections},
     )
     yield Reading(
         "sessions",
@@ -178,6 +188,8 @@ def _chores(settings: config.Settings, platform: Platform) -> tuple[Chore, ...]:
             every=_CUSTODY_SECONDS,
         ),
     ]
+    reserve = Reserve(settings.data_dir, settings.reserved_bytes)
+    chores.append(Chore("the reserve on the disk", reserve.see, every=_RESERVE_SECONDS, first=0.0))
     if not platform.target.has_clock:
         clock = Clock(settings.data_dir, platform.ledger, platform.target, log)
         chores.append(Chore("cron", lambda: clock.tick(datetime.now(UTC)), every=_CLOCK_SECONDS))

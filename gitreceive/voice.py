@@ -2,7 +2,10 @@
 
 import threading
 from collections.abc import Callable
+from contextlib import suppress
 
+from gitreceive.errors import UnavailableError
+from gitreceive.ports import Log
 from gitreceive.sanitise import plain
 
 _STEP = "-----> "
@@ -53,3 +56,30 @@ class Voice:
             start = "" if self._at_line_start else "\n"
             self._emit((start + "".join(f"{prefix}{line}".rstrip() + "\n" for line in lines)).encode())
             self._at_line_start = True
+
+
+class WhatCanBeSaid:
+    """A log for what must go on although nobody can be told: what is lost where the log cannot be written is no error."""
+
+    def __init__(self, log: Log) -> None:
+        self._log = log
+
+    def step(self, text: str) -> None:
+        with suppress(UnavailableError):
+            self._log.step(text)
+
+    def detail(self, text: str) -> None:
+        with suppress(UnavailableError):
+            self._log.detail(text)
+
+    def warn(self, text: str) -> None:
+        with suppress(UnavailableError):
+            self._log.warn(text)
+
+    def error(self, text: str, hint: str = "") -> None:
+        with suppress(UnavailableError):
+            self._log.error(text, hint)
+
+    def write(self, chunk: bytes) -> None:
+        with suppress(UnavailableError):
+            self._log.write(chunk)

@@ -25,18 +25,25 @@ need_programs() {
   fi
 }
 
-# need_environment [EXTRA]: .venv with gitreceive from this clone, made again when pyproject.toml has changed.
+# need_environment [dev]: .venv with exactly what the lock names, and gitreceive from this clone; made again when one of them has changed.
 need_environment() {
-  local extra=${1-} mark=$ROOT/.venv/made-from wanted
-  wanted=$(cat "$ROOT/pyproject.toml" - <<<"$extra" | sha256sum)
+  local lock=$ROOT/requirements${1:+-$1}.lock mark=$ROOT/.venv/made-from wanted
+  wanted=$(cat "$ROOT/pyproject.toml" "$lock" | sha256sum)
   if [[ -f $mark && $(<"$mark") == "$wanted" ]]; then return; fi
   step 'Installing gitreceive into .venv (about 40 s)'
-  {
-    [[ -x $ROOT/.venv/bin/python ]] || python3 -m venv "$ROOT/.venv"
-    "$ROOT/.venv/bin/python" -m pip install --disable-pip-version-check uv
-    "$ROOT/.venv/bin/uv" pip install --python "$ROOT/.venv/bin/python" --editable "$ROOT$extra"
-  } >"$STATE/logs/venv.log" 2>&1 || fail 'The virtual environment could not be made.' "$STATE/logs/venv.log" 'look at the index that pip is set to'
+  make_environment "$lock" >"$STATE/logs/venv.log" 2>&1 ||
+    fail 'The virtual environment could not be made.' "$STATE/logs/venv.log" 'look at the index that pip is set to'
   printf '%s\n' "$wanted" >"$mark"
+}
+
+# make_environment LOCK: every file is one whose hash the lock has, the installer's own among them. A constraint of this host's changes nothing.
+make_environment() {
+  local uv=$ROOT/.venv/bin/uv
+  [[ -x $ROOT/.venv/bin/python ]] || python3 -m venv "$ROOT/.venv" || return
+  sed -n '/^uv==/,/[^\\]$/p' "$1" >"$ROOT/.venv/uv.lock"
+  PIP_CONSTRAINT='' "$ROOT/.venv/bin/python" -m pip install --disable-pip-version-check --no-deps --require-hashes --requirement "$ROOT/.venv/uv.lock" &&
+    "$uv" pip install --python "$ROOT/.venv/bin/python" --require-hashes --requirement "$1" &&
+    "$uv" pip install --python "$ROOT/.venv/bin/python" --no-deps --no-build-isolation --editable "$ROOT"
 }
 
 # The certificate authorities that this host trusts; builds are given them, for an index behind a company proxy.

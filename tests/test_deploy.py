@@ -3,7 +3,14 @@ from collections.abc import Callable
 import pytest
 
 from gitreceive.cancellation import Cancellation
-from gitreceive.errors import BuildError, GitreceiveError, LeaseLostError, RegistryError, RolloutError
+from gitreceive.errors import (
+    BrokenOffError,
+    BuildError,
+    GitreceiveError,
+    LeaseLostError,
+    RegistryError,
+    RolloutError,
+)
 from gitreceive.jobs import work
 from gitreceive.model import ZERO_COMMIT, Blob, Digest, JobState, Layer, ProcessType
 from gitreceive.ports import BuildRequest
@@ -46,6 +53,22 @@ def test_a_layer_is_sent_while_the_build_goes_on(world: World) -> None:
     world.builder.during = during
     assert world.deploy(world.commit("one")).state is JobState.LIVE
     assert held == [True]
+
+
+def test_a_build_that_was_broken_off_is_begun_again(world: World) -> None:
+    begun: list[int] = []
+
+    def during(_request: BuildRequest, _cancel: Cancellation) -> None:
+        begun.append(1)
+        if len(begun) == 1:
+            raise BrokenOffError("the build container ended without a word")
+
+    world.builder.during = during
+    job = world.deploy(world.commit("one"))
+
+    assert job.state is JobState.LIVE
+    assert len(begun) == 2
+    assert "ended without a word; building again" in world.log(job)
 
 
 def test_releases_are_numbered_without_gaps_over_failures(world: World) -> None:

@@ -150,6 +150,19 @@ def cron_of(release: Release, cluster: ClusterApi | None = None) -> Manifest:
     return next(i for i in render(release, Settings(), cluster) if i["kind"] == "CronJob")
 
 
+def test_all_of_an_apps_pods_are_of_the_runtime_class_that_is_set() -> None:
+    chosen = with_kubernetes(runtime_class="gvisor")
+    objects = (
+        *render(CASES["cron"][0], chosen),
+        *render(a_release(), chosen),
+        *render_once(a_release(), WEB, "once", chosen),
+    )
+    assert to_yaml(objects).count("runtimeClassName: gvisor") == sum(
+        item["kind"] in {"Deployment", "CronJob", "Pod"} for item in objects
+    )
+    assert "runtimeClassName" not in to_yaml(render(a_release(), Settings()))
+
+
 def test_what_runs_by_the_clock_is_said_as_an_old_cluster_knows_it() -> None:
     made = cron_of(CASES["cron"][0], ClusterApi(cron_api="batch/v1beta1", time_zones=False))
     assert made["apiVersion"] == "batch/v1beta1"

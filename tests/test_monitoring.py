@@ -19,7 +19,10 @@ from gitreceive.engines.prometheus_metrics import PrometheusMetrics
 from tests.monitoring_files import FOLDER, alerts, dashboard, dashboard_queries
 from tests.platform import World
 
-_ELSEWHERE = {"gitreceive_ledger_bytes", "gitreceive_connections", "gitreceive_sessions"}  # not of fakes
+_ELSEWHERE = {
+    *("gitreceive_ledger_bytes", "gitreceive_sessions"),
+    *("gitreceive_connections", "gitreceive_connections_limit"),
+}  # not of fakes
 
 
 def test_grafana_knows_every_field_of_the_dashboard() -> None:

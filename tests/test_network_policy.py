@@ -26,10 +26,15 @@ def with_policy(way: str, **more: Any) -> Settings:
     return Settings(kubernetes=KubernetesSettings(network_policy=way, **more))
 
 
-def policy_of(way: str, networks: Networks = NETWORKS) -> Manifest:
+def policies_of(way: str, networks: Networks = NETWORKS) -> tuple[Manifest, Manifest]:
+    """Of the app's own pods, and of those that operators run for it."""
     objects = render(a_release(), with_policy(way), ClusterApi(networks=networks))
-    (policy,) = [item for item in objects if item["kind"] == "NetworkPolicy"]
-    return policy
+    own, services = (item for item in objects if item["kind"] == "NetworkPolicy")
+    return own, services
+
+
+def policy_of(way: str, networks: Networks = NETWORKS) -> Manifest:
+    return policies_of(way, networks)[0]
 
 
 def reaches(rules: list[dict[str, Any]], address: str) -> bool:
@@ -52,7 +57,7 @@ def _within(address: str, block: Mapping[str, Any]) -> bool:
 
 @pytest.mark.parametrize("way", ["ingress", "strict"])
 def test_a_policy_is_what_was_agreed_on(way: str) -> None:
-    assert to_yaml([policy_of(way)]) == (GOLDEN / f"network_policy_{way}.yaml").read_text()
+    assert to_yaml(policies_of(way)) == (GOLDEN / f"network_policy_{way}.yaml").read_text()
 
 
 def test_without_the_setting_there_is_none() -> None:
@@ -65,7 +70,25 @@ def test_it_is_there_before_anything_runs_and_the_same_for_what_runs_once(way: s
     once = render_once(a_release(), ProcessType("release"), "r-1", with_policy(way), None, CLUSTER)
     kinds = [item["kind"] for item in objects]
     assert kinds.index("NetworkPolicy") < min(kinds.index("Deployment"), kinds.index("Service"))
-    assert [i for i in once if i["kind"] == "NetworkPolicy"] == [policy_of(way)]
+    assert [i for i in once if i["kind"] == "NetworkPolicy"] == list(policies_of(way))
+
+
+@pytest.mark.parametrize("way", ["ingress", "strict"])
+def test_every_pod_of_the_app_is_under_its_policy_and_those_of_services_are_reached_by_their_operator(
+    way: str,
+) -> None:
+    own, services = (policy["spec"] for policy in policies_of(way))
+    label = {"app.kubernetes.io/managed-by": "gitreceive"}
+    assert own["podSelector"] == {"matchLabels": label}
+    once = render_once(a_release(), ProcessType("release"), "r-1", with_policy(way), None, CLUSTER)[-1]
+    deployments = [i for i in render(a_release(), with_policy(way), CLUSTER) if i["kind"] == "Deployment"]
+    for pod in (once, *(item["spec"]["template"] for item in deployments)):
+        assert label.items() <= pod["metadata"]["labels"].items()
+    not_ours = [{"key": "app.kubernetes.io/managed-by", "operator": "NotIn", "values": ["gitreceive"]}]
+    assert services["podSelector"] == {"matchExpressions": not_ours}
+    assert services["policyTypes"] == ["Ingress"]
+    reached_from = [{"podSelector": {}}, {"namespaceSelector": {"matchExpressions": not_ours}}]
+    assert services["ingress"] == [{"from": reached_from}]
 
 
 @pytest.mark.parametrize("address", ["192.0.2.7", "10.0.0.5", "2001:db8::1"])

@@ -68,6 +68,15 @@ def test_a_part_that_does_not_answer_is_a_finding_and_is_not_asked_again_before_
     assert patient.findings() == (Finding("cluster", ok=True, seen="v1.31"),)
 
 
+def test_who_asks_after_a_part_that_is_late_does_not_wait_for_it_again() -> None:
+    """Were each to wait as long as the first, this would take an hour."""
+    part = Part()
+    part.held.clear()
+    readiness = Readiness({"cluster": part}, patience=0.2)
+    assert [readiness.findings()[0].ok for _ in range(18_000)] == [False] * 18_000
+    part.held.set()
+
+
 def test_a_part_whose_question_fails_is_not_well() -> None:
     def ledger() -> Iterator[Check]:
         raise UnavailableError("the ledger does not answer")

@@ -54,6 +54,7 @@ class _Part:
         self._fresh = fresh
         self._lock = threading.Lock()
         self._asking: threading.Event | None = None
+        self._since = 0.0
         self._found: Finding | None = None
         self._at = 0.0
 
@@ -63,12 +64,14 @@ class _Part:
             known = self._found is not None and time.monotonic() - self._at < self._fresh
             if known or self._asking is not None:
                 return
-            self._asking = threading.Event()
+            self._asking, self._since = threading.Event(), time.monotonic()
         threading.Thread(target=self._look, name=f"ready-{self._name}", daemon=True).start()
 
     def finding(self, seconds: float, patience: float) -> Finding:
+        """Nobody waits for one that was asked longer than ``patience`` ago: it is known to be late."""
         with self._lock:
             asking, found = self._asking, self._found
+            seconds = min(seconds, max(0.0, self._since + patience - time.monotonic()))
         if asking is None and found is not None:
             return found
         if asking is not None and asking.wait(seconds):

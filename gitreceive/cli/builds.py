@@ -26,7 +26,8 @@ from gitreceive.model import Job, JobId, JobState, Permission, Push
 if TYPE_CHECKING:
     from gitreceive.ports import Ledger, LogBook
 
-_POLL_SECONDS = 0.1
+_POLL_SECONDS = 0.1  # between two looks at the log
+_LEDGER_SECONDS = 0.5  # between two questions whether the build has ended: hundreds may follow one
 _MOST = 2**31 - 1  # the largest number that every database takes
 
 _build_argument = click.argument("build", type=click.IntRange(1, _MOST), required=False, metavar="[BUILD]")
@@ -172,8 +173,10 @@ def _job(
 
 def _followed(ledger: "Ledger", logbook: "LogBook", job: JobId, offset: int) -> Iterator[bytes]:
     """The log from ``offset`` as it grows, until the build has ended: it is complete by then."""
+    ended, asked = False, -_LEDGER_SECONDS
     while True:
-        ended = ledger.job(job).state.ended
+        if time.monotonic() - asked >= _LEDGER_SECONDS:
+            ended, asked = ledger.job(job).state.ended, time.monotonic()
         for chunk in _chunks(logbook, job, offset):
             yield chunk
             offset += len(chunk)

@@ -90,20 +90,31 @@ def sbom(words: tuple[str, ...], app: str | None, as_json: bool) -> None:
 @click.command("provenance")
 @click.argument("words", metavar="[APP] [vN]", nargs=-1)
 @app_option
-def provenance(words: tuple[str, ...], app: str | None) -> None:
-    """Where a release's image comes from: commit, stack and buildpacks by digest, as an in-toto Statement of SLSA provenance. Without vN: of the
-    live release.
+@as_json
+def provenance(words: tuple[str, ...], app: str | None, as_json: bool) -> None:
+    """Where a release's image comes from: commit, stack and buildpacks by digest. Without vN: of the live release.
+
+    With --json the whole document, an in-toto Statement of SLSA provenance.
 
     \b
-    Example:
-      gitreceive releases provenance shop v5
+    Examples:
+      gitreceive releases provenance shop
+      gitreceive releases provenance shop v5 --json
     """
     with open_platform() as platform:
         release, attestor = _release(platform, words, app)
         content = attestor.provenance(release.image.ref, _made_by(platform, release))
     if content is None:
         raise _none(release, "provenance")
-    print_json(json.loads(content))
+    document = json.loads(content)
+    if as_json:
+        print_json(document)
+        return
+    inputs = document["predicate"]["buildDefinition"]["resolvedDependencies"]
+    rows = [(one["name"], "".join(one["digest"].values()), one["uri"]) for one in inputs]
+    print_table(("input", "digest", "from"), rows, "It names nothing that went in")
+    run = document["predicate"]["runDetails"]
+    click.echo(f"{run['metadata']['invocationId']} of {run['builder']['id']}", err=True)
 
 
 @click.command("verify")

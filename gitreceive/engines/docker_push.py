@@ -18,7 +18,8 @@ from gitreceive.ports import Log, Registry
 if TYPE_CHECKING:
     from docker import APIClient
 
-_PATIENCE = Patience(attempts=5, first=0.5)  # dockerd has tried each layer several times by itself
+# each attempt is many requests of dockerd's, of which any may fail it; what has arrived is not sent again
+_PATIENCE = Patience(attempts=12, first=0.05)
 _LOOK = 0.2  # seconds between looks at a request to stop
 # what dockerd tells of a layer once it is done with it
 _DONE = {"Pushed": "sent", "Layer already exists": "already there"}

@@ -31,27 +31,29 @@ class Networks:
 
 
 def policy_values(way: str, networks: Networks, others: dict[str, str]) -> dict[str, Any]:
-    """For the template. ``others`` are the labels by which the namespaces of apps are known, whose pods are kept apart.
+    """For the templates. ``others`` are the labels by which the namespaces of apps are known, whose pods are kept apart, and the pods that
+    gitreceive runs. All other pods of a namespace are those of services: their operator has to reach them, and they the API server.
 
     Raises ConfigError where a network is none.
     """
     own: dict[str, Any] = {"podSelector": {}}
-    strangers = {
-        "namespaceSelector": {
-            "matchExpressions": [
-                {"key": key, "operator": "NotIn", "values": [value]} for key, value in others.items()
-            ]
-        }
+    not_ours = {
+        "matchExpressions": [
+            {"key": key, "operator": "NotIn", "values": [value]} for key, value in others.items()
+        ]
     }
+    strangers = {"namespaceSelector": not_ours}
+    services = {"services_selector": not_ours, "services_ingress": [{"from": [own, strangers]}]}
     ingress = [
         {"from": [own]},
         {"from": [strangers, *_blocks(networks.pods)], "ports": _WEB},
     ]
+    common = {"selector": {"matchLabels": others}, "ingress": ingress, **services}
     if way == INGRESS:
-        return {"types": ["Ingress"], "ingress": ingress, "egress": None}
+        return {**common, "types": ["Ingress"], "egress": None}
     forbidden = (*networks.pods, *networks.api_servers, *_METADATA)
     egress = [{"to": [own, strangers, *_blocks(forbidden)]}, {"ports": _DNS}]
-    return {"types": ["Ingress", "Egress"], "ingress": ingress, "egress": egress}
+    return {**common, "types": ["Ingress", "Egress"], "egress": egress}
 
 
 def _blocks(without: Iterable[str]) -> list[dict[str, Any]]:

@@ -268,6 +268,7 @@ def _context(
         # A Dockerfile says itself whom it runs as, and must not say root.
         "run_as_user": None if release.image.buildpacks == ("dockerfile",) else _USER_ID,
         "run_as_group": None if release.image.buildpacks == ("dockerfile",) else _USER_ID,
+        "runtime_class": kubernetes.runtime_class or None,
         "image": str(release.image.ref),
         "port": port,
         "env": [
@@ -306,9 +307,10 @@ def _base64(text: str) -> str:
 
 def _support(release: Release, settings: Settings, pull: PullCredentials | None) -> tuple[str, ...]:
     """The templates of what processes stand on. An app without config has no Secret that a node would have to wait for."""
+    kept_apart = settings.kubernetes.network_policy != NONE
     names = (
         "namespace",
-        "network_policy" if settings.kubernetes.network_policy != NONE else "",
+        *(("network_policy", "network_policy_services") if kept_apart else ()),
         "service_account",
         "config" if release.config else "",
         "pull_secret" if pull else "",

@@ -76,6 +76,7 @@ TEMPLATE_HINT = "compare it with the bundled template of the same name"
 _KINDS = {
     "namespace": "Namespace",
     "network_policy": "NetworkPolicy",
+    "network_policy_services": "NetworkPolicy",
     "service_account": "ServiceAccount",
     "config": "Secret",
     "pull_secret": "Secret",

@@ -99,7 +99,7 @@ class Builder(Protocol):
         """Remove what the builds of a killed server left. Called once, before the first build."""
 
     def check(self) -> Iterable[Check]:
-        """What doctor wants to know."""
+        """What doctor wants to know; first, and cheaply, whether all that builds stand on answers."""
 
 
 class Registry(Protocol):

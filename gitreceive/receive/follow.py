@@ -8,6 +8,7 @@ from gitreceive.ports import JobLedger, LogBook
 from gitreceive.voice import Voice
 
 _SHORTEST, _LONGEST = 0.04, 0.2  # seconds between two looks; output that comes is shown within the longer one
+_QUEUED = 1.0  # the longest while it is queued: hundreds may wait, and each look asks the ledger
 _PATIENCE = 1.0  # seconds in the queue before something is said of it
 
 
@@ -31,9 +32,10 @@ def follow(job: Job, jobs: JobLedger, logbook: LogBook, voice: Voice, audience: 
         offset += shown
         if job.state.ended:
             return job
-        if job.state is JobState.QUEUED:
+        queued = job.state is JobState.QUEUED
+        if queued:
             queue.tell(job)
-        pause = _SHORTEST if shown else min(pause * 1.2, _LONGEST)
+        pause = _SHORTEST if shown else min(pause * 1.2, _QUEUED if queued else _LONGEST)
         audience.wait(pause)
 
 

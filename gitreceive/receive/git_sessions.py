@@ -23,6 +23,7 @@ from gitreceive.receive.programs import Client, Clock, connect, running
 from gitreceive.receive.revocations import Revocations
 from gitreceive.receive.sessions import Address, Session, Sessions
 from gitreceive.receive.shallow import CommandSection
+from gitreceive.room import require_room
 from gitreceive.stories.revocation import Standing, user_of
 
 _NEEDS = {"receive-pack": Permission.DEPLOY, "upload-pack": Permission.VIEW}
@@ -59,7 +60,7 @@ class GitSessions:
 
     def admit(self, actor: Actor, asked: GitCommand, address: Address) -> Visit:
         """Blocks. An app that is not there is made where the policy says so and somebody pushes to it. Raises ForbiddenError,
-        NotFoundError, ConflictError for a review app.
+        NotFoundError, ConflictError for a review app, UnavailableError for a push where the disk is full.
         """
         if asked.service != "receive-pack":
             return self._admit(actor, asked, address)
@@ -76,6 +77,8 @@ class GitSessions:
             user = user_of(actor, self.ledger)
             app = self._app(user, asked.app, address, make=make)
             require(_NEEDS[asked.service], user, app, self.ledger)
+        if receives:
+            require_room(self.settings.data_dir, self.settings.reserved_bytes)
         self._prepare(app)
         return Visit(actor, asked.service, app, repository_path(self.settings, app.name), address)
 

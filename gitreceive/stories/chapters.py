@@ -7,7 +7,14 @@ from dataclasses import dataclass, field, replace
 
 from gitreceive.buildpacks.choice import read_choice
 from gitreceive.cancellation import Cancellation
-from gitreceive.errors import BrokenOffError, CanceledError, GitreceiveError, LeaseLostError, RolloutError
+from gitreceive.errors import (
+    BrokenOffError,
+    CanceledError,
+    GitreceiveError,
+    LeaseLostError,
+    RolloutError,
+    UnavailableError,
+)
 from gitreceive.joblogs import RELEASE_STEP
 from gitreceive.model import (
     RELEASE_PROCESS,
@@ -33,9 +40,11 @@ from gitreceive.model import (
 from gitreceive.ports import BuildRequest, Log, Platform
 from gitreceive.stories.quota import require_room
 from gitreceive.stories.rebase import Wish, plan_move
+from gitreceive.voice import WhatCanBeSaid
 
 _BUILDS = 3  # of one push, where Docker breaks them off
 _BUILD_PAUSE = 1.0
+_LEASE_ATTEMPTS, _LEASE_PAUSE = 5, 1.0
 
 
 @dataclass
@@ -186,11 +195,12 @@ def adjust(deployment: Deployment, release: Release, settings: AppSettings) -> R
         raise
     except BaseException:
         _hold_lease(deployment)
-        log.step("Going back to the settings as they were")
+        spoken = WhatCanBeSaid(log)
+        spoken.step("Going back to the settings as they were")
         try:
-            platform.target.roll_out(release, log, Cancellation())
+            platform.target.roll_out(release, spoken, Cancellation())
         except GitreceiveError as error:
-            log.error(f"going back failed too: {error.message}", error.hint)
+            spoken.error(f"going back failed too: {error.message}", error.hint)
         raise
     log.step(f"Done after {sum(deployment.seconds.values()):.1f} s; {release.label} serves as before")
     platform.logbook.close(deployment.job.id)
@@ -277,21 +287,30 @@ def _publish(deployment: Deployment, build: Build) -> Image:
 def _put_back(deployment: Deployment, release: Release) -> None:
     _hold_lease(deployment)
     previous = deployment.platform.ledger.current_release(release.app)
-    deployment.log.step(
+    log = WhatCanBeSaid(deployment.log)
+    log.step(
         f"Putting {previous.label} back"
         if previous
         else "Removing what was begun: there is no earlier release"
     )
     try:
-        deployment.platform.target.put_back(release, previous, deployment.log)
+        deployment.platform.target.put_back(release, previous, log)
     except GitreceiveError as error:
-        deployment.log.error(f"putting back failed too: {error.message}", error.hint)
+        log.error(f"putting back failed too: {error.message}", error.hint)
 
 
 def _hold_lease(deployment: Deployment) -> None:
     """Raises LeaseLostError where another server rolls out by now: then nothing is ours to put back."""
     job = deployment.job
-    deployment.platform.ledger.advance(job.id, job.fence, JobState.ROLLING_OUT)
+    for left in reversed(range(_LEASE_ATTEMPTS)):
+        try:
+            deployment.platform.ledger.advance(job.id, job.fence, JobState.ROLLING_OUT)
+        except UnavailableError:  # its disk is full, say: there is room in a moment (``room.Reserve``)
+            if not left:
+                raise
+            time.sleep(_LEASE_PAUSE)
+        else:
+            return
 
 
 def advance(deployment: Deployment, state: JobState, image: Image | None = None) -> None:

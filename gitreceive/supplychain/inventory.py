@@ -19,7 +19,7 @@ from gitreceive.supplychain.layer import LayerFacts, read_layer
 class Inventory:
     """A Shelf. Files may go at any time: what is missed is read again. Thread-safe."""
 
-    title = "inventories of layers"
+    title = "inventories of layers that nothing was built with"
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder

@@ -10,8 +10,8 @@ import shutil
 import signal
 import subprocess
 import time
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import closing, contextmanager, suppress
+from collections.abc import Callable, Collection, Iterator, Mapping
+from contextlib import ExitStack, closing, contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -69,30 +69,33 @@ class Service:
 
 @dataclass(frozen=True)
 class Ground:
-    """``docker`` is None where the engine is somebody else's, and not to be killed. ``env`` leads a server here."""
+    """``docker`` and ``registry`` are None where they are somebody else's, and not to be killed. ``env`` leads a server here."""
 
-    folder: Path
     docker: Service | None
-    registry: Service
-    registry_address: str
-    docker_host: str
+    registry: Service | None
+    env: Mapping[str, str]
 
     @property
-    def env(self) -> Mapping[str, str]:
-        return {"DOCKER_HOST": self.docker_host, "GITRECEIVE_REGISTRY": self.registry_address}
+    def registry_address(self) -> str:
+        return self.env["GITRECEIVE_REGISTRY"]
 
 
 @contextmanager
-def ground(folder: Path, *, own_docker: bool) -> Iterator[Ground]:
-    """All of it runs while inside. ``folder`` must have a short path: sockets lie in it (unix(7))."""
+def ground(folder: Path, own: Collection[str]) -> Iterator[Ground]:
+    """All that is our ``own``, of docker and registry, runs while inside; what is not is the environment's. ``folder`` must have a short path:
+    sockets lie in it (unix(7)).
+    """
     folder.mkdir(parents=True, exist_ok=True)
-    with _registry(folder / "registry") as (registry, address):
-        if not own_docker:
-            host = os.environ.get("DOCKER_HOST", "unix:///var/run/docker.sock")
-            yield Ground(folder, None, registry, address, host)
-            return
-        with _docker(folder / "docker") as engine:
-            yield Ground(folder, engine, registry, address, f"unix://{folder}/docker/docker.sock")
+    services: dict[str, Service] = {}
+    env = {name: os.environ[name] for name in ("DOCKER_HOST", "GITRECEIVE_REGISTRY") if name in os.environ}
+    with ExitStack() as running:
+        if "registry" in own:
+            registry, env["GITRECEIVE_REGISTRY"] = running.enter_context(_registry(folder / "registry"))
+            services["registry"] = registry
+        if "docker" in own:
+            services["docker"] = running.enter_context(_docker(folder / "docker"))
+            env["DOCKER_HOST"] = f"unix://{folder}/docker/docker.sock"
+        yield Ground(services.get("docker"), services.get("registry"), env)
 
 
 @contextmanager

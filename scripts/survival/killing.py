@@ -17,20 +17,21 @@ from tests.crash_points import POINTS
 from tests.e2e.world import Server, wait_until
 
 VICTIMS = {"server": 4, "point": 6, "build": 4, "docker": 2, "registry": 2}  # how often, one to another
-RESUMES_WITHIN = 10.0  # seconds from listening to the first job claimed, as promised
-_PATIENCE = 6.0  # seconds in which a build to be killed may come
-_POINT_PATIENCE = 12.0
-_MAIN_POINTS = 0.8  # of the points at which the server dies, so many are of pushes that go well
+RESUMES_WITHIN = 10.0  # seconds from a server's start to the first job claimed, as promised
+_PATIENCE = 15.0  # seconds in which a build to be killed may come
+_POINT_PATIENCE = 45.0  # seconds in which a job may come by
+_TRIES = 10  # for a point that is to be reached for sure
 
 
 @dataclass(frozen=True)
 class Kill:
-    """One of the order that a seed gives. ``point`` is where the server kills itself, for that victim."""
+    """One of the order that a seed gives. ``point`` is where the server kills itself, where that is the victim."""
 
     victim: str
     pause: float  # seconds before it
     down: float  # seconds until it is started again
     point: str
+    sure: bool = False  # until it has come about
 
 
 def order(seed: int, victims: tuple[str, ...]) -> Iterator[Kill]:
@@ -40,6 +41,13 @@ def order(seed: int, victims: tuple[str, ...]) -> Iterator[Kill]:
     while True:
         (victim,) = chance.choices(victims, weights)
         yield Kill(victim, chance.uniform(0.1, 2.0), chance.uniform(0.0, 1.0), chance.choice(POINTS))
+
+
+def each_point(seed: int) -> Iterator[Kill]:
+    """All of them, in their order."""
+    chance = random.Random(seed)  # noqa: S311
+    for point in POINTS:
+        yield Kill("point", chance.uniform(0.1, 1.0), 0.0, point, sure=True)
 
 
 @dataclass
@@ -79,13 +87,20 @@ class Killer:
 
     def _kill_at_point(self, kill: Kill) -> None:
         """A server that is told to end hands its jobs over; the next one dies at the point, where a job comes by."""
-        self._end_server()
-        self._start(kill.point)
-        if self._dies_within(_POINT_PATIENCE):
-            self.kills["point"] += 1
-            self.stages[kill.point] += 1
-            time.sleep(kill.down)
+        for _ in range(_TRIES if kill.sure else 1):
+            if self._end_server() != 0:
+                self.wrong.append("a server that was told to end did not do so well")
+            self._start(kill.point)
+            died = self._dies_within(_POINT_PATIENCE)
+            if died:
+                self.kills["point"] += 1
+                self.stages[kill.point] += 1
+                time.sleep(kill.down)
             self._start()
+            if died:
+                return
+        if kill.sure:
+            self.wrong.append(f"no job has come by {kill.point!r}")
 
     def _kill_build(self, kill: Kill) -> None:
         until = time.monotonic() + _PATIENCE
@@ -115,29 +130,27 @@ class Killer:
         self.stages["receiving"] += sum(1 for _ in objects)
 
     def _dies_within(self, seconds: float) -> bool:
+        """Where nobody comes by, the server is ended: it must not die later, unseen."""
         until = time.monotonic() + seconds
         assert self.server.process is not None
         while time.monotonic() < until:
             if self.server.process.poll() is not None:
                 return True
             time.sleep(0.02)
-        self._end_server()  # nobody came by: it must not die later, unseen
-        self._start()
-        return False
+        return self._end_server() == -signal.SIGKILL  # in the last moment
 
-    def _end_server(self) -> None:
+    def _end_server(self) -> int:
         began = time.monotonic()
         code = self.server.stop()
         self.ended.append(time.monotonic() - began)
-        if code != 0:
-            self.wrong.append(f"a server that was told to end did so with {code}")
+        return code
 
     def _start(self, point: str = "") -> None:
-        """The time from listening to the first of the jobs that were left being claimed is kept."""
+        """How long it takes from its start until the first of the jobs that were left is claimed is kept."""
         waiting = set(states(self.server))
         self.server.settings = {**self.server.settings, "GITRECEIVE_TEST_CRASH_AT": point}
-        self.server.start(may_die=bool(point))
         began = time.monotonic()
+        self.server.start(may_die=bool(point))
         if waiting and not point:
             wait_until(lambda: self._goes_on(waiting), "a job that was left is claimed", 60)
             self.resumed.append(time.monotonic() - began)

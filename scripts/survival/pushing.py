@@ -56,7 +56,7 @@ class Told:
 
 
 class Client(threading.Thread):
-    """Commits and pushes until ``rest``. What it does follows from ``chance`` alone."""
+    """Commits and pushes until ``rest``, then until ``stop``. What it does follows from ``chance`` alone."""
 
     def __init__(self, owner: Developer, app: str, chance: random.Random, told: Told) -> None:
         super().__init__(name=app, daemon=True)

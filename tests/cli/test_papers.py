@@ -7,6 +7,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 
 from gitreceive.cancellation import Cancellation
 from gitreceive.model import AppName
+from gitreceive.ports import Origin
 from gitreceive.supplychain.attesting import RegistryAttestor
 from gitreceive.supplychain.inventory import Inventory
 from gitreceive.supplychain.signing import SigningKey
@@ -57,6 +58,19 @@ def test_the_packages_of_the_live_release_are_listed(cli: Cli, shop: Place) -> N
     assert table[1].split() == ["deb", "libssl3", "3.0.11"]
     document = json.loads(cli("releases", "sbom", "shop", "v2", "--json").ok().out)
     assert document["bomFormat"] == "CycloneDX"
+
+
+def test_what_went_into_the_image_is_listed(cli: Cli, shop: Place) -> None:
+    release = shop.ledger.release(AppName("shop"), 1)
+    job = shop.ledger.jobs(AppName("shop"), 2)[-1]
+    made = RegistryAttestor(shop.registry, Inventory(shop.folder / "known"), "ssh://git.test", lambda: None)
+    made.attest(release.image.ref, Origin(job, release), Cancellation())
+    said = cli("releases", "provenance", "shop", "v1", acting="alice").ok()
+    assert said.out.splitlines()[0].split() == ["INPUT", "DIGEST", "FROM"]
+    assert f"source     {release.commit}" in said.out
+    assert f"shop/builds/{job.id} of ssh://git.test" in said.err
+    document = cli("releases", "provenance", "shop", "v1", "--json").ok().json()
+    assert document["predicateType"] == "https://slsa.dev/provenance/v1"
 
 
 def test_what_is_not_there_is_said(cli: Cli, shop: Place) -> None:

@@ -3,7 +3,9 @@
 import pytest
 import yaml
 
+from gitreceive.config import Settings
 from gitreceive.engines.kubernetes_target.permissions import PERMISSIONS
+from gitreceive.manifests.provisioning import declared
 from tests.cli.conftest import Cli
 
 
@@ -29,6 +31,8 @@ def test_it_is_an_account_with_a_role_that_has_what_doctor_asks_for(cli: Cli) ->
         "gateway.networking.k8s.io",
         "apiextensions.k8s.io",
         "route.openshift.io",
+        *(kind.api.partition("/")[0] for kind in declared(Settings()).values()),
+        "apps",  # statefulsets, which tell of some services whether they are ready
     }
 
 

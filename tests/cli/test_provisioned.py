@@ -6,6 +6,7 @@ from dataclasses import replace
 import pytest
 
 from gitreceive import acting
+from gitreceive.access import LOCAL_ADMINISTRATOR
 from gitreceive.acting import Actor
 from gitreceive.cli.provisioned import make, unmake
 from gitreceive.cli.services import rows_of
@@ -37,7 +38,7 @@ def platform(place: Place) -> Iterator[Platform]:
     )
     images = FakeRunImages(FakeRegistry())
     parts = (place.registry, place.target, place.ledger, place.logbook)
-    with acting.acting(Actor("admin"), "services create"):
+    with acting.acting(Actor(LOCAL_ADMINISTRATOR.name), "services create"):
         yield Platform(FakeSourceStore(), FakeBuilder(), *parts, "bookworm", images)
 
 

@@ -22,10 +22,9 @@ def make_server(
     request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory, stack: Stack
 ) -> Callable[..., Server]:
     def make(target: str, **settings: str) -> Server:
-        folder = tmp_path_factory.mktemp(f"server-{target}")
         if target == "kubernetes":
             settings = {"KUBECONFIG": str(request.getfixturevalue("kubeconfig")), **settings}
-        server = Server(folder, target, {**signing(folder), **settings})
+        server = Server(tmp_path_factory.mktemp(f"server-{target}"), target, settings)
         server.cli(
             "stack", "create", stack.name, "--build-image", str(stack.build), "--run-image", str(stack.run)
         ).ok()
@@ -48,9 +47,11 @@ def server(request: pytest.FixtureRequest, make_server: Callable[..., Server]) -
 
 
 @pytest.fixture(scope="package")
-def docker_server(make_server: Callable[..., Server]) -> Iterator[Server]:
-    """For scenarios in which the target does not matter."""
-    with running(make_server("docker")) as server:
+def docker_server(
+    make_server: Callable[..., Server], tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Server]:
+    """For scenarios in which the target does not matter. It signs what it builds."""
+    with running(make_server("docker", **signing(tmp_path_factory.mktemp("keys")))) as server:
         yield server
 
 

@@ -15,15 +15,14 @@ from tests.e2e.world import Clone, Server, wait_until
 
 pytestmark = [pytest.mark.e2e, pytest.mark.docker]
 
+_PATIENCE = 180.0  # seconds, on a machine that has much else to do
 _IN_QUARANTINE, _ASKED_FOR = "ledger.reviews begins", "ledger.enqueue done"
 _TO_LIVE = (
-    "ledger.claim done",
     "builder.build done",
     "registry.publish done",
     "target.run_once release speaks",
     "target.roll_out done",
     "sources.move done",
-    "ledger.go_live begins",
 )
 _TO_FAILED = ("target.put_back begins", "ledger.end begins")
 _PROCFILE = "web: python serve.py\nrelease: python prepare_release.py\n"
@@ -43,6 +42,14 @@ class Handler(BaseHTTPRequestHandler):
 if {broken}:
     sys.exit("it does not start")
 HTTPServer(("0.0.0.0", int(os.environ["PORT"])), Handler).serve_forever()
+"""
+
+_SLOW = """\
+import time
+
+for step in range(5):
+    print("step", step, flush=True)
+    time.sleep(0.8)
 """
 
 
@@ -75,7 +82,7 @@ def _start(server: Server, crash_at: str = "") -> None:
 def _dies(server: Server, point: str) -> None:
     process = server.process
     assert process is not None
-    wait_until(lambda: process.poll() is not None, f"it dies at {point!r}")
+    wait_until(lambda: process.poll() is not None, f"it dies at {point!r}", _PATIENCE)
     assert process.returncode == -signal.SIGKILL
 
 
@@ -88,19 +95,19 @@ def _dies_at_each(server: Server, shop: Clone, points: tuple[str, ...]) -> None:
         _start(server, following)
     push.communicate(timeout=30)
     assert push.returncode != 0
-    wait_until(lambda: not states(server), "the build ends")
+    wait_until(lambda: not states(server), "the build ends", _PATIENCE)
 
 
 def _nothing_is_lost(server: Server, accepted: dict[str, frozenset[str]] | None = None) -> None:
     server.cli("gc").ok()
-    found = ("nobody has looked",)
+    found: tuple[str, ...] = ()
 
     def whole() -> bool:
         nonlocal found
         found = complaints(look(server, accepted or {}, frozenset()))
         return not found
 
-    wait_until(lambda: whole() or None, "nothing is lost, and nothing left behind", 40)
+    wait_until(lambda: whole() or None, "nothing is lost, and nothing left behind", _PATIENCE)
 
 
 def test_the_points_are_some_of_those_that_there_are() -> None:
@@ -140,7 +147,8 @@ def test_a_server_that_is_told_to_end_hands_its_job_over_to_the_next(server: Ser
     files = {"serve.py": _SERVE.format(broken=False), "prepare_release.py": _SLOW}
     shop.commit("Mend it, and take time", files)
     push = shop.start_push()
-    wait_until(lambda: "step 1" in _log(shop), "the release command runs")
+    assert push.stderr is not None
+    assert any("step 1" in line for line in push.stderr), "the release command does not run"
     assert server.stop() == 0
     _, said = push.communicate(timeout=30)
     assert push.returncode != 0
@@ -150,20 +158,6 @@ def test_a_server_that_is_told_to_end_hands_its_job_over_to_the_next(server: Ser
     assert f"build {build} goes on when it is back" in said
     assert f"builds attach {build}" in said
     attached = shop.owner.ssh("builds", "attach", build).ok()
-    attached.says("restarted", "step 1", "step 3", "v2 is live")
+    attached.says("restarted", "step 1", "step 4", "v2 is live")
     assert (shop.remote_head(), shop.get()) == (shop.head, f"{shop.head}\n")
     _nothing_is_lost(server, {shop.app: frozenset({shop.head})})
-
-
-_SLOW = """\
-import time
-
-for step in range(4):
-    print("step", step, flush=True)
-    time.sleep(0.7)
-"""
-
-
-def _log(clone: Clone) -> str:
-    builds = clone.builds()
-    return clone.owner.ssh("builds", "log", str(builds[0]["build"])).out if builds else ""

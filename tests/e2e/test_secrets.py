@@ -10,8 +10,11 @@ import os
 import re
 import secrets
 import subprocess
+import threading
+import urllib.parse
 import urllib.request
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -165,6 +168,9 @@ def test_no_canary_leaves_a_build(shop: Clone, guarded: Guarded) -> None:
         _holds_none(text, canaries.secret, canaries.authority, *canaries.kept)
 
     everything = (canaries.secret, canaries.index, canaries.authority, *canaries.kept)
+    _data_folder_holds_none(guarded.server, *everything)
+    plan = guarded.server.cli("plan", str(shop.folder), "--app", shop.app).ok()
+    _holds_none(plan.all.encode(), *everything)
     image = _pulled(str(shop.builds()[0]["image"]))
     assert any(b"a layer of the snoop" in blob for blob in image), "the layers were not read"
     for blob in image:
@@ -172,6 +178,29 @@ def test_no_canary_leaves_a_build(shop: Clone, guarded: Guarded) -> None:
     cache = _cache(shop.app, guarded.server)
     assert b"a layer of the snoop" in cache, "the cache was not read"
     _holds_none(cache, *everything)
+
+
+def test_config_reaches_no_build_and_nothing_that_is_kept_of_it(shop: Clone, guarded: Guarded) -> None:
+    """Least of all where it is written in another way: as it would be in a URL, or in hex."""
+    config = f"kept-from-builds/{secrets.token_hex(6)}+{secrets.token_hex(6)}=&"
+    guarded.server.cli("config", "set", shop.app, f"PASSWORD={config}").ok()
+    with _watched_command_lines() as seen:
+        push = shop.push().ok()
+    push.says("looked into")
+    for text in (
+        push.all.encode(),
+        *seen,
+        *_pulled(str(shop.builds()[0]["image"])),
+        _cache(shop.app, guarded.server),
+    ):
+        _holds_none(text, config)
+    _data_folder_holds_none(guarded.server, config)
+    told = (
+        guarded.server.cli("releases", "list", shop.app, "--json").ok().all
+        + guarded.server.cli("events").ok().all
+    )
+    _holds_none(told.encode(), config)
+    assert guarded.server.cli("config", "get", shop.app, "PASSWORD").ok().all.strip() == config
 
 
 _COPIES = {
@@ -197,18 +226,25 @@ def test_a_source_that_keeps_a_secret_is_refused_by_its_name(way: str, shop: Clo
 
 def test_the_search_finds_what_it_looks_for() -> None:
     """Else the scenarios above would prove nothing."""
-    for text in (b"..canary-1234567890..", base64.b64encode(b"xy canary-1234567890"), b"a\n" + _wrapped()):
-        with pytest.raises(AssertionError, match="canary-1234567890"):
-            _holds_none(text, "canary-1234567890")
-    _holds_none(b"canary-1234567891", "canary-1234567890")
+    canary = "canary/1234567890"
+    for text in (
+        b"..canary/1234567890..",
+        base64.b64encode(b"xy canary/1234567890"),
+        b"a\n" + _wrapped(),
+        b"https://ci:canary%2F1234567890@x",
+        b"x" + canary.encode().hex().upper().encode(),
+    ):
+        with pytest.raises(AssertionError, match=canary):
+            _holds_none(text, canary)
+    _holds_none(b"canary/1234567891", canary)
 
 
 def _wrapped() -> bytes:
-    return base64.encodebytes(b"x" * 50 + b"canary-1234567890")
+    return base64.encodebytes(b"x" * 50 + b"canary/1234567890")
 
 
 def _holds_none(content: bytes, *canaries: str) -> None:
-    """Neither as it is nor in base64, on one line or several."""
+    """Neither as it is nor in base64, on one line or several, nor in a URL's encoding or in hex."""
     for reading in _readings(content):
         for canary in canaries:
             at = reading.find(canary.encode())
@@ -220,11 +256,47 @@ _STANDARD = bytes.maketrans(b"-_", b"+/")
 
 def _readings(content: bytes) -> Iterator[bytes]:
     yield content
+    yield urllib.parse.unquote_to_bytes(content)
+    for run in re.findall(rb"(?:[0-9a-fA-F]{2}){10,}", content):
+        yield bytes.fromhex(run.decode())
+        yield bytes.fromhex("0" + run.decode() + "0")
     unfolded = re.sub(rb"\r?\n(?:remote: )? *", b"", content)
     for text in (content, unfolded):
         for run in re.findall(rb"[A-Za-z0-9+/]{20,}", text.translate(_STANDARD)):
             for shift in range(4):
                 yield base64.b64decode(run[shift:] + b"A" * (-len(run[shift:]) % 4))
+
+
+def _data_folder_holds_none(server: Server, *canaries: str) -> None:
+    """Nothing that the server keeps, its ledger among it, but for the logs, which are looked at by themselves."""
+    folder = server.folder / "data"
+    files = [
+        path for path in sorted(folder.rglob("*")) if path.is_file() and folder / "logs" not in path.parents
+    ]
+    assert any(path.name.startswith("ledger.db") for path in files)
+    for path in files:
+        _holds_none(path.read_bytes(), *canaries)
+
+
+@contextmanager
+def _watched_command_lines() -> Iterator[set[bytes]]:
+    """All that ran on this host meanwhile, as anybody on it can see."""
+    seen: set[bytes] = set()
+    over = threading.Event()
+
+    def look() -> None:
+        while not over.wait(0.05):
+            for path in Path("/proc").glob("[0-9]*/cmdline"):
+                with suppress(OSError):
+                    seen.add(path.read_bytes())
+
+    thread = threading.Thread(target=look)
+    thread.start()
+    try:
+        yield seen
+    finally:
+        over.set()
+        thread.join()
 
 
 def _pulled(image: str) -> list[bytes]:

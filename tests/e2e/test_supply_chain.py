@@ -4,6 +4,7 @@ import base64
 import json
 import secrets
 from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
 from typing import Any
 
 import httpx
@@ -41,14 +42,16 @@ def test_an_image_says_what_it_is_and_keeps_saying_so_where_it_is_promoted(
     shop.push().ok().says("signed by sha256:", "components and provenance are kept beside the image")
     found = bob.ssh("releases", "info", shop.app, "v1", "--json").ok().json()
     assert found["sbom"]["components"] > 100
-    public = (bob.server.folder / "signing.pub").read_text()
+    key = Path(bob.server.settings["GITRECEIVE_SUPPLY_CHAIN_SIGNING_KEY_FILE"])
+    public = key.with_suffix(".pub").read_text()
     bob.ssh("releases", "verify", shop.app, "--key", "-", stdin=public).ok().says(
         "ok    provenance:", "signed"
     )
     _is_signed_as_cosign_documents(found["image"], public)
     packages = bob.ssh("releases", "sbom", shop.app).ok()
     packages.says("deb", "libc6", "pypi", "flask")
-    told = bob.ssh("releases", "provenance", shop.app).ok().json()
+    bob.ssh("releases", "provenance", shop.app).ok().says(found["commit"], "run-image")
+    told = bob.ssh("releases", "provenance", shop.app, "--json").ok().json()
     inputs = {one["name"]: one for one in told["predicate"]["buildDefinition"]["resolvedDependencies"]}
     assert inputs["source"]["digest"]["gitCommit"] == found["commit"]
     assert {"run-image", "build-image"} <= inputs.keys()

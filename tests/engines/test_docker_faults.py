@@ -83,7 +83,7 @@ def body(image: ImageRef, *command: str) -> dict[str, object]:
 def container(image: ImageRef) -> Iterator[str]:
     """One that is not started."""
     direct = client()
-    made = direct.create_container_from_config(
+    made = direct.create_container_from_config(  # type: ignore[no-untyped-call]
         body(image, "python3", "-c", "import time; time.sleep(60)"), f"faults-{uuid4().hex[:8]}"
     )["Id"]
     yield made

@@ -15,6 +15,7 @@ from gitreceive.engines.docker_push import DockerPush, connect
 from gitreceive.engines.oci_registry import OciRegistry
 from gitreceive.errors import CanceledError, RegistryError
 from gitreceive.model import Build, Digest, ImageRef
+from gitreceive.patience import Patience
 from tests.engines.oci_images import Notes, build, layer, tar
 from tests.engines.real_registry import docker_registry
 from tests.fake_registry import FakeRegistry
@@ -50,7 +51,8 @@ def pushing(
     engine = SpokenEngine(*events, silent=silent)
     registry = FakeRegistry("registry.test/team")
     registry.images[ImageRef("registry.test/team/shop", DIGEST)] = IMAGE
-    return DockerPush(registry, "registry.test/team", lambda: engine), engine, registry  # type: ignore[arg-type, return-value]
+    quick = Patience(attempts=3, first=0.01)
+    return DockerPush(registry, "registry.test/team", lambda: engine, quick), engine, registry  # type: ignore[arg-type, return-value]
 
 
 def test_the_digest_is_the_one_that_docker_reports() -> None:
@@ -66,6 +68,17 @@ def test_the_digest_is_the_one_that_docker_reports() -> None:
     assert engine.tags == [(IMAGE.engine_image, "registry.test/team/shop", "e" * 12)]
     assert engine.closed
     assert log.lines[:2] == ["layer abc sent", "layer def already there"]
+
+
+@pytest.mark.parametrize(
+    ("said", "times"), [("received unexpected HTTP status: 503", 3), ("denied: not yours", 1)]
+)
+def test_what_may_pass_is_pushed_again_and_what_may_not_is_not(said: str, times: int) -> None:
+    push, engine, _ = pushing({"error": said})
+
+    with pytest.raises(RegistryError, match=said[:12]):
+        push.publish(IMAGE, "shop", Notes(), Cancellation())
+    assert len(engine.tags) == times
 
 
 @pytest.mark.parametrize(

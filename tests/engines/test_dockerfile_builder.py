@@ -42,6 +42,7 @@ def engine() -> Iterator[Any]:
 
 class Site:
     def __init__(self, base: ImageRef, data_dir: Path, **build: Any) -> None:
+        build.setdefault("egress", "none")
         self.base = base
         self.app = AppName.parse(f"dock-{uuid4().hex[:8]}")
         self.builder = DockerfileBuilder(Settings(data_dir=data_dir, build=BuildSettings(**build)))

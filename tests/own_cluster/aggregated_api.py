@@ -26,7 +26,7 @@ from tests.certificates import Issued, issue
 from tests.own_cluster.control_plane import client_of
 
 Item = dict[str, Any]
-_AVAILABLE_SECONDS = 30.0
+_AVAILABLE_SECONDS = 120.0
 _untyped: Any = kubernetes
 
 
@@ -246,7 +246,7 @@ def _guarded(config: Path, name: str, apis: list[str]) -> Iterator[None]:
             yield
         finally:
             guard.stdin.close()
-            assert guard.wait(60) == 0
+            assert guard.wait(120) == 0
 
 
 _GUARD = """
@@ -273,7 +273,7 @@ quietly(kubernetes.client.CoreV1Api(client).delete_namespaced_service, name, 'de
 class _Handler(BaseHTTPRequestHandler):
     served: ClassVar[AggregatedApi]
     protocol_version = "HTTP/1.1"
-    timeout = 30
+    timeout = 120
 
     def _reply(self) -> None:
         parts = urlsplit(self.path)

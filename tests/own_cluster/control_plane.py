@@ -19,7 +19,7 @@ import urllib3
 from gitreceive.config import cache_dir
 from tests.certificates import Issued, issue
 
-_UP_SECONDS = 60.0
+_UP_SECONDS = 180.0
 _untyped: Any = kubernetes
 
 

@@ -47,18 +47,17 @@ class PlayedOperators:
     waiting: threading.Event = field(default_factory=threading.Event)
 
     def __call__(self, api: AggregatedApi, item: Item) -> None:
-        if item["kind"] in _READY:
-            self._begin(api, item)
-
-    def _begin(self, api: AggregatedApi, item: Item) -> None:
+        """At once it is said that there is more to come; the rest takes its time."""
+        if item["kind"] not in _READY:
+            return
+        if "status" not in item:
+            conditions = [{"type": "Ready", "status": "False", "message": "Cluster Is Not Ready"}]
+            item["status"] = {"phase": "Setting up primary", "conditions": conditions}
         threading.Thread(target=self._make, args=(api, dict(item)), name="operator", daemon=True).start()
 
     def _make(self, api: AggregatedApi, item: Item) -> None:
-        if "status" not in item:
-            conditions = [{"type": "Ready", "status": "False", "message": "Cluster Is Not Ready"}]
-            api.update(item, status={"phase": "Setting up primary", "conditions": conditions})
         self.waiting.set()
-        if not self.go_on.wait(60):
+        if not self.go_on.wait(300):
             return
         if item["kind"] in _SECRETS:
             self._write_secret(item, *_SECRETS[item["kind"]])

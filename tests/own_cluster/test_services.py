@@ -172,6 +172,7 @@ def test_one_that_is_not_ready_in_its_time_stays_and_the_same_command_goes_on(
     assert bound(ledger) == {}
     (row,) = cli("services", "list", "shop", "--json").ok().json()
     assert (row["variables"], row["state"]) == ([], "being made, not bound")
+    monkeypatch.delenv("GITRECEIVE_TEMPLATES")
     operators.go_on.set()
     assert "Going on with PostgreSQL db" in cli(*_POSTGRES).ok().err
     assert "DATABASE_URL" in bound(ledger)
@@ -181,7 +182,7 @@ def test_who_stops_waiting_loses_nothing(cli: Cli, ledger: SqlLedger, operators:
     operators.go_on.clear()
 
     def press() -> None:
-        assert operators.waiting.wait(60)
+        assert operators.waiting.wait(120)
         os.kill(os.getpid(), signal.SIGINT)
 
     hand = threading.Thread(target=press)

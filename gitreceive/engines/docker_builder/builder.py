@@ -69,8 +69,9 @@ class DockerBuilder:
         """As the port promises. Layers that wait to be sent are files until the context is left. After a build that went well,
         nobody waits for the container's removal but who needs it gone: the app's next build, ``forget``, ``sweep``, ``close``.
         """
-        self._spool.mkdir(parents=True, exist_ok=True)
-        spool = Path(tempfile.mkdtemp(prefix=f"{request.source.app}-", dir=self._spool))
+        with disk_speaks():
+            self._spool.mkdir(parents=True, exist_ok=True)
+            spool = Path(tempfile.mkdtemp(prefix=f"{request.source.app}-", dir=self._spool))
         try:
             yield self._build(request, log, cancel, spool)
         except BaseException:
@@ -102,7 +103,7 @@ class DockerBuilder:
 
     def check(self) -> Iterable[Check]:
         """Docker answers, and the settings for builds can be used."""
-        yield self._containers.check()
+        yield from self._containers.check()
         try:
             read_inputs(self._settings)
             folder = read_folder(self._path)

@@ -129,6 +129,13 @@ class BuildContainer:
         with contextlib.suppress(OSError):
             self._socket.shutdown(socket.SHUT_RDWR)
 
+    def runs(self) -> bool:
+        """By Docker's account. Docker's errors pass."""
+        try:
+            return bool(self._client.inspect_container(self.id)["State"]["Running"])
+        except NotFound:
+            return False
+
     def out_of_memory(self) -> bool:
         """Whether the kernel killed something in it for memory, by Docker's account."""
         try:

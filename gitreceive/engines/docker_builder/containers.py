@@ -1,7 +1,7 @@
 """The build containers of one server: started one a build, and seen to their end."""
 
 import threading
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any, Self
 
 import docker
@@ -11,13 +11,16 @@ from gitreceive import dockerd
 from gitreceive.config import BuildSettings
 from gitreceive.engines.docker_builder.builder_image import BuilderImages
 from gitreceive.engines.docker_builder.container import BuildContainer, Spec
+from gitreceive.engines.docker_builder.disk import DiskWatch
 from gitreceive.engines.docker_builder.feed import Feed
 from gitreceive.engines.docker_builder.run import Outcome, Run, memory_error, take
-from gitreceive.engines.docker_builder.speaking import docker_speaks
+from gitreceive.engines.docker_builder.runtime import check_runtime, runtime_named
+from gitreceive.engines.docker_builder.speaking import disk_error, docker_speaks
 from gitreceive.errors import BrokenOffError, BuildError, BuildLimitError, GitreceiveError, UnavailableError
 from gitreceive.lifecycle import frames
 from gitreceive.model import AppName, Check
 from gitreceive.ports import BuildNetworks
+from gitreceive.room import is_full
 
 _GONE_OR_GOING = (404, 409)
 
@@ -32,7 +35,7 @@ class BuildContainers:
         self._settings = settings
         self._networks = networks
         self._owner = owner
-        self._ended: dict[AppName, list[BuildContainer]] = {}
+        self._ended: dict[AppName, list[BuildContainer | DiskWatch]] = {}
         self._ended_lock = threading.Lock()
         self._client_lock = threading.Lock()
         self._client: dockerd.Client | None = None
@@ -48,9 +51,10 @@ class BuildContainers:
         }
         self.wait_for_removals(run.request.source.app)
         with docker_speaks():
-            container = self._create(run)
+            container, disk = self._create(run)
             with (
                 container,
+                disk,
                 _Deadline(container, self._settings.timeout) as deadline,
                 run.cancel.stopping(container.kill),
                 Feed(container, message, run.request.archive) as feed,
@@ -58,7 +62,9 @@ class BuildContainers:
                 try:
                     return take(container, run, self._settings)
                 except (frames.ChannelError, OSError) as error:
-                    self._explain_end(container, deadline, feed, run)
+                    self._explain_end(container, deadline, disk, feed, run)
+                    if isinstance(error, OSError) and is_full(error):
+                        raise disk_error(error) from error
                     if not isinstance(error, frames.ChannelEndedError | OSError):
                         raise _spoiled(run, error) from error
                     raise BrokenOffError(
@@ -73,15 +79,14 @@ class BuildContainers:
             containers = [container for name in apps for container in self._ended.pop(name, [])]
         for container in containers:
             container.gone()
+        for disk in containers:
+            if isinstance(disk, DiskWatch) and disk.cache_is_spent:
+                self._empty(disk.cache)
 
     def forget(self, app: AppName) -> None:
         """Remove the app's cache volume; no error where there is none. Raises UnavailableError."""
         self.wait_for_removals(app)
-        with docker_speaks():
-            try:
-                self._connect().remove_volume(self._cache(app), force=True)
-            except NotFound:
-                return
+        self._empty(self._cache(app))
 
     def cached(self) -> frozenset[AppName]:
         """The apps that have a cache volume. Raises UnavailableError."""
@@ -111,16 +116,18 @@ class BuildContainers:
                 self._client.close()
                 self._client = None
 
-    def check(self) -> Check:
-        """Whether Docker answers."""
+    def check(self) -> Iterator[Check]:
+        """Whether Docker answers, and has what settings name."""
         try:
             with docker_speaks():
                 version = self._connect().version()
+                yield Check("docker", ok=True, seen=f"{version['Version']}, API {version['ApiVersion']}")
+                if self._settings.runtime:
+                    yield check_runtime(self._connect(), self._settings.runtime)
         except UnavailableError as error:
-            return Check("docker", ok=False, seen=error.message, fix=error.hint)
-        return Check("docker", ok=True, seen=f"{version['Version']}, API {version['ApiVersion']}")
+            yield Check("docker", ok=False, seen=error.message, fix=error.hint)
 
-    def _create(self, run: Run) -> BuildContainer:
+    def _create(self, run: Run) -> tuple[BuildContainer, DiskWatch]:
         client = self._connect()
         assert self._images is not None
         app, job = run.request.source.app, run.request.job
@@ -130,7 +137,8 @@ class BuildContainers:
             self._images.ensure(run.image, run.log, run.cancel, look=attempt > 1)
             network = self._networks.lend(run.image.tag)
             try:
-                container = BuildContainer(client, self._settings, spec, network, run.transcript.feed)
+                with runtime_named(client, self._settings.runtime):
+                    container = BuildContainer(client, self._settings, spec, network, run.transcript.feed)
             except ImageNotFound:
                 network.give_back()
                 if attempt == 3:  # removed between the two steps, twice
@@ -139,15 +147,24 @@ class BuildContainers:
                 network.give_back()
                 raise
             else:
+                disk = DiskWatch(client, self._settings, spec, container)
                 with self._ended_lock:
-                    self._ended.setdefault(app, []).append(container)
-                return container
+                    self._ended.setdefault(app, []).extend((container, disk))
+                return container, disk
         raise AssertionError
+
+    def _empty(self, cache: str) -> None:
+        with docker_speaks():
+            try:
+                self._connect().remove_volume(cache, force=True)
+            except NotFound:
+                return
 
     def _explain_end(
         self,
         container: BuildContainer,
         deadline: "_Deadline",
+        disk: DiskWatch,
         feed: Feed,
         run: Run,
     ) -> None:
@@ -159,6 +176,8 @@ class BuildContainers:
                 f"the build took longer than {self._settings.timeout} seconds",
                 hint="make it faster, or ask the operator to raise build.timeout",
             )
+        if disk.error:
+            raise disk.error
         if isinstance(feed.error, GitreceiveError):
             raise feed.error
         if container.out_of_memory():

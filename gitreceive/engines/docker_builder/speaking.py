@@ -29,9 +29,15 @@ def disk_speaks() -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        raise UnavailableError(
-            f"what is kept of builds cannot be written: {error}", hint="see to the disk of the data folder"
-        ) from error
+        raise disk_error(error) from error
+
+
+def disk_error(error: OSError) -> UnavailableError:
+    """For what of a build cannot be written on the server."""
+    return UnavailableError(
+        f"what is kept of builds cannot be written: {error}",
+        hint="ask the operator to free room on the disk of the data folder, then push again",
+    )
 
 
 @contextmanager

@@ -263,6 +263,8 @@ def _body(release: Release, process: ProcessType, user: str, settings: DockerSet
             "LogConfig": {"Type": "json-file", "Config": dict(_LOG_OPTIONS)},
         },
     }
+    if settings.runtime:
+        body["HostConfig"]["Runtime"] = settings.runtime
     if limits.milli_cpu:
         # one host has no scheduler that would keep its CPUs free for whom they were promised
         body["HostConfig"]["NanoCpus"] = limits.milli_cpu * 1_000_000

@@ -57,6 +57,8 @@ def check(engine: Engine, settings: DockerSettings) -> Iterator[Check]:
         "" if engine.local else "run the server where Docker is: the forwarder reaches containers directly",
     )
     yield _memory(info, settings)
+    if settings.runtime:
+        yield _runtime(info, settings.runtime)
 
 
 def _memory(info: Mapping[str, Any], settings: DockerSettings) -> Check:
@@ -67,6 +69,14 @@ def _memory(info: Mapping[str, Any], settings: DockerSettings) -> Check:
     limited = bool(info.get("MemoryLimit"))
     fix = "" if limited else "boot the host with cgroup_enable=memory"
     return Check("docker.memory", limited, f"{size} bytes" if limited else "Docker cannot limit memory", fix)
+
+
+def _runtime(info: Mapping[str, Any], name: str) -> Check:
+    known = sorted(info.get("Runtimes") or {})
+    if name in known:
+        return Check("docker.runtime", True, name)
+    fix = f"add it to `runtimes` in Docker's daemon.json, or use one of: {', '.join(known)}"
+    return Check("docker.runtime", False, f"Docker knows no runtime {name!r}", fix)
 
 
 def _word(stage: Stage, running: bool) -> str:

@@ -17,6 +17,7 @@ from gitreceive.config import Settings
 from gitreceive.engines.dockerfile_builder.arguments import build_arguments
 from gitreceive.engines.dockerfile_builder.context import Context, spooled
 from gitreceive.engines.dockerfile_builder.engine import BuildEngine, BuildOutput
+from gitreceive.engines.dockerfile_builder.reaching_out import refuse_reaching_out
 from gitreceive.engines.dockerfile_builder.transcript import Transcript
 from gitreceive.errors import (
     BrokenOffError,
@@ -38,6 +39,7 @@ class DockerfileBuilder:
 
     def __init__(self, settings: Settings, networks: BuildNetworks | None = None) -> None:
         self._settings = settings.build
+        self._registry = settings.registry
         self._networks = networks or NoNetworks()
         self._engine = BuildEngine(settings.data_dir)
 
@@ -83,11 +85,23 @@ class DockerfileBuilder:
             self._engine.remove(app, job)
 
     def _run(self, request: BuildRequest, source: Context, log: Log, cancel: Cancellation) -> str:
+        refuse_reaching_out(source.dockerfile, self._registry, request.source.app)
+        self._check_runtime()
         network = self._network(request)
         try:
             return self._run_in(network.mode, request, source, log, cancel)
         finally:
             network.give_back()
+
+    def _check_runtime(self) -> None:
+        """Docker's own build takes no runtime, so it has to be the one that Docker takes by itself."""
+        wanted = self._settings.runtime
+        default = self._engine.default_runtime() if wanted else ""
+        if wanted != default:
+            raise ConfigError(
+                f"a Dockerfile is built in Docker's default runtime, {default}, and builds may run in {wanted} only",
+                hint="build it with buildpacks, or ask the operator to make that Docker's default-runtime",
+            )
 
     def _network(self, request: BuildRequest) -> LentNetwork:
         if "none" in (self._settings.network, self._settings.egress):

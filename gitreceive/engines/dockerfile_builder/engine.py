@@ -89,6 +89,10 @@ class BuildEngine:
             except docker_errors.ImageNotFound:
                 self._api().pull(image.repository, tag=str(image.digest))
 
+    def default_runtime(self) -> str:
+        with _translated("ask Docker about itself"):
+            return str(self._api().info().get("DefaultRuntime") or "")
+
     def config(self, image: str) -> Mapping[str, Any]:
         with _translated("look at the image"):
             seen = self._api().inspect_image(image)  # type: ignore[no-untyped-call]

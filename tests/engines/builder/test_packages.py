@@ -7,6 +7,7 @@ import pytest
 
 from gitreceive.cancellation import Cancellation
 from gitreceive.config import process_environment
+from gitreceive.engines.build_networks import GuardedNetworks
 from gitreceive.engines.by_packages import BuilderWithPackages
 from gitreceive.engines.oci_registry import OciRegistry
 from gitreceive.engines.stacks import DerivedStacks
@@ -26,7 +27,9 @@ def test_a_buildpack_finds_a_package_of_the_aptfile_and_the_image_is_based_on_it
     registry = OciRegistry(
         stack.run.repository.partition("/")[0], insecure=False, environment=process_environment()
     )
-    with closing(registry), closing(DerivedStacks(SETTINGS, tmp_path / "data", registry)) as stacks:
+    networks = GuardedNetworks(SETTINGS, tmp_path / "data")
+    stacks = DerivedStacks(SETTINGS, tmp_path / "data", registry, networks)
+    with closing(registry), closing(stacks):
         builder = BuilderWithPackages(make(), stacks.derive)
 
         with builder.build(request(files, stack), log := HeardLog(), Cancellation()) as build:

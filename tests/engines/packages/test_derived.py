@@ -16,6 +16,7 @@ import pytest
 from gitreceive.buildpacks.system_packages import of_aptfile
 from gitreceive.cancellation import Cancellation
 from gitreceive.config import BuildSettings, process_environment
+from gitreceive.engines.build_networks import GuardedNetworks
 from gitreceive.engines.oci_registry import OciRegistry
 from gitreceive.engines.stacks import DerivedStacks
 from gitreceive.errors import (
@@ -56,11 +57,15 @@ class Server:
     registry: OciRegistry
     settings: BuildSettings = SETTINGS
 
+    def stacks(self) -> DerivedStacks:
+        networks = GuardedNetworks(self.settings, self.folder)
+        return DerivedStacks(self.settings, self.folder, self.registry, networks)
+
     def derive(
         self, stack: Stack, aptfile: bytes, cancel: Cancellation | None = None
     ) -> tuple[Stack, HeardLog]:
         log = HeardLog()
-        with closing(DerivedStacks(self.settings, self.folder, self.registry)) as stacks:
+        with closing(self.stacks()) as stacks:
             return stacks.derive(stack, of_aptfile(aptfile), log, cancel or Cancellation()), log
 
 
@@ -218,7 +223,7 @@ def test_an_image_is_rebased_to_the_next_version_of_its_stack_with_the_same_pack
     relabelled = build(run_image=stack.run, config={"Labels": {"test.version": "2"}})
     newer = replace(stack, run=registry.publish(relabelled, f"stacks/{stack.name}-run", log, Cancellation()))
     packages = registry.facts(app).packages
-    with closing(DerivedStacks(server.settings, server.folder, registry)) as stacks:
+    with closing(server.stacks()) as stacks:
         run_image = stacks.run_image(newer, packages, log, Cancellation())
 
     rebased = registry.rebase(app, run_image, "test-packages", log, Cancellation())

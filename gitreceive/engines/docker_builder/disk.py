@@ -1,0 +1,164 @@
+"""What a build has on disk, looked at from outside of it while it runs."""
+
+import contextlib
+import io
+import json
+import secrets
+import socket
+import threading
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Self
+
+import docker
+import docker.utils
+from docker.errors import DockerException
+from docker.types import LogConfig
+from requests.exceptions import RequestException
+from urllib3.exceptions import HTTPError
+
+from gitreceive.config import BuildSettings
+from gitreceive.engines.docker_builder.builder_image import USER
+from gitreceive.engines.docker_builder.container import BuildContainer, Spec
+from gitreceive.errors import BuildLimitError, GitreceiveError, UnavailableError
+
+_PROGRAM = Path(__file__).with_name("disk_inside.py")
+_BEGIN = 2.0  # seconds: most builds have ended by then, and pay nothing
+_MEMORY, _CPUS, _PROCESSES = 512 << 20, 0.5, 16
+_STDOUT = 1
+_LOST = (DockerException, RequestException, HTTPError, OSError, ValueError)
+
+
+class DiskWatch:
+    """A context: inside it, a build that has more than it may is killed, and ``error`` says why; ``cache_is_spent`` where the app's cache
+    has to go for the next one. It is killed as well where nobody can look any more.
+    """
+
+    def __init__(
+        self, client: docker.APIClient, settings: BuildSettings, spec: Spec, container: BuildContainer
+    ) -> None:
+        self.error: GitreceiveError | None = None
+        self.cache_is_spent = False
+        self.cache = spec.cache
+        self._client = client
+        self._settings = settings
+        self._spec = spec
+        self._container = container
+        self._over = threading.Event()
+        self._socket: Any = None
+        self._thread = threading.Thread(target=self._run, name=f"disk-{container.id[:12]}", daemon=True)
+
+    def __enter__(self) -> Self:
+        if not self._settings.runtime:
+            self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._over.set()
+        if self._socket is not None:
+            with contextlib.suppress(OSError):
+                self._socket.shutdown(socket.SHUT_RDWR)
+
+    def gone(self) -> None:
+        """Wait until nothing of it is left."""
+        if self._thread.ident is not None:
+            self._thread.join()
+
+    def _run(self) -> None:
+        if self._over.wait(_BEGIN):
+            return
+        watcher = ""
+        try:
+            watcher = self._create()
+            self._stop(self._said(watcher), "who looks at it ended without a word")
+        except _LOST as error:
+            with contextlib.suppress(*_LOST):  # then the build is out of reach too, and is told so
+                self._stop(None, f"{type(error).__name__}: {error}")
+        finally:
+            with contextlib.suppress(*_LOST):
+                if watcher:
+                    self._client.remove_container(watcher, force=True, v=True)
+
+    def _stop(self, passed: Mapping[str, Any] | None, lost: str) -> None:
+        """Unless it has come to its end by itself, with which the watcher's comes."""
+        if self._over.is_set() or (passed is None and not self._container.runs()):
+            return
+        if passed is None:
+            self.error = UnavailableError(
+                f"nobody could look after the disk any more: {lost}", hint="gitreceive doctor looks at Docker"
+            )
+        else:
+            self.cache_is_spent = passed["kind"] not in {"reserve", "inodes"}
+            self.error = _error(passed, self._settings)
+        self._container.kill()
+
+    def _create(self) -> str:
+        asked = {
+            "user": USER,
+            "bytes": int(docker.utils.parse_bytes(self._settings.disk)),
+            "files": self._settings.disk_files,
+            "reserve": int(docker.utils.parse_bytes(self._settings.disk_reserve)),
+        }
+        program = _PROGRAM.read_text(encoding="utf-8")
+        return str(
+            self._client.create_container(
+                self._spec.image,
+                name=f"{self._spec.name}-disk-{secrets.token_hex(3)}",
+                entrypoint=["/usr/bin/python3", "-ISB", "-c", program, json.dumps(asked)],
+                command=[],
+                user="0:0",
+                working_dir="/",
+                labels=self._spec.labels,
+                host_config=self._client.create_host_config(
+                    cap_drop=["ALL"],
+                    cap_add=["SYS_PTRACE", "DAC_READ_SEARCH"],  # to see into the build's folders, and no more
+                    security_opt=["no-new-privileges"],
+                    mem_limit=_MEMORY,
+                    memswap_limit=_MEMORY,
+                    nano_cpus=int(_CPUS * 1e9),
+                    pids_limit=_PROCESSES,
+                    pid_mode=f"container:{self._container.id}",
+                    network_mode="none",
+                    log_config=LogConfig(type="none"),
+                ),
+            )["Id"]
+        )
+
+    def _said(self, watcher: str) -> Mapping[str, Any] | None:
+        """Its one line; None where it ended without (Engine API, "Attach to a container")."""
+        attached = self._client.attach_socket(watcher, params={"stdout": 1, "stream": 1})
+        self._socket = getattr(attached, "_sock", attached)
+        self._socket.settimeout(None)
+        with contextlib.closing(attached._response):  # noqa: SLF001 - docker-py hangs the connection's owner there
+            self._client.start(watcher)
+            stream, said = io.BufferedReader(attached), b""
+            while len(header := stream.read(8)) == 8:
+                content = stream.read(int.from_bytes(header[4:], "big"))
+                said += content if header[0] == _STDOUT else b""
+        found: Mapping[str, Any] | None = json.loads(said) if said else None
+        return found
+
+
+def _error(passed: Mapping[str, Any], settings: BuildSettings) -> BuildLimitError:
+    seen, gone = int(passed["seen"]), "the app's cache is emptied, as it counts"
+    match passed["kind"]:
+        case "bytes":
+            return BuildLimitError(
+                f"the build had more than {settings.disk} on disk; {gone}",
+                hint="let it write less, or ask the operator to raise build.disk",
+            )
+        case "files":
+            return BuildLimitError(
+                f"the build had more than {settings.disk_files} files and folders; {gone}",
+                hint="let it make fewer, or ask the operator to raise build.disk_files",
+            )
+        case "deep":
+            return BuildLimitError(
+                f"the build nested more than {seen - 1} folders in each other; {gone}", hint="nest fewer"
+            )
+        case kind:
+            free = f"{seen / 1e6:.0f} MB" if kind == "reserve" else f"{seen} inodes"
+            return BuildLimitError(
+                f"Docker's disk has only {free} left, and builds are stopped before it is full",
+                hint="have the operator free some, or change build.disk_reserve; then push again",
+            )

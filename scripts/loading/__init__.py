@@ -1,0 +1,1 @@
+"""What one server holds out: many at once, and what is large. Real git and ssh clients, real builds on the Docker target."""
