@@ -101,7 +101,7 @@ def _answer(server: Server, name: str) -> str | None:
 
 def _serves(container: Mapping[str, Any]) -> bool:
     labels = container["Labels"]
-    return labels.get("gitreceive.role") == "service" and container["State"] == "running"
+    return bool(labels.get("gitreceive.role") == "service" and container["State"] == "running")
 
 
 def _instance(container: Mapping[str, Any]) -> Instance:
