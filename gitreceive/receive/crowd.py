@@ -7,8 +7,8 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Self
 
+from gitreceive.config.limits import LimitSettings
 from gitreceive.errors import UnavailableError
-from gitreceive.limits import LimitSettings
 from gitreceive.model import AppName, UserName
 
 _PATIENCE = 60.0  # seconds in which a place to receive a push may become free

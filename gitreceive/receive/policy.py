@@ -20,7 +20,10 @@ from gitreceive.git.process import git_command, git_environment
 from gitreceive.model import CommitId
 
 _LONGEST_ENTRY = 16 << 10
-_LONGEST_NAME, _LONGEST_PATH = 255, 3000  # bytes; Linux's limits (limits.h), with room for where a build puts it
+_LONGEST_NAME, _LONGEST_PATH = (
+    255,
+    3000,
+)  # bytes; Linux's limits (limits.h), with room for where a build puts it
 _SHOWN = 3  # names that a finding lists
 _PATIENCE = 60.0  # seconds for one look at a tree
 _POINTER_SIZES = range(

@@ -5,10 +5,10 @@ from functools import partial
 from pathlib import Path
 
 from gitreceive.config import Settings
+from gitreceive.config.supply_chain import SupplyChainSettings
 from gitreceive.errors import ConfigError
 from gitreceive.model import Check, Secret
 from gitreceive.ports import Attestor, Registry
-from gitreceive.supply_chain_settings import SupplyChainSettings
 from gitreceive.supplychain.attesting import RegistryAttestor
 from gitreceive.supplychain.inventory import Inventory
 from gitreceive.supplychain.signing import SigningKey, read_signing_key

@@ -17,8 +17,8 @@ from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from gitreceive.addresses import is_within, network_of
 from gitreceive.config import Settings, parse_listen
+from gitreceive.config.limits import LimitSettings
 from gitreceive.errors import ConfigError, cause
-from gitreceive.limits import LimitSettings
 
 _BACKLOG = 512
 _PATIENCE = 3  # seconds that open requests get when the server stops

@@ -101,7 +101,7 @@ def _answer(server: Server, name: str) -> str | None:
 
 def _serves(container: Mapping[str, Any]) -> bool:
     labels = container["Labels"]
-    return labels.get("gitreceive.role") == "service" and container["State"] == "running"
+    return bool(labels.get("gitreceive.role") == "service" and container["State"] == "running")
 
 
 def _instance(container: Mapping[str, Any]) -> Instance:
@@ -135,6 +135,8 @@ def _stray_containers(containers: list[Any], apps: tuple[AppFacts, ...]) -> Iter
             continue  # a network that the server keeps for its builds, and that ends with it
         if "gitreceive.job" in labels:
             yield f"build container {name}"
+        elif "gitreceive.network" in labels:
+            continue  # held for the next build, and gone with the server
         elif labels.get("gitreceive.role") != "service":
             yield f"container {name}"
         elif newest.get(labels["gitreceive.app"]) != int(labels["gitreceive.release"]) or container[

@@ -46,15 +46,16 @@ class Pack:
     def tag(self, content: bytes) -> str:
         return self._add(4, "tag", content)
 
-    def delta(self, base: str, content: bytes) -> None:
+    def delta(self, base: str, content: bytes) -> object:
         """By its base's name, which need not be there."""
         self.entries.append(_entry(7, content, bytes.fromhex(base)))
+        return self
 
     def delta_before(self, offset: bytes, content: bytes) -> None:
         """By how far before it its base stands."""
         self.entries.append(_entry(6, content, offset))
 
-    def bytes(self, *, version: int = 2) -> bytes:
+    def whole(self, *, version: int = 2) -> bytes:
         number = len(self.entries) if self.count is None else self.count
         content = b"PACK" + struct.pack(">II", version, number) + b"".join(self.entries)
         return content + hashlib.sha1(content, usedforsecurity=False).digest()

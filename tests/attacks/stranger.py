@@ -30,7 +30,7 @@ class Stranger(asyncssh.SSHClientConnection):
         if pkttype == SERVICE_ACCEPT:  # the library's own part is over: from here on it only carries
             self._auth = self._ear  # type: ignore[assignment]
             self._auth_complete = True
-            self._channels = defaultdict(lambda: self._ear)  # type: ignore[arg-type]
+            self._channels = defaultdict(lambda: self._ear)  # type: ignore[arg-type, return-value]
         if pkttype < SERVICE_REQUEST or SERVICE_ACCEPT < pkttype < USERAUTH_REQUEST:
             return super().process_packet(pkttype, pktid, packet)
         return self._ear.process_packet(pkttype, pktid, packet)
@@ -61,7 +61,13 @@ class Stranger(asyncssh.SSHClientConnection):
 
     def offer(self, key: asyncssh.SSHKey, user: bytes = b"git", blob: bytes | None = None) -> None:
         """A public key, as anybody may show one."""
-        self.say(USERAUTH_REQUEST, *_request(user), Boolean(False), String(_ALGORITHM), String(blob or key.public_data))
+        self.say(
+            USERAUTH_REQUEST,
+            *_request(user),
+            Boolean(False),
+            String(_ALGORITHM),
+            String(blob or key.public_data),
+        )
 
     def sign(
         self,
@@ -121,7 +127,9 @@ async def stranger(port: int) -> AsyncIterator[Stranger]:
     options = asyncssh.SSHClientConnectionOptions(
         username="git", client_keys=None, known_hosts=None, config=None, agent_path=None
     )
-    _, client = await asyncio.get_running_loop().create_connection(lambda: Stranger(options), "127.0.0.1", port)
+    _, client = await asyncio.get_running_loop().create_connection(
+        lambda: Stranger(options), "127.0.0.1", port
+    )
     try:
         assert await client.hear() == SERVICE_ACCEPT
         yield client

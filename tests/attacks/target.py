@@ -159,7 +159,7 @@ class Fort:
         assert self.process.poll() is None, self._log.read_text()
         assert self.faults() == []
         until(lambda: not self.children(), PATIENCE)
-        assert not [path for path in self.repository.glob("objects/*incoming*")]
+        assert not list(self.repository.glob("objects/*incoming*"))
 
     def head(self) -> str:
         found = self.git("for-each-ref", "--format=%(objectname)", "refs/heads/main").strip()
@@ -195,14 +195,14 @@ class Fort:
     ) -> Heard:
         connection = await self.connected(user)
         try:
-            process = await connection.create_process(command, encoding=None, **more)  # type: ignore[arg-type]
+            process = await connection.create_process(command, encoding=None, **more)
             with suppress(BrokenPipeError):  # it is refused before it is heard
                 process.stdin.write(stdin)
                 process.stdin.write_eof()
             done = await process.wait()
         except asyncssh.ChannelOpenError as error:
             return Heard(None, b"", error.reason.encode())
-        return Heard(done.exit_status, bytes(done.stdout or b""), bytes(done.stderr or b""))
+        return Heard(done.exit_status, _bytes(done.stdout), _bytes(done.stderr))
 
     def push(
         self,
@@ -214,7 +214,7 @@ class Fort:
     ) -> Heard:
         """What git push sends (gitprotocol-pack(5)), with nothing checked: updates of ref, old and new."""
         capabilities = b"report-status" + (b" push-options" if options is not None else b"")
-        lines = []
+        lines: list[bytes] = []
         for ref, old, new in updates:
             name = ref if isinstance(ref, bytes) else ref.encode()
             lines.append(f"{old} {new} ".encode() + name + (b"\0 " + capabilities if not lines else b""))
@@ -229,7 +229,9 @@ class Fort:
         """A header by which the user's token is shown."""
         return f"Authorization: Basic {base64.b64encode(f'x:{self.tokens[user]}'.encode()).decode()}\r\n"
 
-    def speak(self, sent: bytes, *, seconds: float = PATIENCE, port: int = 0, come_from: str = "127.0.0.1") -> bytes:
+    def speak(
+        self, sent: bytes, *, seconds: float = PATIENCE, port: int = 0, come_from: str = "127.0.0.1"
+    ) -> bytes:
         """What comes back on a new connection until it is closed, or nothing more comes for a while."""
         return self.run(self._spoken(sent, seconds, port or self.http_port, come_from), seconds + 1)
 
@@ -246,6 +248,10 @@ class Fort:
         return heard
 
 
+def _bytes(said: bytes | str | None) -> bytes:
+    return said if isinstance(said, bytes) else (said or "").encode()
+
+
 def packet(line: bytes) -> bytes:
     """A pkt-line (gitprotocol-common(5))."""
     return b"%04x" % (len(line) + 4) + line
@@ -259,7 +265,7 @@ def honest(fort: Fort, said: bytes = b"hello\n") -> Heard:
     before = fort.head()
     parents = [] if before == ZERO else [before]
     new = pack.commit(tree, *parents, more=b"\n\n" + os.urandom(8).hex().encode() + b"\n")
-    heard = fort.push([("refs/heads/main", before, new)], pack.bytes())
+    heard = fort.push([("refs/heads/main", before, new)], pack.whole())
     assert b"ok refs/heads/main" in heard.out, heard
     assert fort.head() == new
     return heard

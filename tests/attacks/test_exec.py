@@ -29,7 +29,7 @@ REFUSED: dict[str, bytes] = {
     "in the background": b"git-receive-pack 'shop' & id",
     "into a file": b"git-receive-pack 'shop' > /tmp/x",
     "from a file": b"git-upload-pack 'shop' < /etc/passwd",
-    "a command in a command": b"git-upload-pack \"$(id)\"",
+    "a command in a command": b'git-upload-pack "$(id)"',
     "another app behind it": b"git-receive-pack 'shop' 'other'",
     "an option in front": b"git-upload-pack --strict 'shop'",
     "an option that runs something": b"git-upload-pack --upload-pack=id shop",
@@ -78,8 +78,11 @@ def test_what_is_no_command_of_ours_or_not_theirs_does_nothing(fort: Fort) -> No
         few = asyncio.Semaphore(3)
 
         async def one(command: bytes) -> Heard:
-            async with few:
+            await few.acquire()
+            try:
                 return await asyncio.wait_for(fort.asked(command), PATIENCE)
+            finally:
+                few.release()
 
         return await asyncio.gather(*map(one, UNKNOWN.values()))
 
@@ -100,7 +103,7 @@ def test_no_subsystem_is_served(fort: Fort, name: str) -> None:
 def test_neither_ports_nor_sockets_nor_tunnels_are_opened_on_the_server(fort: Fort) -> None:
     async def tried() -> list[str]:
         connection = await fort.connect()
-        async with connection:
+        try:
             return [
                 await _refusal(connection.forward_remote_port("127.0.0.1", 0, "127.0.0.1", 1)),
                 await _refusal(connection.forward_remote_port("", 22, "127.0.0.1", 1)),
@@ -126,6 +129,8 @@ def test_neither_ports_nor_sockets_nor_tunnels_are_opened_on_the_server(fort: Fo
                     )
                 ],
             ]
+        finally:
+            connection.close()
 
     refusals = fort.run(tried())
     assert all(refusals), refusals
@@ -223,7 +228,7 @@ def test_no_variable_of_the_clients_reaches_git(fort: Fort, variables: dict[str,
         (place / name).chmod(0o755)
     given = {name: value.format(place=place) for name, value in variables.items()}
     before = sorted(place.iterdir())
-    heard = fort.push([("refs/heads/x", ZERO, fort.head())], Pack().bytes(), env=given)
+    heard = fort.push([("refs/heads/x", ZERO, fort.head())], Pack().whole(), env=given)
     assert b"ng refs/heads/x x is not deployed" in heard.out, heard
     assert sorted(place.iterdir()) == before
 
@@ -270,7 +275,7 @@ OPTIONS: dict[str, list[bytes]] = {
 @pytest.mark.parametrize("options", OPTIONS.values(), ids=OPTIONS)
 def test_a_push_option_that_is_not_known_refuses_the_push(fort: Fort, options: list[bytes]) -> None:
     now = fort.head()
-    heard = fort.push([("refs/heads/main", now, now)], Pack().bytes(), options)
+    heard = fort.push([("refs/heads/main", now, now)], Pack().whole(), options)
     assert b"ok refs/heads/main" not in heard.out, heard
     assert b"ng refs/heads/main" in heard.out or heard.code != 0, heard
     assert not re.search(rb"[\x00-\x08\x0b-\x1f\x7f]", heard.err)

@@ -82,7 +82,11 @@ def _ending(text: str) -> bytes:
     head, blank, body = text.partition("\r\n\r\n")
     if head.count("\r\n") and "\r\n" in head and blank:
         return f"{head}\r\nConnection: close\r\n\r\n{body}".encode("latin-1")
-    return f"{text}\r\nConnection: close\r\n\r\n".encode("latin-1") if text.endswith("\r\n") else text.encode("latin-1")
+    return (
+        f"{text}\r\nConnection: close\r\n\r\n".encode("latin-1")
+        if text.endswith("\r\n")
+        else text.encode("latin-1")
+    )
 
 
 LOGINS = {
@@ -119,7 +123,9 @@ def test_a_request_behind_a_request_is_its_own(fort: Fort) -> None:
     assert re.findall(rb"HTTP/1\.1 (\d+)", heard)[1:] == [b"401"]
 
 
-@pytest.mark.parametrize("host", ["x\x1b[2J", "$(id)", "-x", "a/b", "evil.example.com@x", "x" * 5000, "[::1", "x y"])
+@pytest.mark.parametrize(
+    "host", ["x\x1b[2J", "$(id)", "-x", "a/b", "evil.example.com@x", "x" * 5000, "[::1", "x y"]
+)
 def test_a_host_that_is_none_is_not_shown_to_anybody(fort: Fort, host: str) -> None:
     body = packet(f"{'0' * 40} {fort.head()} refs/heads/x\0 report-status".encode()) + b"0000"
     head = f"{_POST.replace('Host: x', f'Host: {host}')}{fort.basic('alice')}Content-Length: {len(body)}\r\nConnection: close\r\n\r\n"

@@ -8,7 +8,6 @@ from collections.abc import Callable
 import pytest
 
 from gitreceive.model import AppName, EventQuery
-
 from tests.attacks.packs import Pack, claiming, copies, name_of
 from tests.attacks.target import ZERO, Fort, Heard
 
@@ -17,10 +16,10 @@ FILE, EXECUTABLE, LINK, FOLDER, MODULE = "100644", "100755", "120000", "40000", 
 _Entries = list[tuple[str, bytes, str]]
 
 
-def _pushed(fort: Fort, pack: Pack, new: str, **more: object) -> Heard:
+def _pushed(fort: Fort, pack: Pack, new: str) -> Heard:
     """Refused, with nothing of it taken."""
     before = fort.head()
-    heard = fort.push([("refs/heads/main", before, new)], pack.bytes(), **more)
+    heard = fort.push([("refs/heads/main", before, new)], pack.whole())
     assert b"ok refs/heads/main" not in heard.out, heard
     assert fort.head() == before
     assert not re.search(rb"[\x00-\x08\x0b-\x1f\x7f]", heard.err), heard.err
@@ -149,7 +148,7 @@ def _bytes(change: Callable[[bytes], bytes]) -> Callable[[], tuple[bytes, str]]:
     def made() -> tuple[bytes, str]:
         pack = Pack()
         new = _good(pack)
-        return change(pack.bytes()), new
+        return change(pack.whole()), new
 
     return made
 
@@ -159,7 +158,7 @@ def _with(add: Callable[[Pack], object]) -> Callable[[], tuple[bytes, str]]:
         pack = Pack()
         add(pack)
         new = _good(pack)
-        return pack.bytes(), new
+        return pack.whole(), new
 
     return made
 
@@ -168,7 +167,7 @@ def _counted(number: int) -> Callable[[], tuple[bytes, str]]:
     def made() -> tuple[bytes, str]:
         pack = Pack(count=number)
         new = _good(pack)
-        return pack.bytes(), new
+        return pack.whole(), new
 
     return made
 
@@ -209,7 +208,9 @@ PACKS: dict[str, Callable[[], tuple[bytes, str]]] = {
 
 
 @pytest.mark.parametrize("made", PACKS.values(), ids=PACKS)
-def test_a_pack_that_no_git_makes_is_refused_and_none_of_it_kept(fort: Fort, made: Callable[[], tuple[bytes, str]]) -> None:
+def test_a_pack_that_no_git_makes_is_refused_and_none_of_it_kept(
+    fort: Fort, made: Callable[[], tuple[bytes, str]]
+) -> None:
     before = fort.objects()
     pack, new = made()
     heard = fort.push([("refs/heads/main", fort.head(), new)], pack)
@@ -259,7 +260,10 @@ def test_tags_of_tags_are_followed_to_their_end(fort: Fort) -> None:
     pack = Pack()
     name, kind = _good(pack), "commit"
     for number in range(2000):
-        name, kind = pack.tag(f"object {name}\ntype {kind}\ntag t{number}\ntagger a <a@b> 1 +0000\n\nx\n".encode()), "tag"
+        name, kind = (
+            pack.tag(f"object {name}\ntype {kind}\ntag t{number}\ntagger a <a@b> 1 +0000\n\nx\n".encode()),
+            "tag",
+        )
     assert "this is a tag, not a commit" in _pushed(fort, pack, name).all
 
 
@@ -278,6 +282,6 @@ def test_a_forced_move_from_what_the_branch_never_had_is_refused(fort: Fort) -> 
     pack = Pack()
     new = _good(pack)
     before = fort.head()
-    heard = fort.push([("refs/heads/main", "1" * 40, new)], pack.bytes())
+    heard = fort.push([("refs/heads/main", "1" * 40, new)], pack.whole())
     assert b"ng refs/heads/main" in heard.out
     assert fort.head() == before

@@ -68,7 +68,7 @@ def _push_options(content: bytes) -> None:
 
 def _update(content: bytes) -> None:
     words = content.decode("utf-8", "replace").split(" ")
-    update = parse_update(*(words + ["", "", ""])[:3])
+    update = parse_update(*[*words, "", "", ""][:3])
     assert update.ref.startswith("refs/")
     assert one_line(update.ref).isprintable()
 
@@ -118,7 +118,7 @@ def _launch(content: bytes) -> None:
 
 def _docker_stream(content: bytes) -> None:
     """As Docker hands a connection over; what is in the frames is all that comes out."""
-    file = io.BufferedReader(io.BytesIO(content))  # type: ignore[arg-type]
+    file = io.BufferedReader(io.BytesIO(content))
     response = SimpleNamespace(raw=SimpleNamespace(_fp=SimpleNamespace(fp=file)), close=lambda: None)
     attached = SimpleNamespace(_response=response, settimeout=lambda _: None)
     pieces = list(Wire(attached, framed=True).pieces())
@@ -135,7 +135,13 @@ def _frames(content: bytes) -> None:
 
 def _layer(content: bytes) -> None:
     with TemporaryDirectory() as name:
-        take_layer("a/b:c", iter([content[:700], content[700:]]) if content[:700] else iter([]), Path(name, "layer"), {}, {})
+        take_layer(
+            "a/b:c",
+            iter([content[:700], content[700:]]) if content[:700] else iter([]),
+            Path(name, "layer"),
+            {},
+            {},
+        )
 
 
 def _sanitiser(content: bytes) -> None:
@@ -166,8 +172,26 @@ def _framed(*parts: tuple[bytes, bytes]) -> bytes:
     return b"".join(kind + len(content).to_bytes(4, "big") + content for kind, content in parts)
 
 
-_TOML = (b"[", b"]", b"[[", b"]]", b"=", b'"', b'"""', b"{", b"}", b",", b"\n", b"true", b"1", b"1.5", b"1979-05-27", b"#", b"''")
-_DONE = {
+_TOML = (
+    b"[",
+    b"]",
+    b"[[",
+    b"]]",
+    b"=",
+    b'"',
+    b'"""',
+    b"{",
+    b"}",
+    b",",
+    b"\n",
+    b"true",
+    b"1",
+    b"1.5",
+    b"1979-05-27",
+    b"#",
+    b"''",
+)
+_DONE: dict[str, object] = {
     "event": "done", "buildpacks": [], "processes": [], "default": "", "labels": {}, "contents": [], "tried": [], "inputs": None, "observed": {},
 }  # fmt: skip
 

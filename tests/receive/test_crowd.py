@@ -5,8 +5,8 @@ from contextlib import AsyncExitStack
 
 import pytest
 
+from gitreceive.config.limits import LimitSettings
 from gitreceive.errors import UnavailableError
-from gitreceive.limits import LimitSettings
 from gitreceive.model import AppName, UserName
 from gitreceive.receive.crowd import Crowd
 

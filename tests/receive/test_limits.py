@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from gitreceive.limits import LimitSettings
+from gitreceive.config.limits import LimitSettings
 from gitreceive.model import QueueLimits
 from tests.receive.conftest import Clone, Place
 

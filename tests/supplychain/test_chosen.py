@@ -7,8 +7,8 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric import ec
 
 from gitreceive.config import Settings, load
+from gitreceive.config.supply_chain import SupplyChainSettings
 from gitreceive.errors import ConfigError
-from gitreceive.supply_chain_settings import SupplyChainSettings
 from gitreceive.supplychain.attesting import RegistryAttestor
 from gitreceive.supplychain.chosen import check_key, choose
 from tests.fake_registry import FakeRegistry

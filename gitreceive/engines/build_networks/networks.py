@@ -14,8 +14,8 @@ from docker.errors import APIError, DockerException
 from requests.exceptions import RequestException
 from urllib3.exceptions import HTTPError
 
-from gitreceive.build_settings import BuildSettings
 from gitreceive.config import process_environment
+from gitreceive.config.building import BuildSettings
 from gitreceive.engines.build_networks.holder import Holder, own_addresses
 from gitreceive.engines.build_networks.places import Place, named
 from gitreceive.errors import ConfigError, UnavailableError, cause

@@ -4,7 +4,7 @@ import ipaddress
 from dataclasses import dataclass
 from urllib.parse import urlsplit
 
-from gitreceive.build_settings import BuildSettings
+from gitreceive.config.building import BuildSettings
 from gitreceive.errors import ConfigError
 
 _PORTS = {"http": 80, "https": 443, "ftp": 21, "socks5": 1080, "socks5h": 1080}

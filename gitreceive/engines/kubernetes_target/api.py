@@ -134,9 +134,15 @@ class Api:
         self._call("PATCH", path, {"fieldManager": owner}, change, patch=_STRATEGIC)
 
     def create(self, item: Manifest) -> Manifest:
-        """Asked again where the answer was lost: what is there by then, with this call's mark, is what it has made."""
+        """Asked again where the answer was lost: what is there by then, with this call's mark, is what it has made. What has no name is a
+        question, of which the cluster keeps nothing and takes no marks.
+        """
         metadata, mark = item["metadata"], secrets.token_hex(8)
         path = self._path(item["kind"], None, metadata.get("namespace"))
+        if "name" not in metadata:
+            answer = self._call("POST", path, {"fieldManager": MANAGER}, item)
+            assert answer is not None
+            return answer
         marked = metadata | {"annotations": {**(metadata.get("annotations") or {}), _MARK: mark}}
         try:
             done = self._call("POST", path, {"fieldManager": MANAGER}, {**item, "metadata": marked})
@@ -209,7 +215,7 @@ class Api:
         """As ``stream``, for who closes it: ``interrupt`` from another thread, ``close`` in the end."""
         with translated():
             return LineStream(
-                self._request("GET", path, query, None, stream=True, timeout=(_TIMEOUT[0], silence))
+                self._asking("GET", path, query, None, stream=True, timeout=(_TIMEOUT[0], silence))()
             )
 
     def api_version(self, kind: str) -> str:
@@ -290,9 +296,9 @@ class Api:
         patch: str = _APPLY,
     ) -> Manifest | None:
         """Tried again, with growing pauses, where the cluster does not answer or is too busy."""
-        ask = partial(self._request, method, path, query or {}, body, patch=patch)
+        asking = partial(self._asking, method, path, query or {}, body, patch=patch)
         try:
-            return self._patiently(lambda: _whole(ask))
+            return self._patiently(lambda: _whole(asking()))
         except MissingError:
             if missing_is_none:
                 return None
@@ -317,7 +323,7 @@ class Api:
             time.sleep(pause)
             paused += pause
 
-    def _request(
+    def _asking(
         self,
         method: str,
         path: str,
@@ -327,14 +333,21 @@ class Api:
         stream: bool = False,
         patch: str = _APPLY,
         timeout: tuple[float, float] = _TIMEOUT,
-    ) -> Any:
+    ) -> Callable[[], Any]:
+        """What asks. It may be called in another thread, also while this one holds the lock: it takes none itself."""
         options: dict[str, Any] = {"serialize": False} if stream else {"serializer": _plain}
         if stream:
             options["header_params"] = {"Accept": "*/*"}
         if method == "PATCH":
             options["content_type"] = patch
-        return self._connected().request(
-            method, path, body=body, query_params=list(query.items()), _request_timeout=timeout, **options
+        return partial(
+            self._connected().request,
+            method,
+            path,
+            body=body,
+            query_params=list(query.items()),
+            _request_timeout=timeout,
+            **options,
         )
 
     def _connected(self) -> Any:

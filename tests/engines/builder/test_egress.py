@@ -2,7 +2,10 @@
 
 import json
 import socket
+import subprocess
+import sys
 import threading
+import time
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
@@ -227,6 +230,29 @@ def test_a_network_serves_one_build_after_the_other_and_is_gone_with_the_builder
     assert again.mode == one.mode
     again.give_back()
     two.give_back()
+
+
+_DIES = """
+import os, signal, sys
+from pathlib import Path
+from gitreceive.config import BuildSettings
+from gitreceive.engines.build_networks import GuardedNetworks
+print(GuardedNetworks(BuildSettings(), Path(sys.argv[1])).lend(sys.argv[2]).mode, flush=True)
+os.kill(os.getpid(), signal.SIGKILL)
+"""
+
+
+def test_a_network_is_gone_with_a_server_that_is_killed(site: Build, stack: Stack, tmp_path: Path) -> None:
+    site().knock()  # so that the image is there
+    command = [sys.executable, "-c", _DIES, str(tmp_path), str(stack.build)]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    container = done.stdout.strip().removeprefix("container:")
+    assert container, done.stderr
+    with closing(_client()) as client:
+        until = time.monotonic() + 60
+        while client.containers(all=True, filters={"id": container}):
+            assert time.monotonic() < until, "its network is still held"
+            time.sleep(0.1)
 
 
 def test_a_place_that_cannot_be_meant_is_refused_at_once(site: Build) -> None:

@@ -106,7 +106,9 @@ def test_a_secret_in_what_the_image_says_of_itself_is_refused(event: dict[str, o
 
 
 @pytest.mark.parametrize("kind", [tarfile.GNUTYPE_LONGNAME, tarfile.XHDTYPE, tarfile.XGLTYPE])
-def test_a_header_that_would_be_held_in_memory_is_refused_before_it_comes(tmp_path: Path, kind: bytes) -> None:
+def test_a_header_that_would_be_held_in_memory_is_refused_before_it_comes(
+    tmp_path: Path, kind: bytes
+) -> None:
     """It says that a name of 2 GiB follows; no more than the head is read."""
     info = tarfile.TarInfo("workspace/a")
     info.type, info.size = kind, 2 << 30

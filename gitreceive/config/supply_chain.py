@@ -1,8 +1,8 @@
-"""The settings of the section ``supply_chain``; ``config.py`` reads them."""
+"""What is kept beside images: the section ``supply_chain`` of the settings."""
 
 from dataclasses import dataclass
 
-from gitreceive.declaring import setting
+from gitreceive.config.declaring import setting
 
 
 @dataclass(frozen=True)

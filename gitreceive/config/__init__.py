@@ -14,13 +14,13 @@ from dataclasses import MISSING, dataclass, field, fields, is_dataclass
 from pathlib import Path
 from typing import Any
 
-from gitreceive.build_settings import BuildSettings as BuildSettings  # noqa: PLC0414 - it is one of config's
-from gitreceive.declaring import setting as _setting
+from gitreceive.config.building import BuildSettings as BuildSettings
+from gitreceive.config.declaring import setting as _setting
+from gitreceive.config.limits import LimitSettings
+from gitreceive.config.metrics import MetricsSettings
+from gitreceive.config.supply_chain import SupplyChainSettings
 from gitreceive.errors import ConfigError, UsageError
-from gitreceive.limits import LimitSettings
-from gitreceive.metrics_settings import MetricsSettings
 from gitreceive.model import AppName, Domain
-from gitreceive.supply_chain_settings import SupplyChainSettings
 
 _DOC = "doc"
 
@@ -276,7 +276,7 @@ def terminal_takes_colour() -> bool:
 
 def bundled(name: str) -> Path:
     """The folder ``buildpacks`` or ``templates`` as it came with gitreceive, installed or from a clone."""
-    here = Path(__file__).resolve().parent
+    here = Path(__file__).resolve().parents[1]
     installed = here / "_bundled" / name
     return installed if installed.is_dir() else here.parent / name
 
@@ -299,7 +299,7 @@ def reference() -> str:
         "",
         "A setting comes from the environment, else from `gitreceive.toml`, else from its default. The file is looked for at",
         "`$GITRECEIVE_CONFIG`, then as `gitreceive.toml` in the data folder, then in `/etc/gitreceive/`. An unknown key is an error.",
-        "This page is generated from `gitreceive/config.py` by `scripts/docs`.",
+        "This page is generated from `gitreceive/config/` by `scripts/docs`.",
     ]
     sections: list[tuple[str, Any]] = [("", Settings)]
     sections += [(f.name, f.type) for f in fields(Settings) if is_dataclass(f.type)]

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from gitreceive.declaring import setting
+from gitreceive.config.declaring import setting
 
 
 @dataclass(frozen=True)

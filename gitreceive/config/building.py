@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from gitreceive.declaring import setting as _setting
+from gitreceive.config.declaring import setting as _setting
 
 
 @dataclass(frozen=True)
