@@ -131,6 +131,8 @@ def _stray_containers(containers: list[Any], apps: tuple[AppFacts, ...]) -> Iter
     newest = {app.name: max(app.releases, default=0) for app in apps}
     for container in containers:
         labels, name = container["Labels"], container["Names"][0].lstrip("/")
+        if "gitreceive.network" in labels and container["State"] == "running":
+            continue  # a network that the server keeps for its builds, and that ends with it
         if "gitreceive.job" in labels:
             yield f"build container {name}"
         elif "gitreceive.network" in labels:
