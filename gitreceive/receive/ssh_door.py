@@ -7,7 +7,7 @@ import socket
 from contextlib import suppress
 from contextvars import ContextVar
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 import asyncssh
 from asyncssh.constants import MSG_DISCONNECT
@@ -22,6 +22,7 @@ from gitreceive.errors import ConfigError, GitreceiveError
 from gitreceive.receive.forwarding import Handler
 from gitreceive.receive.known_keys import KeyringLedger, actor_of_key
 from gitreceive.receive.sessions import Address
+from gitreceive.receive.windows import hold_to_window
 
 _log = logging.getLogger(__name__)
 
@@ -277,6 +278,10 @@ class _Session(asyncssh.SSHServerProcess[bytes]):
         super().__init__(guest.serve, None, 3, allow_scp=False)
         self._guest = guest
 
+    def connection_made(self, chan: Any) -> None:
+        hold_to_window(chan)
+        super().connection_made(chan)
+
     def connection_lost(self, exc: Exception | None) -> None:
         self._guest.channels -= 1
         super().connection_lost(exc)
@@ -288,6 +293,10 @@ class _Forwarded(SSHTCPStreamSession[bytes]):
     def __init__(self, guest: _Guest, handler: Handler) -> None:
         super().__init__(handler)
         self._guest = guest
+
+    def connection_made(self, chan: Any) -> None:
+        hold_to_window(chan)
+        super().connection_made(chan)
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._guest.channels -= 1
