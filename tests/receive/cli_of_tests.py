@@ -18,6 +18,11 @@ def main(argv: list[str]) -> int:
     if argv[0] == "cat":
         sys.stdout.write(sys.stdin.read())
         return 0
+    if argv[0] == "sip":
+        for _ in range(200):
+            os.read(0, 1 << 15)
+            time.sleep(0.005)
+        return 0
     if argv[0] == "terminal":
         return _in_a_terminal()
     shown = {name: value for name, value in os.environ.items() if name.startswith(("GIT", "LD_"))}

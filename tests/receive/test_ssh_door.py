@@ -7,6 +7,7 @@ import stat
 import struct
 import subprocess
 import time
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 
@@ -217,6 +218,19 @@ def test_many_connections_at_once_are_all_served(place: Place) -> None:
     clients = [subprocess.Popen(command, stdout=subprocess.PIPE, stdin=subprocess.DEVNULL) for _ in range(20)]
     outputs = [client.communicate(timeout=60)[0] for client in clients]
     assert all(b"Hello alice" in output for output in outputs)
+
+
+def test_a_client_sends_no_further_ahead_of_a_slow_reader_than_its_window(place: Place) -> None:
+    place.ssh()
+    command = ["ssh", *place._options("alice"), "-p", str(place.port), "git@127.0.0.1", "sip"]
+    sent = 0
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, bufsize=0) as client:
+        assert client.stdin
+        with suppress(BrokenPipeError):
+            while client.poll() is None and sent < 128 << 20:
+                sent += client.stdin.write(bytes(1 << 16))
+    assert client.returncode == 0
+    assert sent < 24 << 20, "6 MiB were read, and 2 MiB are a window"
 
 
 def test_the_host_key_is_made_once_and_kept_to_oneself(tmp_path: Path) -> None:
