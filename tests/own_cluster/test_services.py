@@ -186,9 +186,15 @@ def test_who_stops_waiting_loses_nothing(cli: Cli, ledger: SqlLedger, operators:
         os.kill(os.getpid(), signal.SIGINT)
 
     hand = threading.Thread(target=press)
-    hand.start()
-    left = cli(*_POSTGRES)
-    hand.join()
+    before = signal.signal(
+        signal.SIGINT, signal.default_int_handler
+    )  # which who runs the tests may have it ignored
+    try:
+        hand.start()
+        left = cli(*_POSTGRES)
+        hand.join()
+    finally:
+        signal.signal(signal.SIGINT, before)
     left.failed(130, "Not waiting any more: db is being made")
     operators.go_on.set()
     cli(*_POSTGRES).ok()

@@ -22,6 +22,7 @@ from gitreceive.errors import (
 from gitreceive.model import (
     AppName,
     JobId,
+    QueueLimits,
 )
 from tests.engines.ledger.words import ANN, SHOP, opened, push
 
@@ -41,12 +42,13 @@ def test_processes_may_open_a_new_ledger_all_at_once(url: str) -> None:
 
 
 def test_a_killed_process_loses_no_push_that_it_accepted(sqlite_url: str) -> None:
-    ledger = opened(sqlite_url)
+    ledger = opened(sqlite_url, QueueLimits(10**6, 10**6, 10**6))
     ledger.create_app(SHOP, ANN, "main")
     program = (
         "import sys; from tests.engines.ledger.words import opened\n"
+        "from gitreceive.model import QueueLimits\n"
         "from tests.engines.ledger.words import push\n"
-        "ledger = opened(sys.argv[1])\n"
+        "ledger = opened(sys.argv[1], QueueLimits(10**6, 10**6, 10**6))\n"
         "while True: sys.stdout.write(f'{ledger.enqueue(push()).id}\\n'); sys.stdout.flush()"
     )
     for _ in range(3):
