@@ -16,7 +16,8 @@ from gitreceive.supplychain.kinds import (
 )
 from gitreceive.supplychain.signing import PublicKey, names
 
-_AGAIN = "push again, or roll out anew: gitreceive redeploy"
+_AGAIN = "roll out anew: gitreceive redeploy"
+_MAKE = "push again: it is made with the image"
 _STRANGE = "do not run it: find out who wrote to the registry, and push again"
 
 
@@ -76,7 +77,7 @@ def _bill(
     """With a key, the bill has to be the one that was signed, word by word."""
     found = [registry.document(image, part.blob) for part in kept(referrers, BILL_TYPE)]
     if not found:
-        return Check("SBOM", ok=False, seen="there is none", fix=_AGAIN)
+        return Check("SBOM", ok=False, seen="there is none", fix=_MAKE)
     try:
         components = bill.count(found[0])
     except ValueError:
@@ -101,7 +102,7 @@ def _provenance(
         for part in referrer.parts
     ]
     if not found:
-        return Check("provenance", ok=False, seen="there is none", fix=_AGAIN)
+        return Check("provenance", ok=False, seen="there is none", fix=_MAKE)
     if not all(provenance.is_about(one, image, provenance.PROVENANCE) for one in found):
         return Check("provenance", ok=False, seen="it is of another image", fix=_STRANGE)
     told = provenance.invocation(found[-1])
