@@ -35,7 +35,7 @@ PERMISSIONS = (
     Permission("", "persistentvolumeclaims", ("list", "create", "patch", "delete")),
     Permission("", "services", ("get", "list", "create", "patch", "delete")),
     Permission("", "endpoints", ("get",), ("kubernetes",)),
-    Permission("", "pods", ("list", "watch", "create", "delete")),
+    Permission("", "pods", ("get", "list", "watch", "create", "delete")),
     Permission("", "pods/log", ("get",)),
     Permission("", "pods/attach", ("get", "create")),
     Permission("", "pods/exec", ("get", "create")),
