@@ -4,6 +4,7 @@ import gzip
 import json
 import tarfile
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import closing
 from dataclasses import dataclass, replace
@@ -97,8 +98,12 @@ def labels(client: docker.APIClient, image: ImageRef) -> dict[str, str]:
 
 
 def leftovers(client: docker.APIClient, server: Server) -> list[dict[str, object]]:
+    """What holds a network goes by itself, a moment after the builder."""
     label = f"gitreceive.data={DerivedStacks(server.settings, server.folder, server.registry).owner}"
-    return list(client.containers(all=True, filters={"label": label}))
+    end = time.monotonic() + 20
+    while (found := list(client.containers(all=True, filters={"label": label}))) and time.monotonic() < end:
+        time.sleep(0.1)
+    return found
 
 
 def test_both_images_have_the_program_and_the_library(
