@@ -1,5 +1,6 @@
 """Which runs of containers the cluster's pods have, and that a log is that of the run that was meant; without a cluster."""
 
+import json
 from collections.abc import Iterator, Mapping
 from typing import Any, cast
 
@@ -7,7 +8,8 @@ import pytest
 
 from gitreceive.engines.kubernetes_target.api import Api
 from gitreceive.engines.kubernetes_target.logs import PodRuns
-from gitreceive.errors import RolloutError
+from gitreceive.engines.kubernetes_target.refusals import refusal
+from gitreceive.errors import RolloutError, UnavailableError
 from gitreceive.manifests.rendering import COMPONENT_LABEL, ONCE_LABEL, SOURCE_LABEL
 from gitreceive.manifests.templating import Manifest
 from gitreceive.model import LogSource
@@ -117,3 +119,23 @@ def test_a_run_that_is_gone_is_told() -> None:
     for api in (FakeApi(None), FakeApi(a_pod("another"))):
         with pytest.raises(RolloutError):
             opened(api, "mine")
+
+
+DENIAL = 'pods "web-1" is forbidden: User "git" cannot get resource "pods" in API group "" in the namespace "app-shop"'
+
+
+class DenyingApi(FakeApi):
+    def get(self, kind: str, name: str, namespace: str) -> Manifest | None:
+        raise refusal(403, json.dumps({"reason": "Forbidden", "message": DENIAL}), {})
+
+
+def test_a_log_that_may_not_be_read_is_not_taken_for_one_that_is_gone() -> None:
+    with pytest.raises(UnavailableError, match='cannot get resource "pods"') as caught:
+        opened(DenyingApi(a_pod("mine")), "mine")
+    assert "doctor" in caught.value.hint
+
+
+def test_what_an_admission_refuses_is_no_matter_of_rights() -> None:
+    words = 'pods "web-1" is forbidden: exceeded quota: small, requested: pods=1'
+    refused = refusal(403, json.dumps({"reason": "Forbidden", "message": words}), {})
+    assert type(refused) is RolloutError

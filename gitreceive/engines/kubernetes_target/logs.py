@@ -8,6 +8,7 @@ from types import TracebackType
 from typing import Self
 
 from gitreceive.engines.kubernetes_target.api import Api
+from gitreceive.engines.kubernetes_target.refusals import DeniedError
 from gitreceive.engines.kubernetes_target.streams import LineStream
 from gitreceive.engines.kubernetes_target.watching import NamespaceWatch
 from gitreceive.errors import RolloutError, UnavailableError
@@ -59,6 +60,13 @@ class PodRuns:
         threading.Event().wait(seconds)
 
     def open(self, run: Run, *, since: int | None, tail: int | None, follow: bool) -> "PodLog":
+        """Raises UnavailableError where the server may not read it: that is no log which is gone."""
+        try:
+            return self._open(run, since, tail, follow=follow)
+        except DeniedError as error:
+            raise UnavailableError(error.message, hint=error.hint) from error
+
+    def _open(self, run: Run, since: int | None, tail: int | None, *, follow: bool) -> "PodLog":
         """The cluster tells logs apart only as a pod's current and its previous one. Which one is meant may change while it is being
         asked, so it is looked at again behind that.
         """

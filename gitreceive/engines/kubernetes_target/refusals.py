@@ -28,6 +28,10 @@ class MissingError(RolloutError):
     """There is no such object."""
 
 
+class DeniedError(RolloutError):
+    """The server may not do that in this cluster (RBAC)."""
+
+
 class ThereAlreadyError(RolloutError):
     """There is one of that name."""
 
@@ -78,12 +82,18 @@ def refusal(status: int, body: object, headers: Mapping[str, str] | None) -> Git
         return known[status]()
     if status >= 500 or status == 0:
         return UnavailableError(f"the cluster failed: {message[:300]}", hint="see the log of its API server")
-    return RolloutError(f"the cluster refused it: {message[:300]}", hint=_refusal_hint(status, message))
+    refused = DeniedError if _is_denial(status, message) else RolloutError
+    return refused(f"the cluster refused it: {message[:300]}", hint=_refusal_hint(status, message))
 
 
 def _retry_after(headers: Mapping[str, str] | None) -> float:
     text = next((v for name, v in (headers or {}).items() if name.lower() == "retry-after"), "")
     return float(text) if text.isascii() and text.isdigit() else 0.0
+
+
+def _is_denial(status: int, message: str) -> bool:
+    """A matter of rights, and not of an admission: 'User "x" cannot get resource "pods" in API group ""'."""
+    return status == 403 and " cannot " in message and ' resource "' in message
 
 
 def _refusal_hint(status: int, message: str) -> str:
