@@ -37,6 +37,9 @@ def _write_old(url: str) -> None:
         upgrade(connection, None, "0001")
         for line in _OF_0001:
             connection.exec_driver_sql(line)
+        for table in ("jobs", "releases") if engine.dialect.name == "postgresql" else ():
+            # there a sequence does not follow an id that was given
+            connection.exec_driver_sql(f"SELECT setval(pg_get_serial_sequence('{table}', 'id'), 1000)")
     engine.dispose()
 
 
