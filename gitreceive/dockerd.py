@@ -199,7 +199,8 @@ class Client(docker.APIClient):
     def _fetch(
         self, repository: str, tag: str, cancel: Cancellation, login: Mapping[str, str] | None
     ) -> None:
-        progress = self.pull(repository, tag=tag, stream=True, decode=True, auth_config=dict(login or {}))
+        given = None if login is None else dict(login)  # None: what ``docker login`` left is looked up
+        progress = self.pull(repository, tag=tag, stream=True, decode=True, auth_config=given)
         for entry in progress:
             cancel.raise_if_requested()
             if "error" in entry:
