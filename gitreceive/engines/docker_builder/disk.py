@@ -108,7 +108,7 @@ class DiskWatch:
                 command=[],
                 user="0:0",
                 working_dir="/",
-                labels=self._spec.labels,
+                labels={**self._spec.labels, "gitreceive.watches": "disk"},
                 host_config=self._client.create_host_config(
                     cap_drop=["ALL"],
                     cap_add=["SYS_PTRACE", "DAC_READ_SEARCH"],  # to see into the build's folders, and no more
