@@ -37,7 +37,7 @@ def python_distribution(content: bytes, _path: str) -> list[Package]:
 
 
 def node_module(content: bytes, _path: str) -> list[Package]:
-    """package.json of an installed package; one with no name or version is a part of another (docs.npmjs.com, "package.json")."""
+    """package.json of an installed package; one with no name or version is a part of another (npm, "package.json")."""
     document = json.loads(content)
     if not isinstance(document.get("name"), str) or not isinstance(document.get("version"), str):
         return []
