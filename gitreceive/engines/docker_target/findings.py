@@ -43,7 +43,7 @@ class Findings:
         self._kept = wanted
 
     def all(self) -> Mapping[str, Finding]:
-        """None where nothing was found, or it cannot be read."""
+        """Empty where nothing was found, or it cannot be read."""
         try:
             document = json.loads(self._path.read_text(encoding="utf-8"))
             return {container: Finding(**finding) for container, finding in document.items()}
