@@ -1,6 +1,6 @@
 """Apps."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from datetime import datetime
 from typing import Any
@@ -44,8 +44,7 @@ class Apps(Part):
 
     def apps(self) -> tuple[App, ...]:
         with self._database.reading() as connection:
-            found = {row.name: _app(row) for row in connection.execute(select(apps))}
-        return tuple(found[name] for name in sorted(found))  # by bytes, whatever the database's collation
+            return _in_order(connection.execute(select(apps)))
 
     def set_buildpacks(self, name: AppName, before: tuple[str, ...], after: tuple[str, ...]) -> App:
         with self._database.writing() as connection:
@@ -96,7 +95,9 @@ class Apps(Part):
             return read_app(connection, name)
 
     def reviews(self, of: AppName | None = None) -> tuple[App, ...]:
-        return tuple(app for app in self.apps() if app.review and of in {None, app.review.of})
+        which = apps.c.review_of.is_not(None) if of is None else apps.c.review_of == of
+        with self._database.reading() as connection:
+            return _in_order(connection.execute(select(apps).where(which)))
 
     def config(self, app: AppName) -> dict[str, Secret]:
         with self._database.reading() as connection:
@@ -186,6 +187,11 @@ def _put_lock(connection: Connection, name: AppName, lock: Lock | None) -> None:
     found = {"locked_by": lock.user, "locked_because": lock.reason, "locked_at": lock.since} if lock else None
     values = found or {"locked_by": None, "locked_because": None, "locked_at": None}
     connection.execute(update(apps).where(apps.c.name == name).values(**values))
+
+
+def _in_order(rows: Iterable[Row[Any]]) -> tuple[App, ...]:
+    """By the bytes of their names, whatever the database's collation."""
+    return tuple(sorted((_app(row) for row in rows), key=lambda app: app.name))
 
 
 def _app(row: Row[Any]) -> App:
