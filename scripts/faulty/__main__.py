@@ -6,6 +6,7 @@ import os
 import platform
 import sys
 import tempfile
+import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -76,18 +77,28 @@ def _push(asked: argparse.Namespace, faults: dict[str, Faults], folder: Path) ->
             developer = server.developer("faults", admin=True)
             apps = [App(developer, asked.target, number, asked.seed) for number in range(asked.apps)]
             share = [asked.pushes // len(apps) + (n < asked.pushes % len(apps)) for n in range(len(apps))]
-            with ThreadPoolExecutor(len(apps)) as pool:
-                told = pool.map(lambda pair: _each(*pair), zip(apps, share, strict=True))
-                outcomes = [outcome for each in told for outcome in each]
+            outcomes = _at_once(apps, share)
             seconds = time.monotonic() - began
             for system in faults.values():
                 system.errors = system.resets = 0.0  # what is to go may go
         return outcomes, seconds
 
 
-def _each(app: App, pushes: int) -> list[Outcome]:
-    outcomes = []
-    for _ in range(pushes):
+def _at_once(apps: list[App], share: list[int]) -> list[Outcome]:
+    """Interrupted, it waits for the pushes that are under way and begins no other."""
+    stop = threading.Event()
+    with ThreadPoolExecutor(len(apps)) as pool:
+        try:
+            told = pool.map(lambda pair: _each(*pair, stop), zip(apps, share, strict=True))
+            return [outcome for each in told for outcome in each]
+        except BaseException:
+            stop.set()
+            raise
+
+
+def _each(app: App, pushes: int, stop: threading.Event) -> list[Outcome]:
+    outcomes: list[Outcome] = []
+    while len(outcomes) < pushes and not stop.is_set():
         outcome = app.push()
         say(
             f"{app.name} {outcome.version}: {outcome.how} after {outcome.seconds:.1f} s {outcome.reason}".rstrip()
