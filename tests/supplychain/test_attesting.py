@@ -49,6 +49,7 @@ NOW = datetime(2026, 5, 4, 3, 2, 1, tzinfo=UTC)
 COMMIT = CommitId("c0ffee0" + "0" * 33)
 KEY = SigningKey(ec.generate_private_key(ec.SECP256R1()))
 OTHER = SigningKey(ec.generate_private_key(ec.SECP256R1()))
+BASE = ImageRef("docker.io/library/python", digest(b"python"))
 LABELS: Mapping[str, object] = {
     "io.gitreceive.buildpacks": {"gitreceive/python@0.1.0": digest(b"buildpack")},
     "org.opencontainers.image.title": "shop",
@@ -65,7 +66,7 @@ def origin(image: ImageRef, build: int = 7) -> Origin:
     cause = Push(app, user, "refs/heads/main", CommitId("0" * 40), COMMIT, options)
     job = Job(JobId(build), cause, JobState.RELEASING, NOW, NOW)
     config = {"TOKEN": Secret("hush-1")}
-    made = Image(image, (), None, ("gitreceive/python@0.1.0",))
+    made = Image(image, (), None, ("gitreceive/python@0.1.0",), bases=(BASE,))
     return Origin(job, Release(app, 3, made, COMMIT, config, user, "Deploy", NOW))
 
 
@@ -118,6 +119,11 @@ def test_provenance_says_from_what_and_by_whom_and_no_secret(
     by_name = {one["name"]: one for one in definition["resolvedDependencies"]}
     assert by_name["source"]["uri"] == "git+https://git.test/shop.git@refs/heads/main"
     assert by_name["source"]["digest"] == {"gitCommit": COMMIT}
+    assert by_name["base-image"] == {
+        "name": "base-image",
+        "uri": "oci://docker.io/library/python",
+        "digest": {"sha256": BASE.digest.removeprefix("sha256:")},
+    }
     buildpack = by_name["gitreceive/python@0.1.0"]
     assert buildpack["digest"] == {"sha256": digest(b"buildpack").removeprefix("sha256:")}
     assert run["builder"]["id"] == "https://git.test"
