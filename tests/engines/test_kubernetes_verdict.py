@@ -270,6 +270,11 @@ _PULL = 'rpc error: code = Unknown desc = failed to pull and unpack image "r/sho
             id="containerd 5xx",
         ),
         pytest.param("unexpected status code [manifests sha256:00]: 429 Too Many Requests", True, id="429"),
+        pytest.param(
+            "failed to resolve reference: pulling from host r:5000 failed with status code [manifests sha256:00]: 503 Injected",
+            True,
+            id="of one host",
+        ),
         pytest.param("received unexpected HTTP status: 500 Internal Server Error", True, id="docker 5xx"),
         pytest.param("read tcp 10.0.0.1:3->10.0.0.2:5000: read: connection reset by peer", True, id="reset"),
         pytest.param('Get "https://r/v2/shop/manifests/sha256:00": EOF', True, id="EOF"),
