@@ -41,6 +41,17 @@ if TYPE_CHECKING:
     from gitreceive.engines.stacks import DerivedStacks
 
 
+def modules(target: str) -> tuple[str, ...]:
+    """Those that are imported here when they are first wanted, as far as commands over SSH want them."""
+    engines = (
+        *("age_seal", "build_networks", "buildpackages", "by_packages", "by_source", "docker_builder"),
+        *("docker_push", "dockerfile_builder", "file_logbook", "git_store", "log_drains", "oci_registry"),
+        *("sql_ledger", "stacks", f"{target}_target"),
+    )
+    others = ("buildpacks.allowed", "buildpacks.dockerfile", "supplychain.chosen")
+    return (*(f"gitreceive.engines.{name}" for name in engines), *(f"gitreceive.{name}" for name in others))
+
+
 def platform(settings: config.Settings, observer: Observer | None = None) -> Platform:
     """All engines, and who counts what is done with them. Nothing is asked of Docker, the registry or the cluster yet."""
     from gitreceive.supplychain.chosen import choose

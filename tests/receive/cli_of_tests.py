@@ -1,4 +1,4 @@
-"""Stands for the command line in these tests: shows what a command is given."""
+"""Stands for the command line in these tests: shows what a command is given. With a descriptor as its only word, it is the program of a fork server."""
 
 import json
 import os
@@ -8,9 +8,14 @@ import termios
 import time
 
 from gitreceive.cli.attaching import take_terminal
+from gitreceive.receive.forkserver import serve
 
 
-def main(argv: list[str]) -> int:
+def main() -> None:
+    sys.exit(_main(sys.argv[1:]))
+
+
+def _main(argv: list[str]) -> int:
     if argv[0] == "sleep":
         sys.stdout.write(f"{os.getpid()}\n")
         sys.stdout.flush()
@@ -55,3 +60,7 @@ def _in_a_terminal() -> int:
         os.write(1, b"interrupted\n")
         return 5
     return 1
+
+
+if __name__ == "__main__":
+    serve(int(sys.argv[1]), main)
