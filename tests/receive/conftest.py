@@ -27,8 +27,8 @@ from tests.fake_logbook import FakeLogBook
 from tests.fake_receive import FakeRunner
 
 SHOP = AppName("shop")
-_PROGRAM = (sys.executable, "-c", "from tests.receive import cli_of_tests; cli_of_tests.main()")
-_FORKING = (sys.executable, "-m", "tests.receive.cli_of_tests")
+PROGRAM = (sys.executable, "-c", "from tests.receive import cli_of_tests; cli_of_tests.main()")
+FORKING = (sys.executable, "-m", "tests.receive.cli_of_tests")
 
 
 @dataclass
@@ -75,7 +75,7 @@ class Place:
             sources=self.sources,
             logbook=self.logbook,
             retire=self._retire,
-            cli=CommandLine(_PROGRAM, _FORKING),
+            cli=CommandLine(PROGRAM, FORKING),
         )
         self.receiver = asyncio.run_coroutine_threadsafe(serving, self._loop).result(20)
         door = GitDoor(
