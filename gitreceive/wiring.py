@@ -42,14 +42,16 @@ if TYPE_CHECKING:
 
 
 def modules(target: str) -> tuple[str, ...]:
-    """Those that are imported here when they are first wanted, as far as commands over SSH want them."""
+    """Those that are imported here and by engines when they are first wanted, as far as commands over SSH want them."""
     engines = (
         *("age_seal", "build_networks", "buildpackages", "by_packages", "by_source", "docker_builder"),
         *("docker_push", "dockerfile_builder", "file_logbook", "git_store", "log_drains", "oci_registry"),
         *("sql_ledger", "stacks", f"{target}_target"),
     )
     others = ("buildpacks.allowed", "buildpacks.dockerfile", "supplychain.chosen")
-    return (*(f"gitreceive.engines.{name}" for name in engines), *(f"gitreceive.{name}" for name in others))
+    cluster = ("kubernetes.dynamic", "kubernetes.stream.ws_client") if target == "kubernetes" else ()
+    ours = (*(f"engines.{name}" for name in engines), *others)
+    return (*(f"gitreceive.{name}" for name in ours), "cryptography.fernet", *cluster)
 
 
 def platform(settings: config.Settings, observer: Observer | None = None) -> Platform:
