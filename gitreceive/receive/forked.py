@@ -18,8 +18,7 @@ from gitreceive.errors import UnavailableError
 from gitreceive.receive.forkserver import ENDED, LEAVING, WORD, request
 from gitreceive.receive.programs import Child, executed
 
-_PATIENCE = 30.0  # seconds in which a fork server, which may have all to import yet, has to make a child
-_GRACE = 5.0  # seconds for it to end
+_PATIENCE = 60.0  # seconds in which a fork server, which may have all to import yet, has to make a child
 _log = logging.getLogger(__name__)
 
 
@@ -99,7 +98,7 @@ class _ForkServer:
 
     async def close(self) -> None:
         async with self._asking:
-            await self._end(_GRACE)
+            await self._end()
 
     async def _fork(self) -> tuple[socket.socket, int]:
         """A child's socket, and its number. It has begun nothing, and ends where its socket does."""
@@ -107,11 +106,11 @@ class _ForkServer:
             try:
                 return await self._ask()
             except (OSError, EOFError):  # it has ended since; or it does nothing any more
-                await self._end(0.0)
+                await self._end()
             try:
                 return await self._ask()
             except (OSError, EOFError) as error:
-                await self._end(0.0)
+                await self._end()
                 raise _NoForkError(f"the fork server makes no child: {error!r}") from error
 
     async def _ask(self) -> tuple[socket.socket, int]:
@@ -146,18 +145,15 @@ class _ForkServer:
             )
         return self._control
 
-    async def _end(self, patience: float) -> None:
-        """It ends with its socket. Its children go on."""
+    async def _end(self) -> None:
+        """It has nothing to finish, and its children go on."""
         if self._control:
             self._control.close()
             self._control = None
         if self._process:
-            try:
-                await asyncio.wait_for(self._process.wait(), patience)
-            except TimeoutError:
-                with suppress(ProcessLookupError):
-                    self._process.kill()
-                await self._process.wait()
+            with suppress(ProcessLookupError):
+                self._process.kill()
+            await self._process.wait()
             self._process = None
 
 

@@ -96,6 +96,8 @@ class _Forks:
         said, channels, _, _ = socket.recv_fds(self._asked, 1, 1, socket.MSG_CMSG_CLOEXEC)
         if not said:
             return False
+        if not channels:  # there was no number left for it: whoever asked is told by its end
+            return True
         (channel,) = channels
         try:
             pid = os.fork()

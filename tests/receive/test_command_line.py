@@ -184,6 +184,16 @@ def test_a_command_that_is_killed_when_its_fork_server_is_gone_has_ended_by_a_si
     assert shop.run(killed()) == -signal.SIGKILL
 
 
+def test_a_fork_server_passes_over_what_comes_without_a_socket(shop: Shop) -> None:
+    """As it does where it can open no more files."""
+    assert shop.ask("cat").code == 0
+    before, control = shop.fork_server, shop.line._forks._control
+    assert control
+    control.send(b"f")
+    assert shop.ask("cat", stdin=b"all the same").out == "all the same"
+    assert shop.fork_server == before
+
+
 def test_a_command_that_cannot_be_given_what_it_asks_for_is_an_error(shop: Shop) -> None:
     with pytest.raises(UnavailableError, match="NUL"):
         shop.ask("cat", "a\0b")
