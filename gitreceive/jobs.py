@@ -11,7 +11,7 @@ from collections.abc import Mapping
 
 from gitreceive.cancellation import Cancellation
 from gitreceive.deploy import deploy
-from gitreceive.errors import CanceledError, GitreceiveError, LeaseLostError, UnavailableError
+from gitreceive.errors import CanceledError, GitreceiveError, InternalError, LeaseLostError, UnavailableError
 from gitreceive.model import Job, JobId, JobState, Push
 from gitreceive.ports import Platform
 from gitreceive.room import is_full
@@ -132,31 +132,33 @@ def work(job: Job, platform: Platform, cancel: Cancellation) -> None:
     except LeaseLostError:
         raise
     except CanceledError as error:
-        _end(deployment, JobState.CANCELED, error.message, error=error)
+        _end(deployment, JobState.CANCELED, error)
     except GitreceiveError as error:
-        _end(deployment, JobState.FAILED, error.message, error.hint, error)
+        _end(deployment, JobState.FAILED, error)
     except Exception as error:
         _logger.exception("build %s failed inside gitreceive", job.id)
-        _end(deployment, JobState.FAILED, *_own_failure(error))
+        _end(deployment, JobState.FAILED, _own_failure(error))
     if isinstance(job.cause, Push):
         platform.sources.release(job.cause.repository, job.id)
 
 
-def _own_failure(error: Exception) -> tuple[str, str]:
-    """Reason and hint."""
+def _own_failure(error: Exception) -> GitreceiveError:
+    """What nobody has foreseen, for who pushed."""
     if is_full(error):
-        return f"the server's disk takes no more: {error}", "ask the operator to free room, then push again"
-    hint = f"{error!r}; the server's log has more; trying again is safe"
-    return f"gitreceive itself failed: {type(error).__name__}", hint
+        return UnavailableError(
+            f"the server's disk takes no more: {error}", hint="ask the operator to free room, then push again"
+        )
+    return InternalError(
+        f"gitreceive itself failed: {type(error).__name__}",
+        hint=f"{error!r}; the server's log has more; trying again is safe",
+    )
 
 
-def _end(
-    deployment: Deployment, state: JobState, reason: str, hint: str = "", error: GitreceiveError | None = None
-) -> None:
+def _end(deployment: Deployment, state: JobState, error: GitreceiveError) -> None:
     """As ``_end_now`` does. A disk that was full has room within moments, by what is held back for this (``room.Reserve``)."""
     for left in reversed(range(_ENDINGS)):
         try:
-            _end_now(deployment, state, reason, hint, error)
+            _end_now(deployment, state, error)
         except UnavailableError:
             if not left:
                 raise
@@ -165,16 +167,14 @@ def _end(
         time.sleep(_ENDING_PAUSE)
 
 
-def _end_now(
-    deployment: Deployment, state: JobState, reason: str, hint: str = "", error: GitreceiveError | None = None
-) -> None:
+def _end_now(deployment: Deployment, state: JobState, error: GitreceiveError) -> None:
     """The log is whole before the ledger says that the job has ended: who sees the end can read all of it. Raises LeaseLostError where it is not
     ours to end, and says nothing in its log then.
     """
     job, platform = deployment.job, deployment.platform
     platform.ledger.renew(job.id, job.fence, LEASE_SECONDS)
-    deployment.log.error(reason, hint)
+    deployment.log.error(error.message, error.hint)
     platform.logbook.close(job.id)
-    line = " ".join(reason.split())[:_REASON_LIMIT]
+    line = " ".join(error.message.split())[:_REASON_LIMIT]
     platform.ledger.end(job.id, job.fence, state, line, deployment.seconds)
     platform.observer.job_ended(job, state, deployment.seconds, error)

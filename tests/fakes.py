@@ -148,6 +148,7 @@ class FakeTarget:
     kinds: tuple[KindStatus, ...] = ()
     made: dict[AppName, dict[str, ServiceStatus]] = field(default_factory=dict)
     during_making: Callable[[ServiceOrder], None] = lambda _order: None
+    while_destroying: Callable[[AppName], None] = lambda _app: None
 
     def roll_out(self, release: Release, log: Log, cancel: Cancellation) -> None:
         self.calls.append(f"roll out {release.label}")
@@ -286,6 +287,7 @@ class FakeTarget:
         return status is not None
 
     def destroy(self, app: AppName) -> None:
+        self.while_destroying(app)
         self.live.pop(app, None)
         self.kept.pop(app, None)
         self.made.pop(app, None)

@@ -41,14 +41,14 @@ class Outcome:
 class Place:
     """A server with its folder, and two users: alice, who owns shop, and bob. root is the administrator. ``door`` is where git comes in."""
 
-    def __init__(self, folder: Path, door: str = "ssh") -> None:
+    def __init__(self, folder: Path, door: str = "ssh", ledger: FakeLedger | None = None) -> None:
         self.folder = folder
         self.door = door
         self.settings = Settings(
             data_dir=folder / "data", ssh_listen="127.0.0.1:0", http_listen="127.0.0.1:0"
         )
         self.tokens: dict[str, str] = {}
-        self.ledger = FakeLedger()
+        self.ledger = ledger or FakeLedger()
         self.logbook = FakeLogBook()
         self.sources = GitStore(self.settings)
         self.runner = FakeRunner(self.ledger, self.logbook, self.sources)
