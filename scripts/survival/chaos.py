@@ -18,6 +18,7 @@ from scripts.survival.invariants import complaints, complaints_at_rest
 from scripts.survival.killing import Kill, Killer
 from scripts.survival.looking import glance, look, states
 from scripts.survival.pushing import Client, Told
+from scripts.survival.spare import QuickServer, Spare
 from scripts.survival.telling import by, seconds
 from tests.e2e.world import Server, wait_until
 
@@ -29,7 +30,7 @@ _SETTLE_SECONDS = 60.0  # in which what was replaced must be gone
 class Chaos:
     """A server, its clients, and who kills. What was found wrong is kept in ``found``."""
 
-    def __init__(self, server: Server, place: Ground, seed: int, apps: int) -> None:
+    def __init__(self, server: QuickServer, place: Ground, seed: int, apps: int) -> None:
         self.killer = Killer(server, place, self._at_rest)
         self.told = Told()
         self.found: list[str] = []
@@ -113,6 +114,7 @@ class Chaos:
             "pushes": dict(self.told.ends.most_common()),
             "builds told of": len(self.told.begun),
             "seconds from a server's start to a job that goes on": seconds(killer.resumed),
+            "the same of forked servers": seconds(killer.resumed_forked),
             "seconds from SIGTERM to the end": seconds(killer.ended),
             "lost": self.found,
         }
@@ -137,7 +139,8 @@ def chaos(
         "GITRECEIVE_BUILD_CONCURRENCY": str(max(2, apps // 2)),
         "GITRECEIVE_RETENTION_RELEASES": "1000",  # all are looked at
     }
-    server = Server(folder, target, settings, program=("-m", "tests.crash_points"))
+    spare = Spare()
+    server = QuickServer(folder, target, settings, program=("-m", "tests.crash_points"), spare=spare)
     _take_stack(server, place, stack)
     server.start()
     try:
@@ -147,6 +150,7 @@ def chaos(
             server.destroy_apps()
         if server.process is not None and server.process.poll() is None:
             server.stop()
+        spare.close()
 
 
 def _take_stack(server: Server, place: Ground, stack: dict[str, str]) -> None:

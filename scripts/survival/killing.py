@@ -14,9 +14,9 @@ from gitreceive.engines.docker_target.containers import owner
 from scripts.survival.ground import Ground, Service
 from scripts.survival.looking import reading, states
 from scripts.survival.on_docker import engine_of
+from scripts.survival.spare import QuickServer
 from scripts.survival.stages import STAGES, most_advanced, stages_of_points, under_way
 from tests.crash_points import POINTS
-from tests.e2e.world import Server
 
 VICTIMS = {
     "server": 4,
@@ -34,7 +34,7 @@ _POINT_PATIENCE = 20.0  # … to a point
 _SURE_PATIENCE = 60.0  # … to one that is to be reached
 _TRIES = 10  # for such a one
 _BUILD_PATIENCE = 8.0  # seconds in which a build to be killed may come
-_POLL = 0.02
+_POLL = 0.04
 
 
 @dataclass(frozen=True)
@@ -74,16 +74,18 @@ def each_point(seed: int) -> Iterator[Kill]:
 
 @dataclass
 class Killer:
-    """``kills`` counts by victim and stage, ``points`` those of them that came at a named point; ``resumed`` and ``ended`` are seconds;
+    """``kills`` counts by victim and stage, ``points`` those of them that came at a named point; ``resumed``, of servers started from their beginning or forked, and
+    ``ended`` are seconds;
     ``wrong`` is what must not have happened. ``at_rest`` is called whenever a server lies dead, and nothing moves on its disk.
     """
 
-    server: Server
+    server: QuickServer
     ground: Ground
     at_rest: Callable[[], None] = lambda: None
     kills: Counter[tuple[str, str]] = field(default_factory=Counter)
     points: Counter[str] = field(default_factory=Counter)
     resumed: list[float] = field(default_factory=list)
+    resumed_forked: list[float] = field(default_factory=list)
     ended: list[float] = field(default_factory=list)
     wrong: list[str] = field(default_factory=list)
     _armed: str = ""
@@ -206,7 +208,8 @@ class Killer:
     def _notice(self) -> None:
         """How long it takes from a server's start until the first of the jobs that were left goes on is kept."""
         if self._left and self._goes_on():
-            self.resumed.append(time.monotonic() - self._began)
+            found = self.resumed if self.server.whole else self.resumed_forked
+            found.append(time.monotonic() - self._began)
             self._left = set()
 
     def _goes_on(self) -> bool:
