@@ -10,6 +10,7 @@ import logging
 import threading
 import time
 from collections.abc import Mapping
+from itertools import islice
 
 from gitreceive.cancellation import Cancellation
 from gitreceive.deploy import deploy
@@ -181,8 +182,11 @@ def _await_engine(deployment: Deployment, away: EngineAwayError) -> None:
 
 
 def _engine_answers(platform: Platform) -> bool:
+    """Whether both that a job may have missed do, which is the first finding of each."""
     try:
-        return next((check.ok for check in platform.builder.check()), True)
+        return all(
+            check.ok for part in (platform.builder, platform.target) for check in islice(part.check(), 1)
+        )
     except UnavailableError:
         return False
 

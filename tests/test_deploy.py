@@ -76,7 +76,7 @@ def test_a_build_that_was_broken_off_is_begun_again(world: World) -> None:
 def test_a_job_whose_engine_goes_away_waits_for_it_and_goes_on_from_its_last_step(world: World) -> None:
     def during(_release: Release, _cancel: Cancellation) -> None:
         if world.target.calls == ["roll out v1"]:
-            world.builder.away = 1
+            world.builder.away = world.target.away = 1
             raise EngineAwayError("Docker does not answer: Connection refused")
 
     world.target.during = during
