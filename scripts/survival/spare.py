@@ -39,12 +39,12 @@ class Spare:
         with self._lock:
             self._process.stdin.write(json.dumps({"env": dict(env), "log": str(log)}) + "\n")
             self._process.stdin.flush()
-            return self._known[self._begun.get(timeout=60)]
+            return self._known[self._begun.get(timeout=300)]
 
     def close(self) -> None:
         assert self._process.stdin
         self._process.stdin.close()
-        self._process.wait(30)
+        self._process.wait(60)
 
     def _read(self) -> None:
         assert self._process.stdout

@@ -120,6 +120,7 @@ class Server:
     metrics_port: int = 0
     process: Started | None = None
     program: tuple[str, ...] = ("-m", "gitreceive", "server")  # what Python runs
+    patience: float = 60.0  # seconds in which it starts; it ends in half of that
     _leaving: ThreadPoolExecutor = field(default_factory=lambda: ThreadPoolExecutor(2), repr=False)
 
     @property
@@ -152,7 +153,9 @@ class Server:
             self.ssh_port, self.http_port, self.metrics_port = free_ports(3)
         self.process = self.begin()
         wait_until(
-            lambda: port_answers(self.ssh_port) or self._died(may_die), f"the server answers; {self.log}"
+            lambda: port_answers(self.ssh_port) or self._died(may_die),
+            f"the server answers; {self.log}",
+            self.patience,
         )
         return self
 
@@ -170,7 +173,7 @@ class Server:
     def stop(self, sent: signal.Signals = signal.SIGTERM) -> int:
         assert self.process is not None
         self.process.send_signal(sent)
-        return self.process.wait(timeout=30)
+        return self.process.wait(timeout=self.patience / 2)
 
     def cli(self, *arguments: str, stdin: str = "") -> Said:
         return run([sys.executable, "-m", "gitreceive", *arguments], env=self.env, stdin=stdin)
