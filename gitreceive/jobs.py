@@ -50,8 +50,14 @@ class JobRunner:
         self._stopping = threading.Event()
         self._running: dict[JobId, tuple[int, Cancellation]] = {}
         self._lock = threading.Lock()
+        self._swept = False
 
     def start(self) -> None:
+        """What the builds of a killed server left goes before the first job is claimed. Where the engine is away, jobs wait for it.
+
+        Raises any other GitreceiveError that keeps it from going.
+        """
+        self._swept = self._sweep()
         for work in (self._dispatch, self._beat):
             threading.Thread(target=work, name=f"jobs{work.__name__}", daemon=True).start()
 
@@ -73,7 +79,23 @@ class JobRunner:
         """There may be a job to claim."""
         self._wake.set()
 
+    def _sweep(self) -> bool:
+        try:
+            self._platform.builder.sweep()
+        except EngineAwayError as error:
+            _logger.warning("%s; no build begins before it is there", error.message)
+            return False
+        return True
+
+    def _await_engine(self) -> None:
+        while not self._swept and not self._stopping.wait(_HEARTBEAT_SECONDS):
+            try:
+                self._swept = self._sweep()
+            except GitreceiveError as error:
+                _logger.error("what is left of builds could not be removed: %s", error)
+
     def _dispatch(self) -> None:
+        self._await_engine()
         while not self._stopping.is_set():
             self._slots.acquire()
             claimed = self._claim()

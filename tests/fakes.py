@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from gitreceive.cancellation import Cancellation
-from gitreceive.errors import ConflictError, GitreceiveError, NotFoundError
+from gitreceive.errors import ConflictError, EngineAwayError, GitreceiveError, NotFoundError
 from gitreceive.model import (
     PACKAGES_LABEL,
     STACK_IMAGE_LABEL,
@@ -88,7 +88,10 @@ class FakeBuilder:
     def cached(self) -> frozenset[AppName]:
         return frozenset(self.caches)
 
-    def sweep(self) -> None: ...
+    def sweep(self) -> None:
+        self.away -= 1
+        if self.away >= 0:
+            raise EngineAwayError("Docker does not answer: Connection refused")
 
     def check(self) -> Iterable[Check]:
         self.away -= 1

@@ -56,7 +56,7 @@ def order(seed: int, victims: tuple[str, ...]) -> Iterator[Kill]:
     points = stages_of_points()
     while True:
         (victim,) = chance.choices(victims, weights)
-        stages = STAGES if victim == "point" else _WIDE
+        stages = {"point": STAGES, "build": ("building",)}.get(victim, _WIDE)
         (stage,) = chance.choices(stages, [_SELDOM.get(name, 1) for name in stages])
         point = chance.choice([name for name in POINTS if points[name] == stage] or list(POINTS))
         late, down = chance.uniform(0.0, 0.4), chance.uniform(0.0, 0.2)

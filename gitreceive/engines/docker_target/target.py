@@ -167,7 +167,7 @@ class DockerTarget(NoOperators):
                 lost += 1
                 if lost > _LOG_ATTEMPTS:
                     raise
-                cancel.wait(_LOG_PAUSE)
+                cancel.wait(_LOG_PAUSE if lost > 1 else 0)  # at first at once: an absence is noticed so
             else:
                 return
 
