@@ -94,7 +94,7 @@ class Sources:
     folder: Path
 
     def commits(self, files: Sequence[Mapping[str, str]], parent: str = "") -> list[str]:
-        """A commit for each set of files, all on the same parent, or on none."""
+        """A commit for each set of files, all on the same parent, or on none. They share a ref: a push reads all that its repository has."""
         if not self.folder.exists():
             self.git("init", "--quiet", "--bare", "--initial-branch=main").ok()
         marks = self.folder / "marks"
@@ -165,7 +165,7 @@ def watched(pid: int) -> Iterator[dict[str, float]]:
 def _as_import(number: int, files: Mapping[str, str], parent: str) -> str:
     """One commit (git-fast-import(1))."""
     head = (
-        f"commit refs/heads/made-{number}\nmark :{number}\n"
+        f"reset refs/heads/made\n\ncommit refs/heads/made\nmark :{number}\n"
         f"committer load <load@example.com> {1_700_000_000 + number} +0000\n{_data(f'change {number}')}"
     )
     start = f"from {parent}\n" if parent else ""
