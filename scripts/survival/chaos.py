@@ -45,7 +45,10 @@ class Chaos:
         ]
 
     def run(self, kills: Iterable[Kill], every: int, most: float = math.inf) -> None:
-        """A look after each ``every`` kills, and at the end; no more than ``most`` kills. It ends early where something was lost."""
+        """A look after each ``every`` kills, and at the end; no more than ``most`` kills. It ends early where something was lost. Each app has a
+        release before the first one: what is made once for all builds would be begun again and again.
+        """
+        self._settle()
         for client in self._clients:
             client.start()
         looked = 0
@@ -84,11 +87,15 @@ class Chaos:
         self._server.cli("gc").ok()  # refs of builds are collected with what is no longer kept
         self._complain("after the kills")
         if not self.found:
-            with ThreadPoolExecutor(len(self._clients)) as pool:
-                for settled in [pool.submit(client.settle) for client in self._clients]:
-                    settled.result()
+            self._settle()
             self._complain("after another push to each app")
         self.looks += 1
+
+    def _settle(self) -> None:
+        """A push to each app, which goes live. Raises AssertionError."""
+        with ThreadPoolExecutor(len(self._clients)) as pool:
+            for settled in [pool.submit(client.settle) for client in self._clients]:
+                settled.result()
 
     def _complain(self, when: str) -> None:
         """What was replaced may take a moment to go."""

@@ -45,18 +45,18 @@ def _is_told(server: Server, build: int, text: str) -> None:
 def test_builds_wait_for_docker_and_go_on_from_where_they_were(
     server: Server, docker_there: tuple[Path, Away]
 ) -> None:
-    assert "builds: not well" in fetch(f"http://127.0.0.1:{server.http_port}/readyz", status=503)
+    assert "docker: not well" in fetch(f"http://127.0.0.1:{server.http_port}/readyz", status=503)
 
     shop: Clone = server.developer("dora").creates("shop", "procfile-worker")
     push = shop.start_push("-o", "nocache")
     wait_until(shop.builds, "the push is a build", _PATIENCE)
     assert shop.builds()[0]["state"] == "queued"
     with docker_there[1]():
-        _is_told(server, 1, "Building")
+        _is_told(server, 1, "Detected")
     time.sleep(_AWAY_SECONDS)
     _is_told(server, 1, "waiting for it, at most 5 minutes")
     with docker_there[1]():
         _, said = push.communicate(timeout=_PATIENCE)
         assert push.returncode == 0, said
-        assert "It is back; build 1 goes on from 'building'" in said
+        assert "It is back; build 1 goes on from" in said
         assert shop.remote_head() == shop.head
