@@ -7,7 +7,8 @@
     ├── ForbiddenError         5   this user may not
     ├── ConfigError            6   gitreceive.toml or the environment is wrong
     ├── UnavailableError       7   a part the server stands on does not answer (git, Docker, disk)
-    │   └── BrokenOffError    70   … any more, in the middle of what may be done again from its beginning
+    │   ├── BrokenOffError    70   … any more, in the middle of what may be done again from its beginning
+    │   └── EngineAwayError   71   … at all, as nobody is there: it may come back, and then what it was asked for can be asked again
     ├── CanceledError          8   somebody stopped it
     ├── LeaseLostError         9   another server has taken the job over
     ├── SourceError           10   what was pushed cannot be deployed
@@ -65,6 +66,10 @@ class UnavailableError(GitreceiveError):
 
 class BrokenOffError(UnavailableError):
     exit_code = 70
+
+
+class EngineAwayError(UnavailableError):
+    exit_code = 71
 
 
 class CanceledError(GitreceiveError):

@@ -57,7 +57,6 @@ def run(
     with data_folder.held_by(settings, holder) as before:
         metrics = wiring.metrics(settings)
         platform = make_platform(settings, metrics.observer)
-        platform.builder.sweep()
         platform.target.start()
         if before:
             platform.ledger.hand_over(before)

@@ -4,6 +4,7 @@ import os
 import socket
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from uuid import uuid4
 
@@ -18,7 +19,7 @@ from gitreceive.dockerd import Client
 from gitreceive.engines.build_networks import GuardedNetworks
 from gitreceive.engines.docker_target import DockerTarget
 from gitreceive.engines.docker_target.engine import Engine
-from gitreceive.errors import RolloutError, UnavailableError
+from gitreceive.errors import EngineAwayError, RolloutError, UnavailableError
 from gitreceive.model import ImageRef, ProcessType
 from gitreceive.patience import Patience
 from tests.engines.images import client, python_image
@@ -214,6 +215,34 @@ def test_the_log_of_a_release_command_is_whole_and_told_once(
     assert code == 7
     assert log.text.split("\n")[:-1] == [f"line {n}" for n in range(60)]
     stage.target.destroy(stage.app)
+
+
+@pytest.mark.filterwarnings("ignore:unclosed <socket:ResourceWarning")  # docker-py's, where nobody is there
+@pytest.mark.parametrize("code", [0, 3])
+def test_a_release_command_that_fails_while_docker_is_away_has_not_failed_by_itself(
+    image: ImageRef, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, code: int
+) -> None:
+    there = os.environ.get("DOCKER_HOST", "")
+    program = f"import time\nprint('begun', flush=True)\ntime.sleep(1.5)\nraise SystemExit({code})"
+    process, log = ProcessType("release", ("python3", "-c", program)), _Said()
+    with ThreadPoolExecutor(1) as pool:
+        with docker_behind(Faults(), there, tmp_path) as host:
+            monkeypatch.setenv("DOCKER_HOST", host)
+            stage = Stage(DockerTarget(_settings(tmp_path)), image)
+            running = pool.submit(stage.target.run_once, stage.release(1), process, log, Cancellation())
+            while "begun" not in log.text:
+                assert not running.done(), running.result()
+                time.sleep(0.02)
+        time.sleep(0.5)  # nobody is there
+        with docker_behind(Faults(), there, tmp_path):
+            if code:
+                with pytest.raises(
+                    EngineAwayError, match=r"Docker went away, and then release ended \(exit 3\)"
+                ):
+                    running.result(30)
+            else:
+                assert running.result(30) == 0
+            stage.target.destroy(stage.app)
 
 
 def _settings(tmp_path: Path) -> Settings:

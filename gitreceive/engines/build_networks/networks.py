@@ -16,7 +16,7 @@ from gitreceive import dockerd
 from gitreceive.config.building import BuildSettings
 from gitreceive.engines.build_networks.holder import Holder, answered, own_addresses
 from gitreceive.engines.build_networks.places import Place, named
-from gitreceive.errors import ConfigError, UnavailableError, cause
+from gitreceive.errors import ConfigError, UnavailableError
 from gitreceive.ports import LentNetwork, NoNetworks
 
 _ADDRESSES_FOR = 600.0  # seconds that the Docker host's addresses are taken to be as they were
@@ -133,6 +133,4 @@ def _docker_speaks() -> Iterator[None]:
             hint="gitreceive doctor looks at Docker; build.network names the network that leads builds out",
         ) from error
     except (DockerException, RequestException, HTTPError) as error:
-        raise UnavailableError(
-            f"Docker does not answer: {cause(error)}", hint="start it, or set DOCKER_HOST to where it is"
-        ) from error
+        raise dockerd.away(error) from error

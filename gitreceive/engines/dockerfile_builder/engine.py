@@ -19,7 +19,7 @@ from docker.utils.json_stream import json_stream
 
 from gitreceive import dockerd
 from gitreceive.config import BuildSettings
-from gitreceive.errors import BrokenOffError, BuildError, ConfigError, UnavailableError, cause
+from gitreceive.errors import BrokenOffError, BuildError, ConfigError, cause
 from gitreceive.model import AppName, ImageRef, JobId
 
 _TIMEOUT = 60
@@ -244,7 +244,4 @@ def _translated(what: str) -> Iterator[None]:
         hint = dockerd.NO_ROOM_HINT if dockerd.no_room(error) else ""
         raise BuildError(f"cannot {what}: {error.explanation or error}", hint=hint) from error
     except (docker_errors.DockerException, *dockerd.LOST) as error:
-        raise UnavailableError(
-            f"Docker does not answer: {cause(error)}",
-            hint=dockerd.UP_HINT,
-        ) from error
+        raise dockerd.away(error) from error
