@@ -12,7 +12,7 @@ from typing import Any, Self
 
 import docker
 import docker.utils
-from docker.errors import DockerException
+from docker.errors import APIError, DockerException
 from docker.types import LogConfig
 from requests.exceptions import RequestException
 from urllib3.exceptions import HTTPError
@@ -20,7 +20,7 @@ from urllib3.exceptions import HTTPError
 from gitreceive.config import BuildSettings
 from gitreceive.engines.docker_builder.builder_image import USER
 from gitreceive.engines.docker_builder.container import BuildContainer, Spec
-from gitreceive.errors import BuildLimitError, GitreceiveError, UnavailableError
+from gitreceive.errors import BrokenOffError, BuildLimitError, GitreceiveError
 
 _PROGRAM = Path(__file__).with_name("disk_inside.py")
 _BEGIN = 2.0  # seconds: most builds have ended by then, and pay nothing
@@ -46,6 +46,7 @@ class DiskWatch:
         self._container = container
         self._over = threading.Event()
         self._socket: Any = None
+        self._watcher = ""
         self._thread = threading.Thread(target=self._run, name=f"disk-{container.id[:12]}", daemon=True)
 
     def __enter__(self) -> Self:
@@ -59,32 +60,41 @@ class DiskWatch:
             with contextlib.suppress(OSError):
                 self._socket.shutdown(socket.SHUT_RDWR)
 
-    def gone(self) -> None:
-        """Wait until nothing of it is left."""
+    def gone(self) -> bool:
+        """Wait until nothing of it is left; where Docker was away then, it is asked once more. False: it is away still."""
         if self._thread.ident is not None:
             self._thread.join()
+        self._clear()
+        return not self._watcher
 
     def _run(self) -> None:
         if self._over.wait(_BEGIN):
             return
-        watcher = ""
         try:
-            watcher = self._create()
-            self._stop(self._said(watcher), "who looks at it ended without a word")
+            self._watcher = self._create()
+            self._stop(self._said(self._watcher), "who looks at it ended without a word")
         except _LOST as error:
             with contextlib.suppress(*_LOST):  # then the build is out of reach too, and is told so
                 self._stop(None, f"{type(error).__name__}: {error}")
         finally:
-            with contextlib.suppress(*_LOST):
-                if watcher:
-                    self._client.remove_container(watcher, force=True, v=True)
+            self._clear()
+
+    def _clear(self) -> None:
+        if not self._watcher:
+            return
+        try:
+            with contextlib.suppress(APIError):  # it is gone, or going
+                self._client.remove_container(self._watcher, force=True, v=True)
+            self._watcher = ""
+        except _LOST:
+            return
 
     def _stop(self, passed: Mapping[str, Any] | None, lost: str) -> None:
         """Unless it has come to its end by itself, with which the watcher's comes."""
         if self._over.is_set() or (passed is None and not self._container.runs()):
             return
         if passed is None:
-            self.error = UnavailableError(
+            self.error = BrokenOffError(
                 f"nobody could look after the disk any more: {lost}", hint="gitreceive doctor looks at Docker"
             )
         else:
