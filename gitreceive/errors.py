@@ -19,7 +19,8 @@
     │   └── BuildLimitError   31   it ran into a limit: time, memory, disk
     ├── RegistryError         40   the registry refused or did not answer
     ├── RolloutError          50   the release did not become healthy
-    └── RebaseError           60   the release cannot be put on another run image
+    ├── RebaseError           60   the release cannot be put on another run image
+    └── InternalError         90   a fault of gitreceive's own
 
 The number is the exit code; it names the phase. Only the command line exits. SDK exceptions are mapped to these at the
 edge of ``engines/`` and never leave it.
@@ -113,6 +114,10 @@ class RolloutError(GitreceiveError):
 
 class RebaseError(GitreceiveError):
     exit_code = 60
+
+
+class InternalError(GitreceiveError):
+    exit_code = 90
 
 
 def cause(error: BaseException) -> str:

@@ -18,6 +18,7 @@ from gitreceive.errors import (
     CanceledError,
     EngineAwayError,
     GitreceiveError,
+    InternalError,
     LeaseLostError,
     UnavailableError,
 )
@@ -167,12 +168,12 @@ def work(job: Job, platform: Platform, cancel: Cancellation) -> None:
     except LeaseLostError:
         raise
     except CanceledError as error:
-        _end(deployment, JobState.CANCELED, error.message, error=error)
+        _end(deployment, JobState.CANCELED, error)
     except GitreceiveError as error:
-        _end(deployment, JobState.FAILED, error.message, error.hint, error)
+        _end(deployment, JobState.FAILED, error)
     except Exception as error:
         _logger.exception("build %s failed inside gitreceive", job.id)
-        _end(deployment, JobState.FAILED, *_own_failure(error))
+        _end(deployment, JobState.FAILED, _own_failure(error))
     if isinstance(job.cause, Push):
         platform.sources.release(job.cause.repository, job.id)
 
@@ -213,21 +214,23 @@ def _engine_answers(platform: Platform) -> bool:
         return False
 
 
-def _own_failure(error: Exception) -> tuple[str, str]:
-    """Reason and hint."""
+def _own_failure(error: Exception) -> GitreceiveError:
+    """What nobody has foreseen, for who pushed."""
     if is_full(error):
-        return f"the server's disk takes no more: {error}", "ask the operator to free room, then push again"
-    hint = f"{error!r}; the server's log has more; trying again is safe"
-    return f"gitreceive itself failed: {type(error).__name__}", hint
+        return UnavailableError(
+            f"the server's disk takes no more: {error}", hint="ask the operator to free room, then push again"
+        )
+    return InternalError(
+        f"gitreceive itself failed: {type(error).__name__}",
+        hint=f"{error!r}; the server's log has more; trying again is safe",
+    )
 
 
-def _end(
-    deployment: Deployment, state: JobState, reason: str, hint: str = "", error: GitreceiveError | None = None
-) -> None:
+def _end(deployment: Deployment, state: JobState, error: GitreceiveError) -> None:
     """As ``_end_now`` does. A disk that was full has room within moments, by what is held back for this (``room.Reserve``)."""
     for left in reversed(range(_ENDINGS)):
         try:
-            _end_now(deployment, state, reason, hint, error)
+            _end_now(deployment, state, error)
         except UnavailableError:
             if not left:
                 raise
@@ -236,16 +239,14 @@ def _end(
         time.sleep(_ENDING_PAUSE)
 
 
-def _end_now(
-    deployment: Deployment, state: JobState, reason: str, hint: str = "", error: GitreceiveError | None = None
-) -> None:
+def _end_now(deployment: Deployment, state: JobState, error: GitreceiveError) -> None:
     """The log is whole before the ledger says that the job has ended: who sees the end can read all of it. Raises LeaseLostError where it is not
     ours to end, and says nothing in its log then.
     """
     job, platform = deployment.job, deployment.platform
     platform.ledger.renew(job.id, job.fence, LEASE_SECONDS)
-    deployment.log.error(reason, hint)
+    deployment.log.error(error.message, error.hint)
     platform.logbook.close(job.id)
-    line = " ".join(reason.split())[:_REASON_LIMIT]
+    line = " ".join(error.message.split())[:_REASON_LIMIT]
     platform.ledger.end(job.id, job.fence, state, line, deployment.seconds)
     platform.observer.job_ended(job, state, deployment.seconds, error)

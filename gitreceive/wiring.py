@@ -39,6 +39,19 @@ if TYPE_CHECKING:
     from gitreceive.engines.stacks import DerivedStacks
 
 
+def modules(target: str) -> tuple[str, ...]:
+    """Those that are imported here and by engines when they are first wanted, as far as commands over SSH want them."""
+    engines = (
+        *("age_seal", "build_networks", "buildpackages", "by_packages", "by_source", "docker_builder"),
+        *("docker_push", "dockerfile_builder", "file_logbook", "git_store", "log_drains", "oci_registry"),
+        *("sql_ledger", "stacks", f"{target}_target"),
+    )
+    others = ("buildpacks.allowed", "buildpacks.dockerfile", "supplychain.chosen")
+    cluster = ("kubernetes.dynamic", "kubernetes.stream.ws_client") if target == "kubernetes" else ()
+    ours = (*(f"engines.{name}" for name in engines), *others)
+    return (*(f"gitreceive.{name}" for name in ours), "cryptography.fernet", *cluster)
+
+
 def platform(settings: config.Settings, observer: Observer | None = None) -> Platform:
     """All engines, and who counts what is done with them. Nothing is asked of Docker, the registry or the cluster yet."""
     from gitreceive.supplychain.chosen import choose

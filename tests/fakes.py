@@ -153,6 +153,7 @@ class FakeTarget:
     kinds: tuple[KindStatus, ...] = ()
     made: dict[AppName, dict[str, ServiceStatus]] = field(default_factory=dict)
     during_making: Callable[[ServiceOrder], None] = lambda _order: None
+    while_destroying: Callable[[AppName], None] = lambda _app: None
     away: int = 0  # how often somebody asks for it before it answers
 
     def roll_out(self, release: Release, log: Log, cancel: Cancellation) -> None:
@@ -292,6 +293,7 @@ class FakeTarget:
         return status is not None
 
     def destroy(self, app: AppName) -> None:
+        self.while_destroying(app)
         self.live.pop(app, None)
         self.kept.pop(app, None)
         self.made.pop(app, None)

@@ -180,6 +180,12 @@ def process_environment() -> dict[str, str]:
     return dict(os.environ)
 
 
+def replace_environment(environment: Mapping[str, str]) -> None:
+    """Have ``environment`` in place of all that this process was given."""
+    os.environ.clear()
+    os.environ.update(environment)
+
+
 def acting_user() -> str | None:
     """The user on whose behalf a command over SSH runs; None on the server's own host: an administrator."""
     return os.environ.get("GITRECEIVE_ACTING_USER")

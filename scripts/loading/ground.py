@@ -25,6 +25,7 @@ REFUSED = {"app.json": "no JSON\n"}  # received, queued and read, and no contain
 
 _QUEUED = re.compile(r"Build (\d+) of ")
 _LOOK = 0.1  # seconds between looks at what the server's programs hold
+_SHARE = 5  # so many times as long as a look took is waited for the next: hundreds of programs are measured in no moment
 
 
 @dataclass(frozen=True)
@@ -142,15 +143,18 @@ def push(
 @contextmanager
 def watched(pid: int) -> Iterator[dict[str, float]]:
     """Inside: ``before`` is the MB of RSS that the server held at first; at the end, ``server`` is the most that it held, and ``programs``
-    the most that those that it started held together.
+    the most that those that it started held together, where what they share counts once.
     """
     forget_peak(pid)
     most = {"before": peak(pid), "server": 0.0, "programs": 0.0}
     done = threading.Event()
 
     def look() -> None:
-        while not done.wait(_LOOK):
+        took = 0.0
+        while not done.wait(max(_LOOK, _SHARE * took)):
+            began = time.monotonic()
             most["programs"] = max(most["programs"], descendants_memory(pid))
+            took = time.monotonic() - began
 
     watching = threading.Thread(target=look, daemon=True)
     watching.start()

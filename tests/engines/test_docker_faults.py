@@ -14,7 +14,9 @@ from docker.errors import APIError
 
 from gitreceive.cancellation import Cancellation
 from gitreceive.config import DockerSettings, Settings
+from gitreceive.config.building import BuildSettings
 from gitreceive.dockerd import Client
+from gitreceive.engines.build_networks import GuardedNetworks
 from gitreceive.engines.docker_target import DockerTarget
 from gitreceive.engines.docker_target.engine import Engine
 from gitreceive.errors import EngineAwayError, RolloutError, UnavailableError
@@ -260,3 +262,35 @@ class _Said:
     def detail(self, text: str) -> None: ...
     def warn(self, text: str) -> None: ...
     def error(self, text: str, hint: str = "") -> None: ...
+
+
+@pytest.mark.parametrize(
+    "path", ["/containers/create", "/attach", "/start"], ids=["create", "attach", "start"]
+)
+def test_a_network_for_builds_is_lent_after_faults_and_nothing_of_it_stays(
+    host: str,
+    faults: Faults,
+    image: ImageRef,
+    path: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("DOCKER_HOST", host)
+    networks = GuardedNetworks(BuildSettings(egress="indexes"), tmp_path)
+    # a start has less to say; of an attach it is the first words of what it leads to
+    cut = reset_after(40 if path == "/start" else 115)
+    faults.next("POST", path, status(503), reset_before(), cut)
+    direct = client()
+    try:
+        lent = networks.lend(str(image))
+        assert faults.counts["503"] == faults.counts["reset before"] == faults.counts["reset after"] == 1
+        holder = direct.inspect_container(lent.mode.removeprefix("container:"))
+        assert holder["State"]["Running"]
+        of_server = {"label": f"gitreceive.data={holder['Config']['Labels']['gitreceive.data']}"}
+        assert [one["Id"] for one in direct.containers(filters=of_server)] == [holder["Id"]]
+        lent.give_back()
+        networks.close()
+        assert direct.containers(filters=of_server) == []
+    finally:
+        networks.close()
+        direct.close()

@@ -21,11 +21,13 @@ from gitreceive.config import BuildSettings
 from gitreceive.engines.docker_builder.builder_image import USER
 from gitreceive.engines.docker_builder.container import BuildContainer, Spec
 from gitreceive.errors import BrokenOffError, BuildLimitError, GitreceiveError
+from gitreceive.patience import Patience
 
 _PROGRAM = Path(__file__).with_name("disk_inside.py")
 _BEGIN = 2.0  # seconds: most builds have ended by then, and pay nothing
 _MEMORY, _CPUS, _PROCESSES = 512 << 20, 0.5, 16
 _STDOUT = 1
+_AGAIN = Patience(attempts=4)
 _LOST = (DockerException, RequestException, HTTPError, OSError, ValueError)
 
 
@@ -35,8 +37,15 @@ class DiskWatch:
     """
 
     def __init__(
-        self, client: docker.APIClient, settings: BuildSettings, spec: Spec, container: BuildContainer
+        self,
+        client: docker.APIClient,
+        settings: BuildSettings,
+        spec: Spec,
+        container: BuildContainer,
+        patience: Patience = _AGAIN,
+        begin: float = _BEGIN,
     ) -> None:
+        """It is looked after ``begin`` seconds for the first time."""
         self.error: GitreceiveError | None = None
         self.cache_is_spent = False
         self.cache = spec.cache
@@ -44,9 +53,11 @@ class DiskWatch:
         self._settings = settings
         self._spec = spec
         self._container = container
+        self._patience = patience
+        self._begin = begin
         self._over = threading.Event()
         self._socket: Any = None
-        self._watcher = ""
+        self._watchers: list[str] = []
         self._thread = threading.Thread(target=self._run, name=f"disk-{container.id[:12]}", daemon=True)
 
     def __enter__(self) -> Self:
@@ -65,29 +76,47 @@ class DiskWatch:
         if self._thread.ident is not None:
             self._thread.join()
         self._clear()
-        return not self._watcher
+        return not self._watchers
 
     def _run(self) -> None:
-        if self._over.wait(_BEGIN):
+        """Whoever looks is followed by another where they end without a word: their connection may have broken off, or the build has just ended."""
+        if self._over.wait(self._begin):
             return
+        paused, attempt = 0.0, 0
+        while True:
+            attempt += 1
+            passed, lost = self._look()
+            pause = None if passed else self._patience.pause(attempt, paused)
+            if pause is None:
+                with contextlib.suppress(*_LOST):  # then the build is out of reach too, and is told so
+                    self._stop(passed, lost)
+                return
+            if self._over.wait(pause) or self._has_ended():
+                return
+            paused += pause
+
+    def _look(self) -> tuple[Mapping[str, Any] | None, str]:
+        """What the build has too much of; else why nobody looks any more."""
         try:
-            self._watcher = self._create()
-            self._stop(self._said(self._watcher), "who looks at it ended without a word")
+            self._watchers.append(self._create())
+            return self._said(self._watchers[-1]), "who looks at it ended without a word"
         except _LOST as error:
-            with contextlib.suppress(*_LOST):  # then the build is out of reach too, and is told so
-                self._stop(None, f"{type(error).__name__}: {error}")
+            return None, f"{type(error).__name__}: {error}"
         finally:
             self._clear()
 
     def _clear(self) -> None:
-        if not self._watcher:
-            return
+        with contextlib.suppress(*_LOST):
+            while self._watchers:
+                with contextlib.suppress(APIError):  # it is gone, or going
+                    self._client.remove_container(self._watchers[-1], force=True, v=True)
+                self._watchers.pop()
+
+    def _has_ended(self) -> bool:
         try:
-            with contextlib.suppress(APIError):  # it is gone, or going
-                self._client.remove_container(self._watcher, force=True, v=True)
-            self._watcher = ""
+            return not self._container.runs()
         except _LOST:
-            return
+            return False
 
     def _stop(self, passed: Mapping[str, Any] | None, lost: str) -> None:
         """Unless it has come to its end by itself, with which the watcher's comes."""

@@ -6,6 +6,7 @@ import shutil
 import threading
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
+from dataclasses import replace
 from pathlib import Path
 from typing import IO, Any, Self, cast
 
@@ -99,6 +100,18 @@ class BuildEngine:
             config: Mapping[str, Any] = seen["Config"] or {}
             return config
 
+    def pinned(self, name: str) -> ImageRef | None:
+        """What the engine has under the name, by the digest that a registry knows it by; None where it came from none, or is not there."""
+        with _translated(f"look at {name}"):
+            try:
+                seen = self._api().inspect_image(name)  # type: ignore[no-untyped-call]
+            except docker_errors.NotFound:
+                return None
+        known = sorted((_pinned(text) for text in seen.get("RepoDigests") or ()), key=str)
+        asked = [ref for ref in known if ref.repository == _repository(name)]
+        exactly = [ref for ref in asked if name.endswith(f"@{ref.digest}")]
+        return next(iter((*exactly, *asked, *known)), None)
+
     def keep_for_cache(self, app: AppName, job: JobId) -> None:
         """The app's last image stays, in place of the one before: its layers are the next build's cache."""
         with _translated("tag the image"):
@@ -186,6 +199,19 @@ class BuildOutput:
         self._hung_up = True
         with suppress(docker_errors.DockerException, AttributeError, *dockerd.LOST):  # it has ended already
             self._stream.close()
+
+
+def _pinned(text: str) -> ImageRef:
+    ref = ImageRef.parse(text)
+    return replace(ref, repository=_repository(ref.repository))
+
+
+def _repository(name: str) -> str:
+    """With its registry, as Docker completes what people write."""
+    plain = name.partition("@")[0]
+    stem, _, tag = plain.rpartition(":")
+    host, path = auth.resolve_repository_name(stem if stem and "/" not in tag else plain)
+    return f"{host}/library/{path}" if host == auth.INDEX_NAME and "/" not in path else f"{host}/{path}"
 
 
 def _registry_header() -> dict[str, str]:
