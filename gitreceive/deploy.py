@@ -51,8 +51,9 @@ def deploy(deployment: Deployment) -> Release:
     except LeaseLostError:
         raise
     except BaseException:
-        if deployment.begun is not None:
-            put_back(deployment, deployment.begun)
+        begun, deployment.begun = deployment.begun, None
+        if begun is not None:
+            put_back(deployment, begun)
         raise
 
 

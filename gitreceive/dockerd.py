@@ -5,7 +5,9 @@ stopped, tagged or gone is so the second time too. A container is created by a m
 and not made twice. What a command in a container has begun is never begun again.
 """
 
+import errno
 import io
+import os
 import re
 import secrets
 import time
@@ -21,7 +23,7 @@ from docker.utils import kwargs_from_env
 
 from gitreceive.cancellation import Cancellation
 from gitreceive.config import process_environment
-from gitreceive.errors import RolloutError, UnavailableError, cause
+from gitreceive.errors import EngineAwayError, RolloutError, cause
 from gitreceive.patience import Patience, within
 
 TIMEOUT = 60  # seconds between two bytes of an answer
@@ -35,6 +37,7 @@ NO_ROOM_HINT = (
 
 _FIRST_ATTEMPTS = 4
 _MARK = "gitreceive.made"
+_NOBODY = frozenset(map(os.strerror, (errno.ECONNREFUSED, errno.ENOENT)))
 _REFUSED = frozenset({429, 502, 503, 504})  # nothing was done
 _PASSING = _REFUSED | {500}
 _NEVER_AGAIN = re.compile(r"/exec/[^/]+/start(\?|$)")
@@ -56,6 +59,11 @@ _FINAL = re.compile(
 def connect(patience: Patience | None = None) -> "Client":
     """The engine that ``DOCKER_HOST`` and its companions name, in the newest version that both know. Raises DockerException."""
     return Client(patience or Patience(), **kwargs_from_env(environment=process_environment()))
+
+
+def away(error: BaseException) -> EngineAwayError:
+    """For what a client raises that is no answer of the engine's."""
+    return EngineAwayError(f"Docker does not answer: {cause(error)}", hint=UP_HINT)
 
 
 def no_room(text: object) -> bool:
@@ -84,7 +92,11 @@ class Client(docker.APIClient):
         whole_seconds: float = WHOLE_SECONDS,
         **options: Any,
     ) -> None:
-        """``timeout``: seconds between two bytes of an answer; ``whole_seconds``: for one that is no stream."""
+        """``timeout``: seconds between two bytes of an answer; ``whole_seconds``: for one that is no stream.
+
+        ``absences`` counts how often nobody was there at all: an engine that came back since may have ended what ran.
+        """
+        self.absences = 0
         # whether anybody is there is told soon
         self._patience = replace(patience, attempts=min(patience.attempts, _FIRST_ATTEMPTS))
         self._whole_seconds = whole_seconds
@@ -132,6 +144,7 @@ class Client(docker.APIClient):
             requests.ConnectionError,
             requests.exceptions.ChunkedEncodingError,
         ) as error:
+            self.absences += cause(error) in _NOBODY
             return None, error
 
     def _once(self, method: str, url: str, options: Mapping[str, Any]) -> requests.Response:
@@ -173,7 +186,7 @@ class Client(docker.APIClient):
     def fetch(
         self, repository: str, tag: str, cancel: Cancellation, login: Mapping[str, str] | None = None
     ) -> None:
-        """Pull an image to its end. Raises RolloutError with the engine's words, UnavailableError where it breaks off, CanceledError."""
+        """Pull an image to its end. Raises RolloutError with the engine's words, EngineAwayError where it breaks off, CanceledError."""
         paused, attempt = 0.0, 0
         while True:
             attempt += 1
@@ -226,7 +239,7 @@ def _pull_failure(image: str, error: Exception) -> Exception:
         words = error.explanation or error if isinstance(error, APIError) else error
         hint = NO_ROOM_HINT if no_room(error) else PULL_HINT
         return RolloutError(f"cannot pull {image}: {words}", hint=hint)
-    return UnavailableError(f"Docker broke off the pull of {image}: {cause(error)}", hint=UP_HINT)
+    return EngineAwayError(f"Docker broke off the pull of {image}: {cause(error)}", hint=UP_HINT)
 
 
 class _Body:

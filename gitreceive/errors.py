@@ -7,7 +7,8 @@
     ├── ForbiddenError         5   this user may not
     ├── ConfigError            6   gitreceive.toml or the environment is wrong
     ├── UnavailableError       7   a part the server stands on does not answer (git, Docker, disk)
-    │   └── BrokenOffError    70   … any more, in the middle of what may be done again from its beginning
+    │   ├── BrokenOffError    70   … any more, in the middle of what may be done again from its beginning
+    │   └── EngineAwayError   71   … at all, as nobody is there: it may come back, and then what it was asked for can be asked again
     ├── CanceledError          8   somebody stopped it
     ├── LeaseLostError         9   another server has taken the job over
     ├── SourceError           10   what was pushed cannot be deployed
@@ -18,7 +19,8 @@
     │   └── BuildLimitError   31   it ran into a limit: time, memory, disk
     ├── RegistryError         40   the registry refused or did not answer
     ├── RolloutError          50   the release did not become healthy
-    └── RebaseError           60   the release cannot be put on another run image
+    ├── RebaseError           60   the release cannot be put on another run image
+    └── InternalError         90   a fault of gitreceive's own
 
 The number is the exit code; it names the phase. Only the command line exits. SDK exceptions are mapped to these at the
 edge of ``engines/`` and never leave it.
@@ -66,6 +68,10 @@ class BrokenOffError(UnavailableError):
     exit_code = 70
 
 
+class EngineAwayError(UnavailableError):
+    exit_code = 71
+
+
 class CanceledError(GitreceiveError):
     exit_code = 8
 
@@ -108,6 +114,10 @@ class RolloutError(GitreceiveError):
 
 class RebaseError(GitreceiveError):
     exit_code = 60
+
+
+class InternalError(GitreceiveError):
+    exit_code = 90
 
 
 def cause(error: BaseException) -> str:

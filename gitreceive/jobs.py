@@ -2,15 +2,26 @@
 
 The runner is made to be killed. It ends no job when the server stops: what is unfinished is handed over, claimed again after a restart, and
 told from its last committed step. Where nobody could hand it over, that is done by the next server on the data folder, or the lease runs out.
+
+Where not the server but the engine that a job stands on goes away, the job waits for it and is told again in the same way, a few times.
 """
 
 import logging
 import threading
+import time
 from collections.abc import Mapping
+from itertools import islice
 
 from gitreceive.cancellation import Cancellation
 from gitreceive.deploy import deploy
-from gitreceive.errors import CanceledError, GitreceiveError, LeaseLostError
+from gitreceive.errors import (
+    CanceledError,
+    EngineAwayError,
+    GitreceiveError,
+    InternalError,
+    LeaseLostError,
+    UnavailableError,
+)
 from gitreceive.model import Job, JobId, JobState, Push
 from gitreceive.ports import Platform
 from gitreceive.room import is_full
@@ -20,6 +31,10 @@ from gitreceive.voice import Voice
 LEASE_SECONDS = 8.0
 _HEARTBEAT_SECONDS = 1.0
 _REASON_LIMIT = 200
+_TELLINGS = 3  # of one job by one server, where the engine goes away
+_AWAY_SECONDS, _AWAY_PAUSE = 300.0, 0.5
+
+_WITH_COMMANDS = frozenset({JobState.RELEASING, JobState.ROLLING_OUT})
 
 _logger = logging.getLogger(__name__)
 
@@ -35,8 +50,14 @@ class JobRunner:
         self._stopping = threading.Event()
         self._running: dict[JobId, tuple[int, Cancellation]] = {}
         self._lock = threading.Lock()
+        self._swept = False
 
     def start(self) -> None:
+        """What the builds of a killed server left goes before the first job is claimed. Where the engine is away, jobs wait for it.
+
+        Raises any other GitreceiveError that keeps it from going.
+        """
+        self._swept = self._sweep()
         for work in (self._dispatch, self._beat):
             threading.Thread(target=work, name=f"jobs{work.__name__}", daemon=True).start()
 
@@ -58,7 +79,23 @@ class JobRunner:
         """There may be a job to claim."""
         self._wake.set()
 
+    def _sweep(self) -> bool:
+        try:
+            self._platform.builder.sweep()
+        except EngineAwayError as error:
+            _logger.warning("%s; no build begins before it is there", error.message)
+            return False
+        return True
+
+    def _await_engine(self) -> None:
+        while not self._swept and not self._stopping.wait(_HEARTBEAT_SECONDS):
+            try:
+                self._swept = self._sweep()
+            except GitreceiveError as error:
+                _logger.error("what is left of builds could not be removed: %s", error)
+
     def _dispatch(self) -> None:
+        self._await_engine()
         while not self._stopping.is_set():
             self._slots.acquire()
             claimed = self._claim()
@@ -129,17 +166,17 @@ def work(job: Job, platform: Platform, cancel: Cancellation) -> None:
         log.step(f"The server was restarted; build {job.id} goes on from {job.state.replace('_', ' ')!r}")
     deployment = Deployment(job, platform, log, cancel)
     try:
-        deploy(deployment)
+        _tell(deployment)
         platform.observer.job_ended(deployment.job, JobState.LIVE, deployment.seconds, None)
     except (LeaseLostError, UnrecordedError):
         raise
     except CanceledError as error:
-        _end(deployment, JobState.CANCELED, error.message, error=error)
+        _end(deployment, JobState.CANCELED, error)
     except GitreceiveError as error:
-        _end(deployment, JobState.FAILED, error.message, error.hint, error)
+        _end(deployment, JobState.FAILED, error)
     except Exception as error:
         _logger.exception("build %s failed inside gitreceive", job.id)
-        _end(deployment, JobState.FAILED, *_own_failure(error))
+        _end(deployment, JobState.FAILED, _own_failure(error))
     if isinstance(job.cause, Push):
         _let_go(job, job.cause, platform)
 
@@ -152,31 +189,67 @@ def _let_go(job: Job, push: Push, platform: Platform) -> None:
         _logger.warning("the commits of build %s are held on to: %s", job.id, error)
 
 
-def _own_failure(error: Exception) -> tuple[str, str]:
-    """Reason and hint."""
+def _tell(deployment: Deployment) -> None:
+    """The story; where the engine goes away in the middle of it, once more from its last committed step when it is back."""
+    for left in reversed(range(_TELLINGS)):
+        try:
+            deploy(deployment)
+        except EngineAwayError as error:
+            if not left:
+                raise
+            _await_engine(deployment, error)
+        else:
+            return
+
+
+def _await_engine(deployment: Deployment, away: EngineAwayError) -> None:
+    """Raises it again where the engine has not come back in time, CanceledError."""
+    job, log, cancel = deployment.job, deployment.log, deployment.cancel
+    log.warn(f"{away.message}; waiting for it, at most {_AWAY_SECONDS / 60:.0f} minutes")
+    until = time.monotonic() + _AWAY_SECONDS
+    while not _engine_answers(deployment.platform):
+        if time.monotonic() > until:
+            raise away
+        cancel.wait(_AWAY_PAUSE)
+    again = "; a command that had begun begins again" if job.state in _WITH_COMMANDS else ""
+    log.step(f"It is back; build {job.id} goes on from {job.state.replace('_', ' ')!r}{again}")
+
+
+def _engine_answers(platform: Platform) -> bool:
+    """Whether both that a job may have missed do, which is the first finding of each."""
+    try:
+        return all(
+            check.ok for part in (platform.builder, platform.target) for check in islice(part.check(), 1)
+        )
+    except UnavailableError:
+        return False
+
+
+def _own_failure(error: Exception) -> GitreceiveError:
+    """What nobody has foreseen, for who pushed."""
     if is_full(error):
-        return f"the server's disk takes no more: {error}", "ask the operator to free room, then push again"
-    hint = f"{error!r}; the server's log has more; trying again is safe"
-    return f"gitreceive itself failed: {type(error).__name__}", hint
+        return UnavailableError(
+            f"the server's disk takes no more: {error}", hint="ask the operator to free room, then push again"
+        )
+    return InternalError(
+        f"gitreceive itself failed: {type(error).__name__}",
+        hint=f"{error!r}; the server's log has more; trying again is safe",
+    )
 
 
-def _end(
-    deployment: Deployment, state: JobState, reason: str, hint: str = "", error: GitreceiveError | None = None
-) -> None:
+def _end(deployment: Deployment, state: JobState, error: GitreceiveError) -> None:
     """As ``_end_now`` does."""
-    recorded(lambda: _end_now(deployment, state, reason, hint, error))
+    recorded(lambda: _end_now(deployment, state, error))
 
 
-def _end_now(
-    deployment: Deployment, state: JobState, reason: str, hint: str = "", error: GitreceiveError | None = None
-) -> None:
+def _end_now(deployment: Deployment, state: JobState, error: GitreceiveError) -> None:
     """The log is whole before the ledger says that the job has ended: who sees the end can read all of it. Raises LeaseLostError where it is not
     ours to end, and says nothing in its log then.
     """
     job, platform = deployment.job, deployment.platform
     platform.ledger.renew(job.id, job.fence, LEASE_SECONDS)
-    deployment.log.error(reason, hint)
+    deployment.log.error(error.message, error.hint)
     platform.logbook.close(job.id)
-    line = " ".join(reason.split())[:_REASON_LIMIT]
+    line = " ".join(error.message.split())[:_REASON_LIMIT]
     platform.ledger.end(job.id, job.fence, state, line, deployment.seconds)
     platform.observer.job_ended(job, state, deployment.seconds, error)

@@ -14,7 +14,7 @@ from datetime import UTC, datetime
 from functools import partial
 from typing import NoReturn
 
-from gitreceive import __version__, config, wiring
+from gitreceive import __version__, config, data_folder, wiring
 from gitreceive.background.chore import Chore
 from gitreceive.background.collector import once
 from gitreceive.background.cron import Clock
@@ -54,10 +54,9 @@ def run(
     """
     _keep_memory_small()
     holder = _holder()
-    with wiring.only_server(settings, holder) as before:
+    with data_folder.held_by(settings, holder) as before:
         metrics = wiring.metrics(settings)
         platform = make_platform(settings, metrics.observer)
-        platform.builder.sweep()
         platform.target.start()
         if before:
             platform.ledger.hand_over(before)

@@ -1,7 +1,5 @@
 """Settings → engines. The only place that names them; each is imported when it is first wanted."""
 
-import contextlib
-import fcntl
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import replace
@@ -10,11 +8,11 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from gitreceive import config
+from gitreceive import config, data_folder
 from gitreceive.buildpacks.package import Package
 from gitreceive.cancellation import Cancellation
 from gitreceive.certificates import SOON
-from gitreceive.errors import ConfigError, ConflictError, UnavailableError, UsageError
+from gitreceive.errors import ConfigError, UsageError
 from gitreceive.model import Build, Check, Digest, Drain, ImageRef, Limits, Stack, StackRecipe
 from gitreceive.ports import (
     Builder,
@@ -39,6 +37,19 @@ if TYPE_CHECKING:
     from gitreceive.drains import DrainService, Receiver
     from gitreceive.engines.oci_registry import OciRegistry
     from gitreceive.engines.stacks import DerivedStacks
+
+
+def modules(target: str) -> tuple[str, ...]:
+    """Those that are imported here and by engines when they are first wanted, as far as commands over SSH want them."""
+    engines = (
+        *("age_seal", "build_networks", "buildpackages", "by_packages", "by_source", "docker_builder"),
+        *("docker_push", "dockerfile_builder", "file_logbook", "git_store", "log_drains", "oci_registry"),
+        *("sql_ledger", "stacks", f"{target}_target"),
+    )
+    others = ("buildpacks.allowed", "buildpacks.dockerfile", "supplychain.chosen")
+    cluster = ("kubernetes.dynamic", "kubernetes.stream.ws_client") if target == "kubernetes" else ()
+    ours = (*(f"engines.{name}" for name in engines), *others)
+    return (*(f"gitreceive.{name}" for name in ours), "cryptography.fernet", *cluster)
 
 
 def platform(settings: config.Settings, observer: Observer | None = None) -> Platform:
@@ -91,7 +102,7 @@ def default_memory(settings: config.Settings) -> int:
 def ledger(settings: config.Settings) -> Ledger:
     from gitreceive.engines.sql_ledger import open_ledger
 
-    make_data_dir(settings)
+    data_folder.make(settings)
     return open_ledger(settings)
 
 
@@ -342,51 +353,6 @@ def check_stack(settings: config.Settings, stack: Stack) -> Iterator[Check]:
             seen=str(image) if whole else f"{image} is not in the registry",
             fix="" if whole else f"gitreceive stack create {stack.name}",
         )
-
-
-@contextmanager
-def only_server(settings: config.Settings, holder: str) -> Iterator[str]:
-    """Hold the data folder: one server works on it at a time. The holder before, which has ended then, and may have ended no job; empty where
-    there was none. Raises ConflictError.
-    """
-    make_data_dir(settings)
-    path = settings.data_dir / "server.lock"
-    with path.open("a+", encoding="utf-8") as lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
-            raise ConflictError(
-                f"a server already works on {settings.data_dir}", hint="stop it, or set GITRECEIVE_DATA_DIR"
-            ) from None
-        lock.seek(0)
-        before = lock.read().strip()
-        lock.truncate(0)
-        lock.write(f"{holder}\n")
-        lock.flush()
-        yield before
-
-
-def require_server(settings: config.Settings) -> None:
-    """Raise UnavailableError unless a server works on the data folder: what is enqueued would wait for one."""
-    with contextlib.suppress(OSError), (settings.data_dir / "server.lock").open("rb") as lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_SH | fcntl.LOCK_NB)
-        except BlockingIOError:
-            return
-    raise UnavailableError(
-        f"no server works on {settings.data_dir}, so nobody would do it", hint="start it: gitreceive server"
-    )
-
-
-def make_data_dir(settings: config.Settings) -> None:
-    """Raises UnavailableError where the data folder can be neither found nor made."""
-    try:
-        settings.data_dir.mkdir(parents=True, exist_ok=True, mode=0o700)
-    except OSError as error:
-        raise UnavailableError(
-            f"the data folder {settings.data_dir} cannot be made: {error.strerror}",
-            hint="set GITRECEIVE_DATA_DIR",
-        ) from error
 
 
 def _fetched_buildpacks(settings: config.Settings) -> Shelf:

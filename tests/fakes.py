@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from gitreceive.cancellation import Cancellation
-from gitreceive.errors import ConflictError, GitreceiveError, NotFoundError
+from gitreceive.errors import ConflictError, EngineAwayError, GitreceiveError, NotFoundError
 from gitreceive.model import (
     PACKAGES_LABEL,
     STACK_IMAGE_LABEL,
@@ -55,6 +55,7 @@ class FakeBuilder:
     labels: Mapping[str, str] = field(default_factory=dict)
     failure: GitreceiveError | None = None
     during: Callable[[BuildRequest, Cancellation], None] = lambda _request, _cancel: None
+    away: int = 0  # how often somebody asks for the engine before it answers
     stand_on: Callable[[Stack], Stack] = lambda stack: stack  # what a build makes of the request's
     requests: list[BuildRequest] = field(default_factory=list)
     open_builds: int = 0
@@ -87,10 +88,14 @@ class FakeBuilder:
     def cached(self) -> frozenset[AppName]:
         return frozenset(self.caches)
 
-    def sweep(self) -> None: ...
+    def sweep(self) -> None:
+        self.away -= 1
+        if self.away >= 0:
+            raise EngineAwayError("Docker does not answer: Connection refused")
 
     def check(self) -> Iterable[Check]:
-        return ()
+        self.away -= 1
+        yield Check("docker", ok=self.away < 0, seen="a fake")
 
 
 @dataclass
@@ -148,6 +153,8 @@ class FakeTarget:
     kinds: tuple[KindStatus, ...] = ()
     made: dict[AppName, dict[str, ServiceStatus]] = field(default_factory=dict)
     during_making: Callable[[ServiceOrder], None] = lambda _order: None
+    while_destroying: Callable[[AppName], None] = lambda _app: None
+    away: int = 0  # how often somebody asks for it before it answers
 
     def roll_out(self, release: Release, log: Log, cancel: Cancellation) -> None:
         self.calls.append(f"roll out {release.label}")
@@ -286,6 +293,7 @@ class FakeTarget:
         return status is not None
 
     def destroy(self, app: AppName) -> None:
+        self.while_destroying(app)
         self.live.pop(app, None)
         self.kept.pop(app, None)
         self.made.pop(app, None)
@@ -297,7 +305,8 @@ class FakeTarget:
         return f"release: {release.number}\n"
 
     def check(self) -> Iterable[Check]:
-        return ()
+        self.away -= 1
+        yield Check("cluster", ok=self.away < 0, seen="a fake")
 
     def start(self) -> None: ...
 

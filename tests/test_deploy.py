@@ -1,3 +1,4 @@
+import threading
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 
@@ -7,6 +8,7 @@ from gitreceive.cancellation import Cancellation
 from gitreceive.errors import (
     BrokenOffError,
     BuildError,
+    EngineAwayError,
     GitreceiveError,
     LeaseLostError,
     RegistryError,
@@ -86,6 +88,46 @@ def test_a_build_that_was_broken_off_is_begun_again(world: World) -> None:
     assert job.state is JobState.LIVE
     assert len(begun) == 2
     assert "ended without a word; building again" in world.log(job)
+
+
+def test_a_job_whose_engine_goes_away_waits_for_it_and_goes_on_from_its_last_step(world: World) -> None:
+    def during(_release: Release, _cancel: Cancellation) -> None:
+        if world.target.calls == ["roll out v1"]:
+            world.builder.away = world.target.away = 1
+            raise EngineAwayError("Docker does not answer: Connection refused")
+
+    world.target.during = during
+    job = world.deploy(world.commit("one"))
+
+    assert job.state is JobState.LIVE
+    assert len(world.builder.requests) == 1
+    log = world.log(job)
+    assert "Docker does not answer: Connection refused; waiting for it, at most 5 minutes" in log
+    assert (
+        f"It is back; build {job.id} goes on from 'rolling out'; a command that had begun begins again" in log
+    )
+    assert log.index("goes on from") < log.index("shop v1 is live")
+
+
+def test_a_job_whose_engine_goes_away_again_and_again_fails_with_the_reason(world: World) -> None:
+    world.builder.failure = EngineAwayError("Docker does not answer: Connection refused", hint="start it")
+    job = world.deploy(world.commit("one"))
+
+    assert (job.state, len(world.builder.requests)) == (JobState.FAILED, 3)
+    assert job.reason == "Docker does not answer: Connection refused"
+    assert world.log(job).count("It is back") == 2
+    assert world.log(job).count("goes on from 'building'\n") == 2
+
+
+def test_a_job_that_waits_for_its_engine_can_be_canceled(world: World) -> None:
+    def during(_request: BuildRequest, cancel: Cancellation) -> None:
+        world.builder.away = 1_000_000
+        threading.Timer(0.05, cancel.request, ["canceled by ada"]).start()
+        raise EngineAwayError("Docker does not answer")
+
+    world.builder.during = during
+    job = world.deploy(world.commit("one"))
+    assert (job.state, job.reason) == (JobState.CANCELED, "canceled by ada")
 
 
 def test_releases_are_numbered_without_gaps_over_failures(world: World) -> None:

@@ -39,6 +39,19 @@ def test_a_woken_runner_takes_the_job_at_once(world: World, runner: JobRunner) -
     _wait(lambda: world.ledger.job(job.id).state is JobState.LIVE)
 
 
+def test_a_runner_whose_engine_is_not_there_yet_takes_jobs_once_it_is(world: World) -> None:
+    world.builder.away = 2
+    job = world.enqueue(world.commit("one"))
+    runner = JobRunner(world.platform, 2, "server-1")
+    runner.start()
+    try:
+        assert world.ledger.job(job.id).fence == 0
+        _wait(lambda: world.ledger.job(job.id).state is JobState.LIVE)
+        assert "waiting" not in world.log(job)
+    finally:
+        runner.stop()
+
+
 def test_a_cancel_request_in_the_ledger_reaches_the_build(world: World, runner: JobRunner) -> None:
     started = threading.Event()
 

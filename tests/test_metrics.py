@@ -1,5 +1,6 @@
 """What Prometheus is told, without one."""
 
+import errno
 from datetime import timedelta
 from pathlib import Path
 
@@ -56,7 +57,12 @@ def test_a_push_that_goes_live_is_counted_with_its_phases() -> None:
 
 @pytest.mark.parametrize(
     ("failure", "error"),
-    [(BuildError("no"), "build"), (RegistryError("no"), "registry"), (ValueError("no"), "internal")],
+    [
+        pytest.param(BuildError("no"), "build", id="build"),
+        pytest.param(RegistryError("no"), "registry", id="registry"),
+        pytest.param(ValueError("no"), "internal", id="a fault of our own"),
+        pytest.param(OSError(errno.ENOSPC, "No space left on device"), "unavailable", id="a full disk"),
+    ],
 )
 def test_a_failed_job_is_told_by_its_step_and_the_class_of_its_error(failure: Exception, error: str) -> None:
     world = World()

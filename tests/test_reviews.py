@@ -1,17 +1,22 @@
 """Review apps: their names, what they are given, how they go."""
 
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from gitreceive.cancellation import Cancellation
 from gitreceive.config import RetentionSettings
-from gitreceive.errors import ConflictError
+from gitreceive.errors import ConflictError, SourceError
+from gitreceive.jobs import work
 from gitreceive.model import (
     ZERO_COMMIT,
     App,
     AppName,
+    Job,
+    JobId,
     JobState,
     ProcessType,
     Push,
@@ -24,6 +29,7 @@ from gitreceive.stories.collection import Request, collect
 from gitreceive.stories.removal import remove, remove_overdue_reviews
 from gitreceive.stories.reviews import names, review_app
 from gitreceive.voice import Voice
+from tests.fake_logbook import FakeLogBook
 from tests.platform import SHOP, World
 
 ADA = UserName("ada")
@@ -158,6 +164,65 @@ def test_it_goes_when_its_time_is_over_but_not_while_it_is_built(world: World) -
     world.ledger.request_cancel(job.id, "ada")
     remove_overdue_reviews(world.platform, NOW + 5 * DAY, SILENT)
     assert world.ledger.reviews() == (young,)
+
+
+def test_a_push_that_comes_while_it_goes_waits_and_is_deployed(world: World) -> None:
+    app = reviewed(world)
+    deployed(world, app)
+    jobs: list[Job] = []
+
+    def push(name: AppName) -> None:
+        cause = Push(name, ADA, app.deploy_ref, ZERO_COMMIT, world.commit("late"), PushOptions(), SHOP)
+        jobs.append(world.ledger.enqueue(cause))
+        assert world.ledger.claim("server", 60) is None, "nothing is built while it is taken away"
+
+    world.target.while_destroying = push
+    with pytest.raises(ConflictError, match="has not ended"):
+        remove(world.platform, app, SILENT)
+    assert world.target.running(app.name) is None
+    work(world.claim(), world.platform, Cancellation())
+    assert world.ledger.job(jobs[0].id).state is JobState.LIVE
+    assert world.target.running(app.name) == 2
+
+
+def test_a_removal_that_was_killed_can_be_gone_on_with_at_once(world: World) -> None:
+    app = reviewed(world)
+    deployed(world, app)
+
+    def die(_name: AppName) -> None:
+        raise KeyboardInterrupt
+
+    world.target.while_destroying = die
+    world.ledger.hold(app.name, "removal", 60)  # as one that was killed outright has left it
+    with pytest.raises(KeyboardInterrupt):
+        remove(world.platform, app, SILENT)
+    world.target.while_destroying = lambda _name: None
+    world.ledger.hold(app.name, "removal", 60)
+    remove(world.platform, app, SILENT)
+    assert world.ledger.reviews() == ()
+
+
+def test_an_app_of_which_something_is_collected_stays_for_now(world: World) -> None:
+    app = reviewed(world)
+    world.ledger.hold(app.name, "gc", 60)
+    with pytest.raises(ConflictError) as caught:
+        remove(world.platform, app, SILENT)
+    assert caught.value.hint == "try again in a moment"
+    assert world.ledger.reviews() == (app,)
+
+
+def test_a_repository_that_a_push_made_anew_until_the_app_was_gone_goes_too(world: World) -> None:
+    world.deploy(world.commit("one"))
+
+    class Late(FakeLogBook):
+        def delete(self, job: JobId) -> None:
+            world.sources.create(SHOP)
+            super().delete(job)
+
+    platform = replace(world.platform, logbook=Late())
+    remove(platform, world.ledger.app(SHOP), SILENT)
+    with pytest.raises(SourceError):
+        world.sources.head(SHOP, "refs/heads/main")
 
 
 def test_scripts_of_other_apps_say_no_farewell(world: World) -> None:

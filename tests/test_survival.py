@@ -5,8 +5,18 @@ from itertools import islice
 
 import pytest
 
-from scripts.survival.invariants import AppFacts, Instance, JobFacts, Seen, complaints
-from scripts.survival.killing import VICTIMS, order
+from scripts.survival.invariants import (
+    AppFacts,
+    Instance,
+    JobFacts,
+    Seen,
+    complaints,
+    complaints_at_rest,
+)
+from scripts.survival.killing import VICTIMS, each_point, order
+from scripts.survival.stages import STAGES, most_advanced, stages_of_points
+from scripts.survival.telling import by, seconds, table
+from tests.crash_points import POINTS
 
 _DIGEST = "sha256:" + "a" * 64
 _WHOLE = Seen(
@@ -92,3 +102,78 @@ def test_the_same_seed_gives_the_same_order_and_another_one_another() -> None:
     assert first(1) == first(1)
     assert first(1) != first(2)
     assert {kill.victim for kill in islice(order(1, tuple(VICTIMS)), 200)} == set(VICTIMS)
+
+
+_MIDST = replace(
+    _WHOLE, jobs=(*_WHOLE.jobs, JobFacts(4, "shop", "rolling_out", "", "c4", None, "")), begun=frozenset({4})
+)
+
+
+def test_a_server_that_lies_dead_in_the_midst_of_a_build_has_lost_nothing() -> None:
+    assert complaints_at_rest(_MIDST) == ()
+    moved = replace(_MIDST, apps=(replace(_SHOP, head="c4"),))
+    assert complaints_at_rest(moved) == ()
+
+
+@pytest.mark.parametrize(
+    ("change", "complaint"),
+    [
+        ({"head": "c5"}, "the branch of shop is not at its live commit c3, and no build that rolls out has"),
+        ({"releases": (1, 3)}, "shop has the releases [1, 3], not [1, 2]"),
+    ],
+)
+def test_what_must_hold_at_any_moment_is_complained_of_at_rest(
+    change: dict[str, object], complaint: str
+) -> None:
+    seen = replace(_MIDST, apps=(replace(_SHOP, **change),))  # type: ignore[arg-type]
+    assert complaints_at_rest(seen)[0].startswith(complaint)
+
+
+def test_an_app_of_which_nothing_runs_answers_nobody() -> None:
+    silent = replace(_SHOP, processes={"web": 0}, running=(), answers=None, says=None)
+    assert complaints(replace(_WHOLE, apps=(silent,))) == ()
+
+
+def test_each_named_point_lies_in_one_of_the_stages_and_each_stage_has_points() -> None:
+    found = stages_of_points()
+    assert tuple(found) == POINTS
+    assert set(found.values()) == set(STAGES)
+    assert [kill.point for kill in each_point(1)] == list(POINTS)
+
+
+@pytest.mark.parametrize(
+    ("point", "stage"),
+    [
+        ("ledger.enqueue begins", "receiving"),
+        ("ledger.claim done", "queued"),
+        ("builder.build speaks", "building"),
+        ("builder.build left", "publishing"),
+        ("target.run_once release speaks", "releasing"),
+        ("sources.move begins", "rolling out"),
+        ("sources.move done", "recording"),
+        ("ledger.go_live done", "ended"),
+        ("target.put_back done", "rolling out"),
+    ],
+)
+def test_a_kill_at_a_point_is_a_kill_at_its_stage(point: str, stage: str) -> None:
+    assert stages_of_points()[point] == stage
+
+
+def test_a_kill_counts_where_most_is_at_stake() -> None:
+    assert most_advanced(frozenset({"queued", "recording", "building"})) == "recording"
+    assert most_advanced(frozenset()) == "idle"
+
+
+def test_kills_are_printed_by_victim_and_stage_and_add_up() -> None:
+    kills = {("server", "building"): 2, ("registry", "publishing"): 1, ("server", "idle"): 1}
+    lines = [line.split() for line in table(kills).splitlines()]
+    assert lines[0][-2:] == ["idle", "all"]
+    assert lines[1] == ["server", "·", "·", "2", "·", "·", "·", "·", "·", "1", "3"]
+    assert lines[-1][-1] == "4"
+    assert by(kills, 0) == {"server": 3, "registry": 1}
+    assert by(kills, 1) == {"building": 2, "publishing": 1, "idle": 1}
+
+
+def test_seconds_are_told_by_their_middle_and_their_worst() -> None:
+    assert seconds([3.0, 1.0, 2.0]) == {"times": 3, "median": 2.0, "longest": 3.0}
+    assert seconds([])["longest"] is None

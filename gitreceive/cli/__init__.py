@@ -135,6 +135,12 @@ def tree() -> None:
     """
 
 
+def modules() -> tuple[str, ...]:
+    """Those that commands over SSH import when they are asked for."""
+    nouns = (module for name, (module, _) in _COMMANDS.items() if name not in remote.LOCAL_ONLY)
+    return (*nouns, "gitreceive.cli.attaching")
+
+
 def main() -> None:
     """Run the command line and exit: 0, 2 for a misuse, else by phase as in ``errors.py``; 130 after Ctrl-C;
     1, and silent, where nobody reads what it prints any more.

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 import click
 
 from gitreceive import config as settings
-from gitreceive import wiring
+from gitreceive import data_folder
 from gitreceive.cli import config_formats, config_words, remote
 from gitreceive.cli.common import (
     Group,
@@ -246,7 +246,7 @@ def carry_out(platform: "Platform", change: ConfigChange, *, log: bool) -> tuple
         platform.ledger.keep_config(change.app, before, after)
         return None, "kept"
     require_image(live, platform.registry)
-    wiring.require_server(settings.load())
+    data_folder.require_server(settings.load())
     job = watched(platform.ledger.enqueue(change), platform, log=log)
     return job, str(job.state)
 

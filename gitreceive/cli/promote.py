@@ -3,7 +3,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from gitreceive import config, wiring
+from gitreceive import config, data_folder
 from gitreceive.cli.common import actor, app_option, as_json, open_platform, print_json, require_app
 from gitreceive.cli.release_names import named
 from gitreceive.cli.watching import watched, write
@@ -74,7 +74,7 @@ def _carried_out(
     platform: "Platform", promotions: list[Promotion], *, log: bool
 ) -> list[tuple[Promotion, Job | None]]:
     """All are asked for, and then watched one after the other. None: the app has the image already."""
-    wiring.require_server(config.load())
+    data_folder.require_server(config.load())
     jobs: list[tuple[Promotion, Job | None]] = []
     for promotion in promotions:
         there = plan_promotion(promotion, platform.ledger).there

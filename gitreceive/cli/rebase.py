@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from gitreceive import config, wiring
+from gitreceive import config, data_folder
 from gitreceive.access import check_admin
 from gitreceive.cli import remote
 from gitreceive.cli.common import (
@@ -127,7 +127,7 @@ def _plan(platform: "Platform", app: AppName, wish: Wish, *, every: bool) -> _As
 def _carry_out(platform: "Platform", asked: list[_Asked], *, force: bool, alone: bool) -> list[_Asked]:
     """All jobs are the server's at once, and go on there whatever happens to this command."""
     if any(one.move and one.move.needed for one in asked):
-        wiring.require_server(config.load())
+        data_folder.require_server(config.load())
     who = actor(platform.ledger)
     return list(
         _watched(platform, [_enqueued(platform, one, who, force=force) for one in asked], alone=alone)

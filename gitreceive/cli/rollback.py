@@ -3,7 +3,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from gitreceive import config, wiring
+from gitreceive import config, data_folder
 from gitreceive.cli.common import actor, app_option, as_json, open_platform, print_json, require_app
 from gitreceive.cli.release_names import named
 from gitreceive.cli.watching import watched
@@ -46,7 +46,7 @@ def bring_back(platform: "Platform", cause: Rollback | Redeploy, *, as_json: boo
     """Refuse at once what cannot be done; else wait for the job's end, and exit 1 where it is not live."""
     plan = plan_return(cause, platform.ledger)
     require_image(plan.to, platform.registry)
-    wiring.require_server(config.load())
+    data_folder.require_server(config.load())
     job = watched(platform.ledger.enqueue(cause), platform, log=not as_json)
     if as_json:
         print_json(_facts(plan, job))

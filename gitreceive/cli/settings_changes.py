@@ -5,7 +5,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from gitreceive import config, wiring
+from gitreceive import config, data_folder
 from gitreceive.cli.common import print_json
 from gitreceive.cli.rollback import who_may
 from gitreceive.cli.watching import watched, write
@@ -112,7 +112,7 @@ def carry_out(
     elif after != before and live is not None:
         if after.runtime != before.runtime:
             require_image(live, platform.registry)
-        wiring.require_server(config.load())
+        data_folder.require_server(config.load())
         change = SettingsChange(app, who.name, wish.title, wish.patch)
         job = watched(ledger.enqueue(change), platform, log=log)
     return Done(app, wish, job, after != before, after)

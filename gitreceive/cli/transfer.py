@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from gitreceive import config, wiring
+from gitreceive import config, data_folder, wiring
 from gitreceive.access import check_admin
 from gitreceive.cancellation import Cancellation
 from gitreceive.cli.common import actor, as_json, open_ledger, open_platform, print_json, require_app
@@ -102,7 +102,7 @@ def import_(
         apps = _read(passphrase_file, identity)
         _require_free(platform.ledger, apps)
         if not no_deploy and any(one.releases for one in apps):
-            wiring.require_server(config.load())
+            data_folder.require_server(config.load())
         voice = Voice(write)
         brought = [_brought(platform, one, UserName.parse(owner) if owner else None, voice) for one in apps]
         for one in brought:

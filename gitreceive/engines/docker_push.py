@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from gitreceive import dockerd
 from gitreceive.cancellation import Cancellation
-from gitreceive.errors import RegistryError, UnavailableError, UsageError, cause
+from gitreceive.errors import RegistryError, UsageError
 from gitreceive.model import Blob, Build, Check, Digest, ImageFacts, ImageRef, Layer, NewReferrer, Referrer
 from gitreceive.patience import Patience
 from gitreceive.ports import Log, Registry
@@ -33,9 +33,7 @@ def connect() -> "APIClient":
     try:
         return dockerd.connect()
     except DockerException as error:
-        raise UnavailableError(
-            f"Docker does not answer: {cause(error)}", hint="start it, or set DOCKER_HOST"
-        ) from error
+        raise dockerd.away(error) from error
 
 
 class DockerPush:

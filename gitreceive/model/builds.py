@@ -149,6 +149,7 @@ class Build:
     layers: tuple[Layer, ...]
     config: Mapping[str, object]
     engine_image: str | None = None  # id of an image that Docker built
+    bases: tuple[ImageRef, ...] = ()  # what its Dockerfile names, as far as a registry knows it
 
 
 @dataclass(frozen=True)
@@ -160,6 +161,7 @@ class Image:
     port: int | None
     buildpacks: tuple[str, ...]
     size: int = 0  # compressed bytes of all layers
+    bases: tuple[ImageRef, ...] = ()  # what its Dockerfile named
 
 
 def script_process(image: Image, name: str, line: str) -> ProcessType:

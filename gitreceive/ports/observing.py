@@ -24,9 +24,7 @@ class Observer(Protocol):
     def job_ended(
         self, job: Job, state: JobState, seconds: Mapping[str, float], error: GitreceiveError | None
     ) -> None:
-        """``job`` as it was before its end, in the step that it ended in; ``seconds`` by phase. ``error``: why, where it is no fault of
-        gitreceive's own.
-        """
+        """``job`` as it was before its end, in the step that it ended in; ``seconds`` by phase. ``error``: why, unless it is live."""
 
 
 @dataclass(frozen=True)
@@ -69,6 +67,6 @@ class Unobserved:
     ) -> None: ...
 
 
-def kind_of(error: GitreceiveError | None) -> str:
-    """A word for the class of an error, of ``errors.py``'s tree: ``policy``, ``registry``; ``internal`` for None."""
-    return type(error).__name__.removesuffix("Error").lower() if error else "internal"
+def kind_of(error: GitreceiveError) -> str:
+    """A word for the class of an error, of ``errors.py``'s tree: ``policy``, ``registry``, ``internal``."""
+    return type(error).__name__.removesuffix("Error").lower()

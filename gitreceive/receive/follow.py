@@ -1,5 +1,8 @@
 """A job's log as it grows, for whoever waits for its end."""
 
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from typing import Protocol
 
@@ -8,7 +11,8 @@ from gitreceive.ports import JobLedger, LogBook
 from gitreceive.voice import Voice
 
 _SHORTEST, _LONGEST = 0.04, 0.2  # seconds between two looks; output that comes is shown within the longer one
-_QUEUED = 1.0  # the longest while it is queued: hundreds may wait, and each look asks the ledger
+_QUEUED = 1.0  # the longest while it is queued
+_LOOKS = 50.0  # a second, of all who wait in one process: each asks the ledger, and hundreds may wait
 _PATIENCE = 1.0  # seconds in the queue before something is said of it
 
 
@@ -20,11 +24,43 @@ class Audience(Protocol):
     def wait(self, seconds: float) -> None: ...
 
 
-def follow(job: Job, jobs: JobLedger, logbook: LogBook, voice: Voice, audience: Audience) -> Job:
+class Pace:
+    """How often those look who wait together: the more they are, the more seldom each, so that waiting takes nothing from what is waited for."""
+
+    def __init__(self) -> None:
+        self._waiting = 0
+        self._lock = threading.Lock()
+
+    @contextmanager
+    def kept(self) -> Iterator[None]:
+        """One more waits while inside."""
+        with self._lock:
+            self._waiting += 1
+        try:
+            yield
+        finally:
+            with self._lock:
+                self._waiting -= 1
+
+    @property
+    def seconds(self) -> float:
+        """Between two looks of one of them at a job in the queue."""
+        return max(_QUEUED, self._waiting / _LOOKS)
+
+
+def follow(
+    job: Job, jobs: JobLedger, logbook: LogBook, voice: Voice, audience: Audience, pace: Pace | None = None
+) -> Job:
     """Show the log from its first byte until the job has ended; the ended job. While it waits, say behind what.
 
-    The log is complete once the ledger says that the job has ended.
+    The log is complete once the ledger says that the job has ended. ``pace``: of those who follow in the same process.
     """
+    pace = pace or Pace()
+    with pace.kept():
+        return _follow(job, jobs, logbook, voice, audience, pace)
+
+
+def _follow(job: Job, jobs: JobLedger, logbook: LogBook, voice: Voice, audience: Audience, pace: Pace) -> Job:
     offset, pause, queue = 0, _SHORTEST, _Queue(jobs, voice)
     while True:
         job = jobs.job(job.id)
@@ -35,7 +71,7 @@ def follow(job: Job, jobs: JobLedger, logbook: LogBook, voice: Voice, audience: 
         queued = job.state is JobState.QUEUED
         if queued:
             queue.tell(job)
-        pause = _SHORTEST if shown else min(pause * 1.2, _QUEUED if queued else _LONGEST)
+        pause = _SHORTEST if shown else min(pause * 1.2, pace.seconds if queued else _LONGEST)
         audience.wait(pause)
 
 

@@ -8,7 +8,7 @@ import asyncssh
 
 from gitreceive.errors import ForbiddenError, UsageError
 from gitreceive.model import AppName
-from gitreceive.receive.programs import running
+from gitreceive.receive.programs import Start, running
 
 Handler = Callable[["asyncssh.SSHReader[bytes]", "asyncssh.SSHWriter[bytes]"], Awaitable[None]]
 _CHUNK = 64 << 10
@@ -34,14 +34,17 @@ class Destination:
 
 
 def speaking(
-    command: Sequence[str], environment: Mapping[str, str], withdrawal: Coroutine[None, None, str]
+    command: Sequence[str],
+    environment: Mapping[str, str],
+    withdrawal: Coroutine[None, None, str],
+    start: Start,
 ) -> Handler:
     """Who speaks on a connection: a program, on its standard input and output. It ends with the connection, and once ``withdrawal`` has
     something to say.
     """
 
     async def speak(reader: "asyncssh.SSHReader[bytes]", writer: "asyncssh.SSHWriter[bytes]") -> None:
-        async with running(command, environment) as child:
+        async with running(command, environment, start=start) as child:
             assert child.stdin
             assert child.stdout
             assert child.stderr

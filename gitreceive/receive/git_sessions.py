@@ -176,7 +176,7 @@ class GitSessions:
 
     def _prepare(self, app: App) -> None:
         """Its repository's HEAD is the branch that deploys, so that a clone checks out what runs. Raises ConflictError for a review app,
-        which has none.
+        which has none, NotFoundError where the app was removed just now: then nothing is left of it here either.
         """
         if app.review:
             raise ConflictError(
@@ -184,6 +184,11 @@ class GitSessions:
                 hint=f"push its branch, {app.branch}, to {app.review.of}",
             )
         self.sources.create(app.name)
+        try:
+            self.ledger.app(app.name)
+        except NotFoundError:
+            self.sources.delete(app.name)
+            raise
         repository = repository_path(self.settings, app.name)
         if (repository / "HEAD").read_text("ascii").strip() != f"ref: {app.deploy_ref}":
             run_git(["symbolic-ref", "HEAD", app.deploy_ref], repository=repository)

@@ -10,12 +10,19 @@ from typing import Any
 from gitreceive.access import require
 from gitreceive.acting import acting
 from gitreceive.config import PolicySettings
-from gitreceive.errors import ForbiddenError, GitreceiveError, PolicyError, UsageError
+from gitreceive.errors import (
+    ConflictError,
+    ForbiddenError,
+    GitreceiveError,
+    NotFoundError,
+    PolicyError,
+    UsageError,
+)
 from gitreceive.git.history import close_history
 from gitreceive.model import App, Happening, Job, JobState, Outcome, Permission, Push
 from gitreceive.ports import Ledger, Log, LogBook, Observer, SourceStore, Unobserved
 from gitreceive.ports.observing import kind_of
-from gitreceive.receive.follow import follow
+from gitreceive.receive.follow import Pace, follow
 from gitreceive.receive.hook_socket import HookConnection, ServerStoppingError
 from gitreceive.receive.policy import inspect
 from gitreceive.receive.sessions import Session, Sessions
@@ -51,6 +58,7 @@ class HookAnswers:
     retire: Callable[[App, Log], None]
     enqueued: Callable[[], None] = lambda: None
     observer: Observer = field(default_factory=Unobserved)
+    _pace: Pace = field(default_factory=Pace)
 
     def __call__(self, hook: HookConnection) -> _Reply:
         """An answer that refuses, in words, on every error that is foreseen."""
@@ -152,13 +160,12 @@ class HookAnswers:
         """Make a job and show it to its end. The job is the server's: whatever happens to this push, it goes on."""
         with acting(session.actor, "push"):
             self._require_right(session)
-            app = self._app_of(session, deploy, voice)
-            job = self._enqueue(session, deploy, app)
+            job = self._job_of(session, deploy, voice)
         voice.step(f"Build {job.id} of {job.app}: {job.title} by {job.user}")
         attach = f"{session.address.ssh} builds attach {job.id}"
         voice.detail(f"Ctrl-C leaves it running; to watch it again: {attach}")
         try:
-            ended = follow(job, self.ledger, self.logbook, voice, hook)
+            ended = follow(job, self.ledger, self.logbook, voice, hook, self._pace)
         except ServerStoppingError:
             voice.warn(f"the server restarts; build {job.id} goes on when it is back")
             voice.warn(f"to watch it: {attach}")
@@ -169,6 +176,16 @@ class HookAnswers:
         if ended.state is JobState.LIVE:
             return "ok", ""
         return "ng", one_line(ended.reason or f"build {job.id} {ended.state}")
+
+    def _job_of(self, session: Session, deploy: Deploy, voice: Voice) -> Job:
+        try:
+            return self._enqueue(session, deploy, self._app_of(session, deploy, voice))
+        except NotFoundError as error:
+            self.ledger.app(session.app.name)  # where that is gone, it is the one to be told of
+            raise ConflictError(
+                f"the review app of {deploy.update.ref.removeprefix('refs/heads/')} was removed just now",
+                hint="push again, which makes it anew",
+            ) from error
 
     def _app_of(self, session: Session, deploy: Deploy, voice: Voice) -> App:
         """The app that the push is for: the one that was pushed to, or the branch's review app."""

@@ -5,7 +5,7 @@ import os
 import signal
 import time
 from collections.abc import AsyncIterator, Callable, Coroutine, Mapping, Sequence
-from contextlib import asynccontextmanager, suppress
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppress
 from typing import Protocol
 
 import asyncssh
@@ -89,33 +89,63 @@ class Clock:
         return now - self._last > SILENCE or now - self._began > _RECEIVING
 
 
+class Child(Protocol):
+    """A program that was started. ``stdin``, ``stdout`` and ``stderr``: its pipes, where it was given such."""
+
+    @property
+    def pid(self) -> int:
+        """Also the number of its process group."""
+
+    @property
+    def stdin(self) -> asyncio.StreamWriter | None: ...
+
+    @property
+    def stdout(self) -> asyncio.StreamReader | None: ...
+
+    @property
+    def stderr(self) -> asyncio.StreamReader | None: ...
+
+    async def wait(self) -> int:
+        """Its exit code, once it has ended; by a signal, the signal's number below 0."""
+
+
+# A way to start a program: its words, its whole environment, and PIPE or one descriptor that is all three of its standard files. The program is in
+# a session of its own, and is ended by whoever started it before they leave the context. Raises UnavailableError where it cannot be run.
+Start = Callable[[Sequence[str], Mapping[str, str], int], AbstractAsyncContextManager[Child]]
+
+
 @asynccontextmanager
-async def running(
-    command: Sequence[str], environment: Mapping[str, str], patience: Callable[[], float] = float
-) -> AsyncIterator[asyncio.subprocess.Process]:
-    """A program in a process group of its own, which is gone when the context is left, however it is left: at the end of its
-    input, for which it gets ``patience`` seconds, at SIGTERM, or at SIGKILL. Raises UnavailableError where it cannot be run.
-    """
-    child = await start(command, environment, asyncio.subprocess.PIPE)
-    try:
-        yield child
-    finally:
-        await end(child, patience())
-
-
-async def start(
+async def executed(
     command: Sequence[str], environment: Mapping[str, str], place: int
-) -> asyncio.subprocess.Process:
-    """In a session of its own, with ``place`` as all three of its standard files. Raises UnavailableError."""
+) -> AsyncIterator[Child]:
+    """The usual ``Start``: the first word is the program's file."""
     try:
-        return await asyncio.create_subprocess_exec(
+        child = await asyncio.create_subprocess_exec(
             *command, stdin=place, stdout=place, stderr=place, env=environment, start_new_session=True
         )
     except (OSError, ValueError) as error:
         raise UnavailableError(f"{command[0]} cannot be run: {error}") from error
+    yield child
 
 
-async def end(child: asyncio.subprocess.Process, patience: float) -> None:
+@asynccontextmanager
+async def running(
+    command: Sequence[str],
+    environment: Mapping[str, str],
+    patience: Callable[[], float] = float,
+    start: Start = executed,
+) -> AsyncIterator[Child]:
+    """A program in a process group of its own, which is gone when the context is left, however it is left: at the end of its
+    input, for which it gets ``patience`` seconds, at SIGTERM, or at SIGKILL. Raises UnavailableError where it cannot be run.
+    """
+    async with start(command, environment, asyncio.subprocess.PIPE) as child:
+        try:
+            yield child
+        finally:
+            await end(child, patience())
+
+
+async def end(child: Child, patience: float) -> None:
     """See that it has ended: by itself within ``patience`` seconds, or by a signal, or by a harder one."""
     if child.stdin:
         child.stdin.close()
@@ -128,7 +158,7 @@ async def end(child: asyncio.subprocess.Process, patience: float) -> None:
             return
 
 
-async def _ended(child: asyncio.subprocess.Process, seconds: float) -> bool:
+async def _ended(child: Child, seconds: float) -> bool:
     try:
         await asyncio.wait_for(child.wait(), seconds)
     except TimeoutError:
@@ -138,7 +168,7 @@ async def _ended(child: asyncio.subprocess.Process, seconds: float) -> bool:
 
 async def connect(
     client: Client,
-    child: asyncio.subprocess.Process,
+    child: Child,
     clock: Clock,
     withdrawal: Coroutine[None, None, str],
     passed_on: Callable[[bytes], bytes] = bytes,

@@ -8,6 +8,7 @@ from gitreceive.config import Settings
 from gitreceive.model import App
 from gitreceive.ports import Ledger, Log, LogBook, Observer, SourceStore, Unobserved
 from gitreceive.receive.crowd import Crowd
+from gitreceive.receive.forked import CommandLine
 from gitreceive.receive.git_process import check_git, install_hooks
 from gitreceive.receive.git_sessions import GitSessions
 from gitreceive.receive.hook_answers import HookAnswers
@@ -27,6 +28,7 @@ class Receiver:
     hooks: HookSocket
     openssh: OpensshDoor
     git: GitSessions  # for further doors
+    cli: CommandLine
 
     @property
     def port(self) -> int:
@@ -37,6 +39,7 @@ class Receiver:
         """Pushes that wait are told that their builds go on; then the doors close."""
         await asyncio.to_thread(self.hooks.close)
         await asyncio.gather(self.door.close(), self.openssh.close())
+        await self.cli.close()
 
 
 async def serve(
@@ -47,12 +50,12 @@ async def serve(
     logbook: LogBook,
     retire: Callable[[App, Log], None],
     enqueued: Callable[[], None] = lambda: None,
-    cli: tuple[str, ...] | None = None,
+    cli: CommandLine | None = None,
     observer: Observer | None = None,
 ) -> Receiver:
     """Write the hooks, listen for them and for SSH. Raises ConfigError where a place or an address cannot be had.
 
-    ``retire`` removes a review app whose branch is deleted; ``enqueued`` is called after each new job; ``cli`` replaces the program that runs the commands of SSH users;
+    ``retire`` removes a review app whose branch is deleted; ``enqueued`` is called after each new job; ``cli`` replaces what runs the commands of SSH users;
     ``observer`` counts pushes.
     """
     sessions = Sessions()
@@ -63,10 +66,10 @@ async def serve(
     hooks = HookSocket(settings, answers)
     hooks.start()  # refuses where another server has pushes under way here
     await asyncio.to_thread(sweep_quarantines, settings.repositories)
-    more = {"cli": cli} if cli else {}
+    cli = cli or CommandLine.of(settings)
     crowd = Crowd(settings.limits)
     git = GitSessions(settings, ledger, sources, sessions, Revocations(ledger), str(hooks.path), crowd, seen)
-    runner = SessionRunner(settings, git, **more)
+    runner = SessionRunner(settings, git, cli)
     door, openssh = SshDoor(settings, ledger, runner), OpensshDoor(settings, ledger, runner)
     try:
         await openssh.open()
@@ -75,4 +78,4 @@ async def serve(
         await openssh.close()
         hooks.close()
         raise
-    return Receiver(door, hooks, openssh, git)
+    return Receiver(door, hooks, openssh, git, cli)

@@ -2,7 +2,6 @@
 
 import asyncio
 import logging
-import sys
 from dataclasses import dataclass
 
 import asyncssh
@@ -12,6 +11,7 @@ from gitreceive.config import Settings, process_environment
 from gitreceive.errors import GitreceiveError
 from gitreceive.model import Permission, User
 from gitreceive.receive.commands import CliCommand, GitCommand, Greeting, git_protocol, parse
+from gitreceive.receive.forked import CommandLine
 from gitreceive.receive.forwarding import Destination, Handler, speaking
 from gitreceive.receive.git_process import git_service, service_environment
 from gitreceive.receive.git_sessions import GitSessions
@@ -28,12 +28,12 @@ _log = logging.getLogger(__name__)
 class SessionRunner:
     """Called with each session of an authenticated user; the exit code is for the client.
 
-    ``cli`` is the command line's first words; a command's own are added to it.
+    ``cli`` runs what is no git.
     """
 
     settings: Settings
     git: GitSessions
-    cli: tuple[str, ...] = (sys.executable, "-m", "gitreceive")
+    cli: CommandLine
 
     async def __call__(self, client: SshClient, actor: Actor, address: Address) -> int:
         """What the client may not, and what is not understood, is said on stderr."""
@@ -75,7 +75,7 @@ class SessionRunner:
         await asyncio.to_thread(self.git.permit, actor, "port-forward", to.app, Permission.CONFIGURE)
         words = ("port-forward", "--app", str(to.app), "--ps", to.instance, "--stdio", str(port))
         withdrawal = self.git.revocations.withdrawal(actor)
-        return speaking([*self.cli, *words], self._environment(actor), withdrawal)
+        return speaking(words, self._environment(actor), withdrawal, self.cli.start)
 
     def _environment(self, actor: Actor) -> dict[str, str]:
         return {
@@ -88,12 +88,12 @@ class SessionRunner:
         }
 
     async def _command(self, client: SshClient, actor: Actor, argv: tuple[str, ...]) -> int:
-        command, environment = [*self.cli, *argv], self._environment(actor)
+        environment, start = self._environment(actor), self.cli.start
         with self.git.sessions.counted("follow" if _follows(argv) else "command"):
             if on_terminal(client):
-                async with in_terminal(client, command, environment) as screen:
+                async with in_terminal(client, argv, environment, start) as screen:
                     return await screen.connect(self.git.revocations.withdrawal(actor))
-            async with running(command, environment) as child:
+            async with running(argv, environment, start=start) as child:
                 return await connect(client, child, Clock(), self.git.revocations.withdrawal(actor))
 
     async def _git(self, client: SshClient, actor: Actor, asked: GitCommand, address: Address) -> int:

@@ -7,7 +7,7 @@ import os
 import struct
 import termios
 from collections.abc import AsyncIterator, Coroutine, Mapping, Sequence
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from typing import Any, TypeGuard
 
 import asyncssh
@@ -15,7 +15,7 @@ from asyncssh import constants
 
 from gitreceive.errors import ForbiddenError
 from gitreceive.model import Terminal
-from gitreceive.receive.programs import Client, end, start
+from gitreceive.receive.programs import Child, Client, Start, end
 
 Process = asyncssh.SSHServerProcess[bytes]
 
@@ -37,19 +37,21 @@ _DISABLED = 255  # of a character (RFC 4254, section 8)
 
 @asynccontextmanager
 async def in_terminal(
-    process: Process, command: Sequence[str], environment: Mapping[str, str]
+    process: Process, command: Sequence[str], environment: Mapping[str, str], start: Start
 ) -> AsyncIterator["Screen"]:
     """The command runs inside, and has ended afterwards: hung up, then by a signal, then by a harder one."""
     columns, rows = process.term_size[:2]
     wanted = Terminal.of(process.term_type or "", columns, rows)
     master, slave = os.openpty()
     screen = Screen(process, master)
-    try:
+    async with AsyncExitStack() as started:
+        started.callback(screen.hang_up)
         try:
             _resize(slave, wanted.columns, wanted.rows)
             attributes: Any = termios.tcgetattr(slave)
             termios.tcsetattr(slave, termios.TCSANOW, _with_modes(attributes, process.term_modes))
-            child = await start(command, {**environment, "TERM": wanted.name}, slave)
+            given = {**environment, "TERM": wanted.name}
+            child = await started.enter_async_context(start(command, given, slave))
         finally:
             os.close(slave)
         try:
@@ -57,8 +59,6 @@ async def in_terminal(
         finally:
             screen.hang_up()
             await end(child, 0.0)
-    finally:
-        screen.hang_up()
 
 
 class Screen:
@@ -67,10 +67,10 @@ class Screen:
     def __init__(self, process: Process, master: int) -> None:
         self._process = process
         self._master = master
-        self._child: asyncio.subprocess.Process | None = None
+        self._child: Child | None = None
         os.set_blocking(master, False)
 
-    def of(self, child: asyncio.subprocess.Process) -> "Screen":
+    def of(self, child: Child) -> "Screen":
         self._child = child
         return self
 

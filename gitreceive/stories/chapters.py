@@ -308,7 +308,7 @@ def _previous_layers(deployment: Deployment, push: Push) -> Mapping[Digest, Blob
 def _publish(deployment: Deployment, build: Build) -> Image:
     registry = deployment.platform.registry
     ref = registry.publish(build, deployment.job.app, deployment.log, deployment.cancel)
-    return Image(ref, build.processes, build.port, build.buildpacks, registry.size(ref))
+    return Image(ref, build.processes, build.port, build.buildpacks, registry.size(ref), build.bases)
 
 
 def put_back(deployment: Deployment, release: Release) -> None:

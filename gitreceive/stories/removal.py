@@ -1,6 +1,8 @@
 """How an app goes: with its review apps, what runs, its volumes, its repository, its builds and releases."""
 
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import datetime
 
 from gitreceive.errors import ConflictError, GitreceiveError
@@ -8,16 +10,36 @@ from gitreceive.model import App, Job
 from gitreceive.ports import Log, Platform
 from gitreceive.stories.scripts import say_farewell
 
+_HOLDER = "removal"
+_HOLD_SECONDS = 120.0  # as long as builds wait where a removal was killed
+
 
 def remove(platform: Platform, app: App, log: Log) -> None:
     """May be called again where it stopped half-way. Raises ConflictError, with nothing removed, where it or a review app of it is locked, or has a
-    build that has not ended.
+    build that has not ended. A push that comes while it goes waits, and the app stays then for the push to be deployed: raises ConflictError, too.
     """
     reviews = platform.ledger.reviews(app.name)
     for going in (app, *reviews):
         _require_quiet(platform, going)
     for going in (*reviews, app):
-        _remove(platform, going, log)
+        with _held(platform, going):
+            _remove(platform, going, log)
+
+
+@contextmanager
+def _held(platform: Platform, app: App) -> Iterator[None]:
+    """No build of it is begun meanwhile: what it made would be taken away under it. Whoever removes holds it alike, so that what was killed can
+    be gone on with.
+    """
+    if not platform.ledger.hold(app.name, _HOLDER, _HOLD_SECONDS):
+        raise ConflictError(
+            f"a build of {app.name} was asked for just now, or what is no longer kept of it goes",
+            hint="try again in a moment",
+        )
+    try:
+        yield
+    finally:
+        platform.ledger.let_go(app.name, _HOLDER)
 
 
 def _require_quiet(platform: Platform, app: App) -> None:
@@ -46,6 +68,8 @@ def _remove(platform: Platform, app: App, log: Log) -> None:
     for job in jobs:
         platform.logbook.delete(job.id)
     platform.ledger.delete_app(app.name)
+    if app.name not in {there.name for there in platform.ledger.apps()}:
+        platform.sources.delete(app.name)  # again: until the app was gone, a push made it anew
 
 
 def _stored(platform: Platform, app: App) -> str:

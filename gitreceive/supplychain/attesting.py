@@ -1,12 +1,13 @@
 """The Attestor of ports: what is made here is kept in the registry, beside the image, where every tool finds it (docs/supply-chain.md)."""
 
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
 
 from gitreceive.cancellation import Cancellation
-from gitreceive.model import Check, ImageRef, KeptPart, NewReferrer, Referrer, ReferrerPart
+from gitreceive.errors import RegistryError
+from gitreceive.model import Check, ImageRef, NewReferrer, Referrer, ReferrerPart
 from gitreceive.ports import Attested, Origin, Papers, Registry
 from gitreceive.supplychain import bill, provenance, verifying
 from gitreceive.supplychain.inventory import Inventory
@@ -25,6 +26,8 @@ from gitreceive.supplychain.kinds import (
 )
 from gitreceive.supplychain.signing import PublicKey, SigningKey, payload_for
 
+_JOININGS = 5
+
 
 @dataclass(frozen=True)
 class RegistryAttestor:
@@ -40,12 +43,13 @@ class RegistryAttestor:
         key = self.key()
         if key is None:
             return None
+        standing = self.registry.referrers(image)
         if not any(
-            verifying.is_signature(self.registry, image, part, key.public) for part in self._signatures(image)
+            verifying.is_signature(self.registry, image, part, key.public) for part in kept(standing, PAYLOAD)
         ):
             content = payload_for(image)
             notes = {SIGNATURE_NOTE: key.sign(content), KEY_NOTE: key.public.id}
-            self._add(image, SIGNATURES, ReferrerPart(PAYLOAD, content, notes), cancel)
+            self._add(image, SIGNATURES, ReferrerPart(PAYLOAD, content, notes), standing, cancel)
         return key.public.id
 
     def attest(self, image: ImageRef, origin: Origin | None, cancel: Cancellation) -> Attested:
@@ -87,9 +91,6 @@ class RegistryAttestor:
         public = PublicKey.parse(key) if key is not None else own.public if own else None
         return tuple(verifying.checks(self.registry, image, public))
 
-    def _signatures(self, image: ImageRef) -> Iterator[KeptPart]:
-        return kept(self.registry.referrers(image), PAYLOAD)
-
     def _keep(
         self, image: ImageRef, kind: str, content: bytes, notes: dict[str, str], cancel: Cancellation
     ) -> None:
@@ -99,9 +100,10 @@ class RegistryAttestor:
     def _seal(
         self, image: ImageRef, key: SigningKey, statements: list[tuple[str, bytes]], cancel: Cancellation
     ) -> None:
+        standing = self.registry.referrers(image)
         known = {
             opened
-            for part in kept(self.registry.referrers(image), ENVELOPE_TYPE)
+            for part in kept(standing, ENVELOPE_TYPE)
             if (opened := key.public.opens(self.registry.document(image, part.blob))) is not None
         }
         for kind, content in statements:
@@ -113,23 +115,44 @@ class RegistryAttestor:
             if not there:
                 notes = {SIGNATURE_NOTE: "", "predicateType": kind, KEY_NOTE: key.public.id}
                 part = ReferrerPart(ENVELOPE_TYPE, key.seal(content), notes)
-                self._add(image, ATTESTATIONS, part, cancel)
+                standing = self._add(image, ATTESTATIONS, part, standing, cancel)
 
-    def _add(self, image: ImageRef, kind: str, part: ReferrerPart, cancel: Cancellation) -> None:
-        """To what others have signed, under the one tag where cosign looks: what stood there goes into the new one."""
-        wanted = part.media_type
-        old = [r for r in self.registry.referrers(image) if any(p.blob.media_type == wanted for p in r.parts)]
+    def _add(
+        self,
+        image: ImageRef,
+        kind: str,
+        part: ReferrerPart,
+        standing: tuple[Referrer, ...],
+        cancel: Cancellation,
+    ) -> tuple[Referrer, ...]:
+        """To what others have signed, under the one tag where cosign looks: what stood there goes into the new one. Somebody who does so at the
+        same moment takes the tag, so it is looked whether ours is the only one then, and what is there is joined until it is. What stands after
+        that is returned. Raises RegistryError, CanceledError.
+        """
+        for _ in range(_JOININGS):
+            old = _with(part.media_type, standing)
+            fresh = self.registry.attach(image, self._joined(image, kind, part, old), cancel)
+            for referrer in old:
+                if referrer.digest != fresh:
+                    self.registry.detach(image, referrer.digest, cancel)
+            standing = self.registry.referrers(image)
+            if [referrer.digest for referrer in _with(part.media_type, standing)] == [fresh]:
+                return standing
+        raise RegistryError(
+            f"others sign {image.repository}@{image.digest.short} all the time",
+            hint="see that one server alone signs what is in this repository",
+        )
+
+    def _joined(self, image: ImageRef, kind: str, part: ReferrerPart, old: list[Referrer]) -> NewReferrer:
+        """In one order, so that two that join the same make the same of it."""
         parts = [
             ReferrerPart(p.blob.media_type, self.registry.document(image, p.blob), p.annotations)
             for referrer in old
             for p in referrer.parts
         ]
         unique = {(p.content, tuple(sorted(p.annotations.items()))): p for p in (*parts, part)}
-        new = NewReferrer(kind, tuple(unique.values()), {}, cosign_tag(image.digest, kind), cosign=True)
-        fresh = self.registry.attach(image, new, cancel)
-        for referrer in old:
-            if referrer.digest != fresh:
-                self.registry.detach(image, referrer.digest, cancel)
+        joined = tuple(unique[key] for key in sorted(unique))
+        return NewReferrer(kind, joined, {}, cosign_tag(image.digest, kind), cosign=True)
 
     def _first(
         self, image: ImageRef, referrers: tuple[Referrer, ...] | list[Referrer], kind: str
@@ -138,6 +161,10 @@ class RegistryAttestor:
             if referrer.artifact_type == kind and referrer.parts:
                 return self.registry.document(image, referrer.parts[0].blob)
         return None
+
+
+def _with(media_type: str, referrers: tuple[Referrer, ...]) -> list[Referrer]:
+    return [r for r in referrers if any(p.blob.media_type == media_type for p in r.parts)]
 
 
 def _count(content: bytes) -> int | None:

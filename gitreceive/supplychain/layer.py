@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 from typing import IO, Any, cast
 
+import zstandard
 from isal import igzip
 
 from gitreceive.cancellation import Cancellation
@@ -23,6 +24,10 @@ _MOST_MEMBERS = 2_000_000
 _MOST_BYTES = 32 << 30  # of the layer, unpacked
 _MOST_PACKAGES = 50_000
 _MOST_DOCUMENT = 16 << 20
+_ZSTD = re.compile(
+    rb"\x28\xb5\x2f\xfd|[\x50-\x5f]\x2a\x4d\x18"
+)  # a frame, or one to be skipped (RFC 8878, 3.1)
+_MOST_WINDOW = 128 << 20  # bytes of memory that a frame may ask for: as many as zstd gives one by itself
 _WHITEOUT, _OPAQUE = ".wh.", ".wh..wh..opq"  # OCI image spec, "Whiteouts"
 
 Read = Callable[
@@ -60,7 +65,9 @@ class LayerFacts:
 
 
 def read_layer(path: Path, cancel: Cancellation) -> LayerFacts:
-    """Of a tar, gzipped or not. Raises RegistryError for what is neither, CanceledError."""
+    """Of a tar, plain or compressed with gzip or zstd (OCI image spec, "Image Layer Filesystem Changeset"). Raises RegistryError for what is none,
+    CanceledError.
+    """
     facts = LayerFacts()
     try:
         with path.open("rb") as raw, _plain(raw) as plain, tarfile.open(fileobj=plain, mode="r|") as archive:
@@ -74,7 +81,7 @@ def read_layer(path: Path, cancel: Cancellation) -> LayerFacts:
                     break
                 _take(archive, member, facts)
                 archive.members = []  # type: ignore[attr-defined] # else it remembers all of them
-    except (tarfile.TarError, OSError, EOFError, ValueError) as error:
+    except (tarfile.TarError, zstandard.ZstdError, OSError, EOFError, ValueError) as error:
         raise RegistryError(
             f"a layer cannot be read as a tar: {error}", hint="push again with: git push -o nocache"
         ) from error
@@ -86,8 +93,9 @@ def _plain(raw: IO[bytes]) -> IO[bytes]:
     raw.seek(0)
     if magic.startswith(b"\x1f\x8b"):
         return cast("IO[bytes]", igzip.IGzipFile(fileobj=raw, mode="rb"))  # type: ignore[no-untyped-call]
-    if magic == b"\x28\xb5\x2f\xfd":
-        raise tarfile.ReadError("it is compressed with zstd, which is not read here")
+    if _ZSTD.match(magic):
+        opened = zstandard.ZstdDecompressor(max_window_size=_MOST_WINDOW)
+        return cast("IO[bytes]", opened.stream_reader(raw, read_across_frames=True))
     return raw
 
 

@@ -112,6 +112,8 @@ def _dependencies(facts: ImageFacts, origin: Origin, builder: str) -> Iterator[d
         yield _image("stack-image", origin.stack.run)
     if origin.stack and isinstance(cause, Push):
         yield _image("build-image", origin.stack.build)
+    for base in origin.release.image.bases:
+        yield _image("base-image", base)
     for name, digest in sorted(_buildpacks(facts).items()):
         hashed = {"sha256": digest.removeprefix("sha256:")}
         yield {"name": name, "uri": f"urn:cnb:builder:{name}", "digest": hashed}

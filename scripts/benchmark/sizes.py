@@ -89,7 +89,7 @@ def load(folder: Path, size: Size) -> None:
 
 @contextmanager
 def _watched(pid: int) -> Iterator[dict[str, float]]:
-    """The most MB of RSS that the server held while inside, and that the programs it started held together; known at the end."""
+    """The most MB of RSS that the server held while inside, and the most that the programs it started held together; known at the end."""
     most, done = {"server": 0.0, "programs": 0.0}, threading.Event()
 
     def look() -> None:

@@ -6,6 +6,7 @@ import os
 import platform
 import sys
 import tempfile
+import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -41,7 +42,7 @@ def main() -> int:
     _tell(report)
     if asked.json:
         Path(asked.json).write_text(json.dumps(report, indent=2) + "\n", encoding="utf-8")
-    missed = report["false_successes"] or report["success_rate"] < _ENOUGH
+    missed = report["false_successes"] or report["success_rate"] < _ENOUGH or len(outcomes) < asked.pushes
     return 1 if asked.expect and missed else 0
 
 
@@ -76,24 +77,37 @@ def _push(asked: argparse.Namespace, faults: dict[str, Faults], folder: Path) ->
             developer = server.developer("faults", admin=True)
             apps = [App(developer, asked.target, number, asked.seed) for number in range(asked.apps)]
             share = [asked.pushes // len(apps) + (n < asked.pushes % len(apps)) for n in range(len(apps))]
-            with ThreadPoolExecutor(len(apps)) as pool:
-                told = pool.map(lambda pair: _each(*pair), zip(apps, share, strict=True))
-                outcomes = [outcome for each in told for outcome in each]
+            outcomes = _at_once(apps, share)
             seconds = time.monotonic() - began
             for system in faults.values():
                 system.errors = system.resets = 0.0  # what is to go may go
         return outcomes, seconds
 
 
-def _each(app: App, pushes: int) -> list[Outcome]:
-    outcomes = []
+def _at_once(apps: list[App], share: list[int]) -> list[Outcome]:
+    """Interrupted, it waits for the pushes that are under way and begins no other; what was done counts."""
+    stop, outcomes = threading.Event(), list[Outcome]()
+    with ThreadPoolExecutor(len(apps)) as pool:
+        going = [pool.submit(_each, app, n, stop, outcomes) for app, n in zip(apps, share, strict=True)]
+        try:
+            for each in going:
+                each.result()
+        except KeyboardInterrupt:
+            say("interrupted; the pushes that are under way are waited for")
+        finally:
+            stop.set()
+    return outcomes
+
+
+def _each(app: App, pushes: int, stop: threading.Event, outcomes: list[Outcome]) -> None:
     for _ in range(pushes):
+        if stop.is_set():
+            return
         outcome = app.push()
         say(
             f"{app.name} {outcome.version}: {outcome.how} after {outcome.seconds:.1f} s {outcome.reason}".rstrip()
         )
         outcomes.append(outcome)
-    return outcomes
 
 
 def _make_stack(server: Server, registry: str) -> None:

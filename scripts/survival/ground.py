@@ -1,7 +1,8 @@
-"""What the server stands on, to be killed: a Docker engine and a registry of our own, apart from any other on this host.
+"""What the server stands on, to be killed: a Docker engine and a registry of our own, apart from any other on this host, and the way to a cluster.
 
 The engine has its own folders and socket, and a bridge of its own; it touches no firewall rule, so its containers reach this host and each other,
-and nothing else.
+and nothing else. A cluster may be others' too, and a roll-out needs its nodes. So not its API server is killed but the only way there: every
+connection is cut, and then nobody is there, which is what a server sees of an API server that is killed.
 """
 
 import json
@@ -9,16 +10,20 @@ import os
 import shutil
 import signal
 import subprocess
+import sys
 import time
 from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import ExitStack, closing, contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import docker
 import httpx
+import yaml
 
-from tests.e2e.world import free_ports, run, wait_until
+from tests.e2e.cluster_account import cluster_account
+from tests.e2e.world import free_ports, port_answers, run, wait_until
 
 _REGISTRY = """\
 version: 0.1
@@ -26,6 +31,9 @@ log: {{level: error}}
 storage: {{filesystem: {{rootdirectory: {folder}}}, delete: {{enabled: true}}}}
 http: {{addr: "{address}"}}
 """
+
+
+_UP_SECONDS = 180.0  # on a machine that has much else to do
 
 
 @dataclass
@@ -39,12 +47,12 @@ class Service:
     process: "subprocess.Popen[bytes] | None" = field(default=None, repr=False)
 
     def start(self) -> None:
-        """Raises AssertionError where it does not come up within a minute."""
+        """Raises AssertionError where it does not come up in time."""
         with self.log.open("ab") as log:
             self.process = subprocess.Popen(
                 self.command, stdout=log, stderr=log, stdin=subprocess.DEVNULL, start_new_session=True
             )
-        wait_until(self._up, f"{self.name} answers; see {self.log}")
+        wait_until(self._up, f"{self.name} answers; see {self.log}", _UP_SECONDS)
 
     def kill(self) -> None:
         self._end(signal.SIGKILL)
@@ -56,7 +64,7 @@ class Service:
         if self.process is not None and self.process.poll() is None:
             self.process.send_signal(sent)
             try:
-                self.process.wait(30)
+                self.process.wait(60)
             except subprocess.TimeoutExpired:
                 self.process.kill()
                 self.process.wait(10)
@@ -69,11 +77,14 @@ class Service:
 
 @dataclass(frozen=True)
 class Ground:
-    """``docker`` and ``registry`` are None where they are somebody else's, and not to be killed. ``env`` leads a server here."""
+    """``docker`` and ``registry`` are None where they are somebody else's, and not to be killed; ``cluster`` is the way to one, None where that is
+    not to be cut. ``env`` leads a server here.
+    """
 
     docker: Service | None
     registry: Service | None
     env: Mapping[str, str]
+    cluster: Service | None = None
 
     @property
     def registry_address(self) -> str:
@@ -81,9 +92,9 @@ class Ground:
 
 
 @contextmanager
-def ground(folder: Path, own: Collection[str]) -> Iterator[Ground]:
-    """All that is our ``own``, of docker and registry, runs while inside; what is not is the environment's. ``folder`` must have a short path:
-    sockets lie in it (unix(7)).
+def ground(folder: Path, own: Collection[str], target: str = "docker") -> Iterator[Ground]:
+    """All that is our ``own``, of docker, registry and (the way to the) cluster, runs while inside; what is not is the environment's. ``folder``
+    must have a short path: sockets lie in it (unix(7)).
     """
     folder.mkdir(parents=True, exist_ok=True)
     services: dict[str, Service] = {}
@@ -95,7 +106,12 @@ def ground(folder: Path, own: Collection[str]) -> Iterator[Ground]:
         if "docker" in own:
             services["docker"] = running.enter_context(_docker(folder / "docker"))
             env["DOCKER_HOST"] = f"unix://{folder}/docker/docker.sock"
-        yield Ground(services.get("docker"), services.get("registry"), env)
+        if target == "kubernetes":
+            kubeconfig = running.enter_context(cluster_account(folder))
+            if "cluster" in own:
+                services["cluster"], kubeconfig = running.enter_context(_way_to_cluster(folder, kubeconfig))
+            env["KUBECONFIG"] = str(kubeconfig)
+        yield Ground(services.get("docker"), services.get("registry"), env, services.get("cluster"))
 
 
 @contextmanager
@@ -116,6 +132,29 @@ def _registry(folder: Path) -> Iterator[tuple[Service, str]]:
     service.start()
     try:
         yield service, address
+    finally:
+        service.stop()
+
+
+@contextmanager
+def _way_to_cluster(folder: Path, kubeconfig: Path) -> Iterator[tuple[Service, Path]]:
+    """With a kubeconfig that leads there."""
+    document = yaml.safe_load(kubeconfig.read_text())
+    cluster = document["clusters"][0]["cluster"]
+    there = urlsplit(cluster["server"])
+    (port,) = free_ports(1)
+    words = [str(port), str(there.hostname), str(there.port or 443)]
+    command = [sys.executable, "-m", "scripts.survival.gate", *words]
+    service = Service("the way to the cluster", command, folder / "gate.log", lambda: port_answers(port))
+    if there.hostname != "127.0.0.1":
+        cluster["tls-server-name"] = there.hostname
+    cluster["server"] = f"https://127.0.0.1:{port}"
+    written = folder / "kubeconfig-by-the-gate"
+    written.touch(mode=0o600)
+    written.write_text(yaml.safe_dump(document))
+    service.start()
+    try:
+        yield service, written
     finally:
         service.stop()
 

@@ -66,6 +66,18 @@ def complaints(seen: Seen) -> tuple[str, ...]:
     return (*found, *(f"left behind: {stray}" for stray in seen.strays))
 
 
+def complaints_at_rest(seen: Seen) -> tuple[str, ...]:
+    """What must hold at any moment, of a ledger and repositories that were left in the midst of something."""
+    found = [*_of_clients(seen)]
+    for app in seen.apps:
+        found += _of_numbers(app, seen)
+        rolling_out = {job.commit for job in seen.jobs if job.app == app.name and job.state == "rolling_out"}
+        if app.head not in {app.commit, *rolling_out}:
+            yet = f"and no build that rolls out has brought {app.head[:10] or 'nothing'}"
+            found.append(f"the branch of {app.name} is not at its live commit {app.commit[:10]}, {yet}")
+    return tuple(found)
+
+
 def _of_jobs(seen: Seen) -> Iterator[str]:
     for job in seen.jobs:
         if job.state not in {"live", "failed", "canceled"}:
@@ -95,16 +107,20 @@ def _of_clients(seen: Seen) -> Iterator[str]:
 
 
 def _of_releases(app: AppFacts, seen: Seen) -> Iterator[str]:
+    yield from _of_numbers(app, seen)
+    if app.head != app.commit:
+        yield f"the branch of {app.name} is at {app.head[:10] or 'nothing'}, its live commit is {app.commit[:10] or 'none'}"
+    if app.held:
+        yield f"{app.name} is locked: {app.held}"
+
+
+def _of_numbers(app: AppFacts, seen: Seen) -> Iterator[str]:
     expected = list(range(1, len(app.releases) + 1))
     if sorted(app.releases) != expected:
         yield f"{app.name} has the releases {sorted(app.releases)}, not {expected}"
     made = [job.release for job in seen.jobs if job.app == app.name and job.state == "live"]
     if sorted(number for number in made if number) != sorted(app.releases):
         yield f"{app.name} has the releases {sorted(app.releases)}, but its live builds made {made}"
-    if app.head != app.commit:
-        yield f"the branch of {app.name} is at {app.head[:10] or 'nothing'}, its live commit is {app.commit[:10] or 'none'}"
-    if app.held:
-        yield f"{app.name} is locked: {app.held}"
 
 
 def _of_what_runs(app: AppFacts) -> Iterator[str]:

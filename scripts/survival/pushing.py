@@ -4,15 +4,24 @@ import random
 import re
 import threading
 from collections import Counter
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from scripts.survival.looking import waiting
 from tests.e2e.world import Clone, Developer, run
 
 _BUILD = re.compile(r"Build (\d+) of ")
-_PAUSE = (0.0, 1.5)  # seconds between two pushes of a client
-_AWAY = 1.0  # seconds more where no server is there
-_PROCFILE = "web: python serve.py\nrelease: python prepare.py\n"
-_APP_JSON = '{"scripts": {"postdeploy": "python prepare.py"}}\n'
+_PAUSE = (0.0, 0.5)  # seconds between two pushes of a client
+_AWAY = 0.3  # seconds more where no server is there
+_MOST_WAITING = 2  # builds of an app; a developer whose push was cut off does not push for ever
+_WHOLE = {
+    "Procfile": "web: python serve.py\nrelease: python prepare.py\n",
+    "app.json": '{"scripts": {"dokku": {"postdeploy": "python prepare.py"}}}\n',
+}
+_SMALL = {
+    "Procfile": "web: python serve.py\n",
+    "app.json": '{"formation": {"web": {"quantity": 0}}}\n',
+}
 _PREPARE = "print('prepared', flush=True)\n"
 _SERVE = """\
 import os
@@ -54,11 +63,22 @@ class Told:
             if code == 0:
                 self.accepted.setdefault(app, set()).add(commit)
 
+    def so_far(self) -> tuple[Mapping[str, frozenset[str]], frozenset[int]]:
+        """By app, the commits that were accepted; the builds that somebody was told of."""
+        with self._lock:
+            accepted = {app: frozenset(commits) for app, commits in self.accepted.items()}
+            return accepted, frozenset(self.begun)
+
 
 class Client(threading.Thread):
-    """Commits and pushes until ``rest``, then until ``stop``. What it does follows from ``chance`` alone."""
+    """Commits and pushes until ``rest``, then until ``stop``. What it does follows from ``chance`` alone.
 
-    def __init__(self, owner: Developer, app: str, chance: random.Random, told: Told) -> None:
+    ``small``: an app of which no process runs, and whose releases have no command.
+    """
+
+    def __init__(
+        self, owner: Developer, app: str, chance: random.Random, told: Told, *, small: bool = False
+    ) -> None:
         super().__init__(name=app, daemon=True)
         self._owner = owner
         self._app = app
@@ -67,7 +87,7 @@ class Client(threading.Thread):
         self._resting = threading.Event()
         self._stopped = threading.Event()
         self._idle = threading.Event()
-        self._clone = _clone(owner, app)
+        self._clone = _clone(owner, app, _SMALL if small else _WHOLE)
         self._version = 0
         self.failure: BaseException | None = None
 
@@ -79,6 +99,9 @@ class Client(threading.Thread):
                     self._stopped.wait(0.1)
                     continue
                 self._idle.clear()
+                if waiting(self._owner.server, self._app) >= _MOST_WAITING:
+                    self._stopped.wait(0.2)
+                    continue
                 self._push()
                 self._stopped.wait(self._chance.uniform(*_PAUSE))
         except BaseException as error:  # noqa: BLE001  told to whoever waits for this client
@@ -109,7 +132,7 @@ class Client(threading.Thread):
 
     def _push(self) -> None:
         self._commit("broken" if self._chance.random() < 0.12 else "")
-        options = ["-o", "nocache"] if self._chance.random() < 0.5 else []
+        options = ["-o", "nocache"] if self._chance.random() < 0.35 else []
         said = self._clone.push(*options)
         self._told.add(self._app, self._clone.head, said.code, said.all)
         if "Connection refused" in said.all:
@@ -119,19 +142,18 @@ class Client(threading.Thread):
         self._version += 1
         source = _SERVE.format(version=f"{self._version}{kind}")
         # a few bytes that nobody has seen, so that a pack takes a moment to receive
-        ballast = "\n".join(f"{self._chance.getrandbits(256):x}" for _ in range(4000))
+        ballast = "\n".join(f"{self._chance.getrandbits(256):x}" for _ in range(2000))
         self._clone.commit(f"Version {self._version}", {"serve.py": source, "ballast.txt": ballast})
 
 
-def _clone(owner: Developer, app: str) -> Clone:
+def _clone(owner: Developer, app: str, files: Mapping[str, str]) -> Clone:
     """A new app, with its source."""
     owner.ssh("apps", "create", app).ok()
     clone = Clone(owner, app, owner.server.folder / f"clone-{app}")
     clone.folder.mkdir()
     clone.git("init", "--quiet", "--initial-branch", "main").ok()
     run(["git", "remote", "add", "deploy", clone.url], cwd=clone.folder, env=owner.env).ok()
-    files = {"Procfile": _PROCFILE, "app.json": _APP_JSON, "prepare.py": _PREPARE, ".python-version": "3\n"}
-    clone.commit("Begin", files)
+    clone.commit("Begin", {**files, "prepare.py": _PREPARE, ".python-version": "3\n"})
     return clone
 
 

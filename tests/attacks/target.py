@@ -138,17 +138,23 @@ class Fort:
         return [line for line in self._log.read_text("utf-8", "replace").splitlines() if _FAULTS.search(line)]
 
     def children(self) -> list[str]:
-        """Programs that the server runs."""
-        found = []
+        """Programs that the server runs; its fork server's children are among them, and that itself is not."""
+        found: list[str] = []
+        for pid, line in self._below(self.process.pid).items():
+            found += self._below(pid).values() if "gitreceive.cli.forking" in line else [line]
+        return found
+
+    def _below(self, parent: int) -> dict[int, str]:
+        """Command lines by their processes' numbers."""
+        found = {}
         for entry in Path("/proc").iterdir():
             with suppress(OSError):
                 if (
                     entry.name.isdigit()
-                    and int((entry / "stat").read_text().rpartition(")")[2].split()[1]) == self.process.pid
+                    and int((entry / "stat").read_text().rpartition(")")[2].split()[1]) == parent
                 ):
-                    found.append(
-                        (entry / "cmdline").read_bytes().replace(b"\0", b" ").decode("utf-8", "replace")
-                    )
+                    line = (entry / "cmdline").read_bytes().replace(b"\0", b" ")
+                    found[int(entry.name)] = line.decode("utf-8", "replace")
         return found
 
     def memory(self) -> int:

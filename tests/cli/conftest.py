@@ -12,7 +12,7 @@ import docker.utils
 import pytest
 
 from gitreceive import cli as command_line
-from gitreceive import config, wiring
+from gitreceive import config, data_folder
 from gitreceive.config import BuildSettings
 from gitreceive.engines.docker_builder import DockerBuilder
 from gitreceive.engines.file_logbook import FileLogBook
@@ -145,7 +145,7 @@ def runner(place: Place) -> Iterator[JobRunner]:
         "bookworm",
         FakeRunImages(FakeRegistry()),
     )
-    with wiring.only_server(config.load(), "runner"):
+    with data_folder.held_by(config.load(), "runner"):
         runner = JobRunner(platform, 2, "runner")
         runner.start()
         yield runner

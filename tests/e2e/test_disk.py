@@ -105,6 +105,7 @@ def test_a_full_disk_refuses_pushes_ends_what_runs_and_is_forgiven(tmp_path: Pat
                 said = push.communicate(timeout=120)[1]
             assert push.returncode != 0, said
             assert "No space left on device" in clone.builds()[0]["reason"]
+            assert b"\n !     the log" in _log(disk, 1), "the reason has a line of its own"
             assert not clone.remote_head()
             clone.push().failed().says("the server's disk is full", "have to stay free", "gitreceive gc")
             assert len(clone.builds()) == 1, "what was refused at the door made no build"

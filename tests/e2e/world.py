@@ -15,7 +15,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec
@@ -96,6 +96,18 @@ def signing(folder: Path) -> dict[str, str]:
     }
 
 
+class Started(Protocol):
+    """What there is of ``subprocess.Popen``."""
+
+    pid: int
+
+    @property
+    def returncode(self) -> int | None: ...
+    def poll(self) -> int | None: ...
+    def wait(self, timeout: float | None = None) -> int: ...
+    def send_signal(self, sent: int, /) -> None: ...
+
+
 @dataclass
 class Server:
     """``gitreceive server`` as a process, with free ports and a data folder of its own."""
@@ -106,8 +118,9 @@ class Server:
     ssh_port: int = 0
     http_port: int = 0
     metrics_port: int = 0
-    process: subprocess.Popen[bytes] | None = None
+    process: Started | None = None
     program: tuple[str, ...] = ("-m", "gitreceive", "server")  # what Python runs
+    patience: float = 60.0  # seconds in which it starts; it ends in half of that
     _leaving: ThreadPoolExecutor = field(default_factory=lambda: ThreadPoolExecutor(2), repr=False)
 
     @property
@@ -138,14 +151,19 @@ class Server:
         self.folder.mkdir(parents=True, exist_ok=True)
         if not self.ssh_port:
             self.ssh_port, self.http_port, self.metrics_port = free_ports(3)
-        with self.log.open("ab") as log:
-            self.process = subprocess.Popen(
-                [sys.executable, *self.program], cwd=_ROOT, env=self.env, stdout=log, stderr=log
-            )
+        self.process = self.begin()
         wait_until(
-            lambda: port_answers(self.ssh_port) or self._died(may_die), f"the server answers; {self.log}"
+            lambda: port_answers(self.ssh_port) or self._died(may_die),
+            f"the server answers; {self.log}",
+            self.patience,
         )
         return self
+
+    def begin(self) -> Started:
+        with self.log.open("ab") as log:
+            return subprocess.Popen(
+                [sys.executable, *self.program], cwd=_ROOT, env=self.env, stdout=log, stderr=log
+            )
 
     def _died(self, may: bool) -> bool:
         assert self.process is not None
@@ -155,7 +173,7 @@ class Server:
     def stop(self, sent: signal.Signals = signal.SIGTERM) -> int:
         assert self.process is not None
         self.process.send_signal(sent)
-        return self.process.wait(timeout=30)
+        return self.process.wait(timeout=self.patience / 2)
 
     def cli(self, *arguments: str, stdin: str = "") -> Said:
         return run([sys.executable, "-m", "gitreceive", *arguments], env=self.env, stdin=stdin)

@@ -4,6 +4,7 @@ import os
 import socket
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from uuid import uuid4
 
@@ -13,10 +14,12 @@ from docker.errors import APIError
 
 from gitreceive.cancellation import Cancellation
 from gitreceive.config import DockerSettings, Settings
+from gitreceive.config.building import BuildSettings
 from gitreceive.dockerd import Client
+from gitreceive.engines.build_networks import GuardedNetworks
 from gitreceive.engines.docker_target import DockerTarget
 from gitreceive.engines.docker_target.engine import Engine
-from gitreceive.errors import RolloutError, UnavailableError
+from gitreceive.errors import EngineAwayError, RolloutError, UnavailableError
 from gitreceive.model import ImageRef, ProcessType
 from gitreceive.patience import Patience
 from tests.engines.images import client, python_image
@@ -214,6 +217,34 @@ def test_the_log_of_a_release_command_is_whole_and_told_once(
     stage.target.destroy(stage.app)
 
 
+@pytest.mark.filterwarnings("ignore:unclosed <socket:ResourceWarning")  # docker-py's, where nobody is there
+@pytest.mark.parametrize("code", [0, 3])
+def test_a_release_command_that_fails_while_docker_is_away_has_not_failed_by_itself(
+    image: ImageRef, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, code: int
+) -> None:
+    there = os.environ.get("DOCKER_HOST", "")
+    program = f"import time\nprint('begun', flush=True)\ntime.sleep(1.5)\nraise SystemExit({code})"
+    process, log = ProcessType("release", ("python3", "-c", program)), _Said()
+    with ThreadPoolExecutor(1) as pool:
+        with docker_behind(Faults(), there, tmp_path) as host:
+            monkeypatch.setenv("DOCKER_HOST", host)
+            stage = Stage(DockerTarget(_settings(tmp_path)), image)
+            running = pool.submit(stage.target.run_once, stage.release(1), process, log, Cancellation())
+            while "begun" not in log.text:
+                assert not running.done(), running.result()
+                time.sleep(0.02)
+        time.sleep(0.5)  # nobody is there
+        with docker_behind(Faults(), there, tmp_path):
+            if code:
+                with pytest.raises(
+                    EngineAwayError, match=r"Docker went away, and then release ended \(exit 3\)"
+                ):
+                    running.result(30)
+            else:
+                assert running.result(30) == 0
+            stage.target.destroy(stage.app)
+
+
 def _settings(tmp_path: Path) -> Settings:
     return Settings(data_dir=tmp_path, docker=DockerSettings(first_port=18500, deadline=20))
 
@@ -231,3 +262,35 @@ class _Said:
     def detail(self, text: str) -> None: ...
     def warn(self, text: str) -> None: ...
     def error(self, text: str, hint: str = "") -> None: ...
+
+
+@pytest.mark.parametrize(
+    "path", ["/containers/create", "/attach", "/start"], ids=["create", "attach", "start"]
+)
+def test_a_network_for_builds_is_lent_after_faults_and_nothing_of_it_stays(
+    host: str,
+    faults: Faults,
+    image: ImageRef,
+    path: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("DOCKER_HOST", host)
+    networks = GuardedNetworks(BuildSettings(egress="indexes"), tmp_path)
+    # a start has less to say; of an attach it is the first words of what it leads to
+    cut = reset_after(40 if path == "/start" else 115)
+    faults.next("POST", path, status(503), reset_before(), cut)
+    direct = client()
+    try:
+        lent = networks.lend(str(image))
+        assert faults.counts["503"] == faults.counts["reset before"] == faults.counts["reset after"] == 1
+        holder = direct.inspect_container(lent.mode.removeprefix("container:"))
+        assert holder["State"]["Running"]
+        of_server = {"label": f"gitreceive.data={holder['Config']['Labels']['gitreceive.data']}"}
+        assert [one["Id"] for one in direct.containers(filters=of_server)] == [holder["Id"]]
+        lent.give_back()
+        networks.close()
+        assert direct.containers(filters=of_server) == []
+    finally:
+        networks.close()
+        direct.close()

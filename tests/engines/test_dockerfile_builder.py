@@ -108,6 +108,7 @@ def test_a_dockerfile_becomes_an_image_with_web_and_the_procfiles_processes(site
         assert build.config["User"] == "1000"
         assert build.config["Cmd"] == ["python3", "/app/app.py"]
         assert engine.inspect_image(build.engine_image)["Id"] == build.engine_image
+        assert build.bases == (site.base,)
     assert b"       building\n" in site.said
     assert b"Step 3/6 : RUN echo building" in site.said
 

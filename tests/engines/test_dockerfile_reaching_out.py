@@ -2,7 +2,7 @@
 
 import pytest
 
-from gitreceive.engines.dockerfile_builder.reaching_out import refuse_reaching_out
+from gitreceive.engines.dockerfile_builder.reaching_out import images_named, refuse_reaching_out
 from gitreceive.errors import SourceError
 from gitreceive.model import AppName
 
@@ -81,3 +81,31 @@ def test_what_an_app_needs_is_let_through(dockerfile: str) -> None:
 def test_lines_that_cannot_be_told_apart_are_refused(dockerfile: str) -> None:
     with pytest.raises(SourceError, match="cannot be told apart"):
         refuse_reaching_out(dockerfile, REGISTRY, APP)
+
+
+@pytest.mark.parametrize(
+    ("dockerfile", "given", "named"),
+    [
+        pytest.param("FROM python:3.12", {}, ("python:3.12",), id="one"),
+        pytest.param(
+            "FROM --platform=linux/amd64 golang:1.22 AS build\nFROM build AS test\nFROM scratch\n"
+            "COPY --from=build /x /x\nCOPY --from=0 /x /x\nCOPY --from=busybox:1 /y /y",
+            {},
+            ("golang:1.22", "busybox:1"),
+            id="stages are none",
+        ),
+        pytest.param("ARG V=3.11\nFROM python:$V\nFROM python:3.11", {}, ("python:3.11",), id="a default"),
+        pytest.param("ARG V=3.11\nFROM python:${V}", {"V": "3.12"}, ("python:3.12",), id="an argument"),
+        pytest.param("FROM python:${V:-3.13}", {"V": "3.12"}, ("python:3.13",), id="not declared"),
+        pytest.param(
+            "ARG GITRECEIVE_RUN_IMAGE\nFROM ${GITRECEIVE_RUN_IMAGE}",
+            {"GITRECEIVE_RUN_IMAGE": "r/run@sha256:" + "a" * 64},
+            ("r/run@sha256:" + "a" * 64,),
+            id="the stack's",
+        ),
+    ],
+)
+def test_the_images_that_a_dockerfile_names_are_known(
+    dockerfile: str, given: dict[str, str], named: tuple[str, ...]
+) -> None:
+    assert images_named(dockerfile, given) == named

@@ -257,6 +257,44 @@ def test_what_a_release_is_at_is_said(
     assert seen(*pods, events=events).doing == doing
 
 
+_PULL = 'rpc error: code = Unknown desc = failed to pull and unpack image "r/shop@sha256:00": '
+
+
+@pytest.mark.parametrize(
+    ("why", "lasts"),
+    [
+        pytest.param(
+            "failed to copy: httpReadSeeker: failed open: unexpected status code http://r:5000/v2/shop/blobs/sha256:00: "
+            "503 Service Unavailable - Server message: unknown",
+            True,
+            id="containerd 5xx",
+        ),
+        pytest.param("unexpected status code [manifests sha256:00]: 429 Too Many Requests", True, id="429"),
+        pytest.param(
+            "failed to resolve reference: pulling from host r:5000 failed with status code [manifests sha256:00]: 503 Injected",
+            True,
+            id="of one host",
+        ),
+        pytest.param("received unexpected HTTP status: 500 Internal Server Error", True, id="docker 5xx"),
+        pytest.param("read tcp 10.0.0.1:3->10.0.0.2:5000: read: connection reset by peer", True, id="reset"),
+        pytest.param('Get "https://r/v2/shop/manifests/sha256:00": EOF', True, id="EOF"),
+        pytest.param("short read: expected 500 bytes but got 100: unexpected EOF", True, id="cut"),
+        pytest.param("r/shop@sha256:00: not found", False, id="not found"),
+        pytest.param("unexpected status code [manifests sha256:00]: 401 Unauthorized", False, id="401"),
+        pytest.param("dial tcp: lookup r.example on 10.0.0.1:53: no such host", False, id="no such host"),
+        pytest.param("x509: certificate signed by unknown authority", False, id="certificate"),
+    ],
+)
+@pytest.mark.parametrize("reason", ["ErrImagePull", "ImagePullBackOff"])
+def test_a_pull_that_may_go_well_the_next_time_is_given_until_the_deadline(
+    why: str, lasts: bool, reason: str
+) -> None:
+    message = _PULL + why if reason == "ErrImagePull" else 'Back-off pulling image "r/shop@sha256:00"'
+    events = (an_event("Failed", f"Failed to pull image: {_PULL}{why}"),)
+    problem = only(seen(a_pod(state=waiting(reason, message)), events=events))
+    assert (problem.patience > 1000) is lasts
+
+
 def a_problem(kind: str = "pull", patience: float = 8) -> Problem:
     return Problem("web", kind, "it is so", patience)
 

@@ -8,13 +8,14 @@ import pytest
 
 from gitreceive.cancellation import Cancellation
 from gitreceive.engines.oci_registry import OciRegistry
+from gitreceive.engines.oci_registry.manifest import INDEX
 from gitreceive.engines.oci_registry.referrers import tags_of
 from gitreceive.errors import RegistryError
 from gitreceive.model import Digest, ImageRef, NewReferrer, ReferrerPart
 from gitreceive.ports import Registry
 from tests.engines.oci_images import Notes, build, digest, layer
 from tests.engines.real_registry import docker_registry
-from tests.engines.scripted_registry import ScriptedRegistry, serving, status
+from tests.engines.scripted_registry import Action, Handler, ScriptedRegistry, serving, status
 from tests.fake_registry import FakeRegistry
 
 BILL = "application/vnd.cyclonedx+json"
@@ -172,6 +173,68 @@ def test_a_list_that_two_servers_wrote_at_once_is_made_whole_by_attaching_again(
     assert contents(ours, image) == wanted
     ours.close()
     theirs.close()
+
+
+def overwriting(content: bytes, *, at: int) -> Action:
+    """The list is written by somebody else before it is read for the time ``at``, counted from 1."""
+    reads = 0
+
+    def act(handler: Handler) -> bool:
+        nonlocal reads
+        reads += 1
+        if reads == at:
+            place, _, tag = handler.path.removeprefix("/v2/").partition("/manifests/")
+            handler.registry.manifests[place][tag] = (content, INDEX)
+        return False
+
+    return act
+
+
+def raced(scripted: ScriptedRegistry, opened: OciRegistry, folder: Path) -> tuple[ImageRef, str, bytes]:
+    """An image, the path of its list, and a list that somebody else has made, of "theirs" alone."""
+    image = opened.publish(build(layer(folder, "raced")), "raced", Notes(), Cancellation())
+    attach(opened, image, b"theirs")
+    tag = str(image.digest).replace(":", "-")
+    theirs = scripted.manifests["raced"].pop(tag)[0]
+    return image, f"/manifests/{tag}$", theirs
+
+
+def test_what_somebody_wrote_over_is_written_again(scripted: ScriptedRegistry, tmp_path: Path) -> None:
+    opened = engine(scripted.address)
+    image, path, theirs = raced(scripted, opened, tmp_path)
+    scripted.fail("GET", path, overwriting(theirs, at=2), times=9)
+    attach(opened, image, b"ours")
+    assert contents(opened, image) == [b"ours", b"theirs"]
+    listed = [one for one in scripted.manifests["raced"] if one.startswith("sha256:")]
+    indexes = [one for one in listed if scripted.manifests["raced"][one][1] == INDEX]
+    assert len(indexes) == 1  # those that it replaced are gone
+    opened.close()
+
+
+def test_what_is_taken_off_the_list_stays_off_though_somebody_wrote_over_it(
+    scripted: ScriptedRegistry, tmp_path: Path
+) -> None:
+    opened = engine(scripted.address)
+    image, path, theirs = raced(scripted, opened, tmp_path)
+    (gone,) = attach(opened, image, b"theirs")
+    attach(opened, image, b"ours")
+    scripted.fail("GET", path, overwriting(theirs, at=2), times=9)
+    opened.detach(image, gone, Cancellation())
+    tag = str(image.digest).replace(":", "-")
+    assert gone.encode() not in scripted.manifests["raced"][tag][0]
+    opened.close()
+
+
+def test_a_list_that_others_write_all_the_time_is_given_up(
+    scripted: ScriptedRegistry, tmp_path: Path
+) -> None:
+    opened = engine(scripted.address)
+    image, path, theirs = raced(scripted, opened, tmp_path)
+    for _ in range(20):
+        scripted.fail("GET", path, overwriting(theirs, at=1), times=1)
+    with pytest.raises(RegistryError, match="all the time"):
+        attach(opened, image, b"ours")
+    opened.close()
 
 
 def test_a_registry_that_removes_nothing_keeps_the_image_with_all(

@@ -16,6 +16,7 @@ from gitreceive.config import Settings
 from gitreceive.engines.git_store import GitStore
 from gitreceive.model import App, AppName, CommitId, Reach, Scope, UserName, draw_token
 from gitreceive.ports import Log
+from gitreceive.receive.forked import CommandLine
 from gitreceive.receive.server import Receiver, serve
 from gitreceive.web.application import application
 from gitreceive.web.git_door import GitDoor
@@ -26,7 +27,8 @@ from tests.fake_logbook import FakeLogBook
 from tests.fake_receive import FakeRunner
 
 SHOP = AppName("shop")
-_CLI = "import os, sys; from tests.receive import cli_of_tests; sys.exit(cli_of_tests.main(sys.argv[1:]))"
+PROGRAM = (sys.executable, "-c", "from tests.receive import cli_of_tests; cli_of_tests.main()")
+FORKING = (sys.executable, "-m", "tests.receive.cli_of_tests")
 
 
 @dataclass
@@ -39,14 +41,14 @@ class Outcome:
 class Place:
     """A server with its folder, and two users: alice, who owns shop, and bob. root is the administrator. ``door`` is where git comes in."""
 
-    def __init__(self, folder: Path, door: str = "ssh") -> None:
+    def __init__(self, folder: Path, door: str = "ssh", ledger: FakeLedger | None = None) -> None:
         self.folder = folder
         self.door = door
         self.settings = Settings(
             data_dir=folder / "data", ssh_listen="127.0.0.1:0", http_listen="127.0.0.1:0"
         )
         self.tokens: dict[str, str] = {}
-        self.ledger = FakeLedger()
+        self.ledger = ledger or FakeLedger()
         self.logbook = FakeLogBook()
         self.sources = GitStore(self.settings)
         self.runner = FakeRunner(self.ledger, self.logbook, self.sources)
@@ -73,7 +75,7 @@ class Place:
             sources=self.sources,
             logbook=self.logbook,
             retire=self._retire,
-            cli=(sys.executable, "-c", _CLI),
+            cli=CommandLine(PROGRAM, FORKING),
         )
         self.receiver = asyncio.run_coroutine_threadsafe(serving, self._loop).result(20)
         door = GitDoor(

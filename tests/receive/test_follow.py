@@ -1,10 +1,11 @@
 """A job's log as it grows: what is said, and how often it is looked."""
 
+from contextlib import ExitStack
 from dataclasses import dataclass, field
 
 from gitreceive.model import ZERO_COMMIT as ZERO
 from gitreceive.model import AppName, CommitId, Job, JobState, Push, PushOptions, UserName
-from gitreceive.receive.follow import follow
+from gitreceive.receive.follow import Pace, follow
 from gitreceive.voice import Voice
 from tests.fake_ledger import FakeLedger
 from tests.fake_logbook import FakeLogBook
@@ -53,3 +54,14 @@ def test_a_job_that_waits_is_looked_at_less_and_less_and_one_that_runs_often() -
     assert waiting == sorted(waiting)
     assert waiting[-1] == 1.0
     assert max(running) <= 0.2
+
+
+def test_many_who_wait_look_as_often_together_as_few_do() -> None:
+    watched, pace = course(queued=60), Pace()
+    with ExitStack() as others:
+        for _ in range(199):
+            others.enter_context(pace.kept())
+        follow(watched.job, watched.ledger, watched.logbook, Voice(watched.say), watched, pace)
+    assert watched.waits[59] == 4.0  # 50 looks a second, of 200
+    assert max(watched.waits[60:]) <= 0.2
+    assert pace.seconds == 1.0

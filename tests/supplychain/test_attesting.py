@@ -1,7 +1,7 @@
 """What is kept beside an image, and whether it is found out when somebody changes it."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -9,10 +9,11 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric import ec
 
 from gitreceive.cancellation import Cancellation
-from gitreceive.errors import UnavailableError
+from gitreceive.errors import RegistryError, UnavailableError
 from gitreceive.model import (
     AppName,
     CommitId,
+    Digest,
     Image,
     ImageRef,
     Job,
@@ -30,7 +31,15 @@ from gitreceive.model import (
 from gitreceive.ports import Origin
 from gitreceive.supplychain.attesting import RegistryAttestor
 from gitreceive.supplychain.inventory import Inventory
-from gitreceive.supplychain.kinds import ATTESTATIONS, BILL_TYPE, SIGNATURES, STATEMENT_TYPE
+from gitreceive.supplychain.kinds import (
+    ATTESTATIONS,
+    BILL_TYPE,
+    KEY_NOTE,
+    PAYLOAD,
+    SIGNATURES,
+    STATEMENT_TYPE,
+    cosign_tag,
+)
 from gitreceive.supplychain.signing import SigningKey
 from tests.engines.oci_images import digest
 from tests.fake_registry import FakeRegistry
@@ -40,6 +49,7 @@ NOW = datetime(2026, 5, 4, 3, 2, 1, tzinfo=UTC)
 COMMIT = CommitId("c0ffee0" + "0" * 33)
 KEY = SigningKey(ec.generate_private_key(ec.SECP256R1()))
 OTHER = SigningKey(ec.generate_private_key(ec.SECP256R1()))
+BASE = ImageRef("docker.io/library/python", digest(b"python"))
 LABELS: Mapping[str, object] = {
     "io.gitreceive.buildpacks": {"gitreceive/python@0.1.0": digest(b"buildpack")},
     "org.opencontainers.image.title": "shop",
@@ -56,7 +66,7 @@ def origin(image: ImageRef, build: int = 7) -> Origin:
     cause = Push(app, user, "refs/heads/main", CommitId("0" * 40), COMMIT, options)
     job = Job(JobId(build), cause, JobState.RELEASING, NOW, NOW)
     config = {"TOKEN": Secret("hush-1")}
-    made = Image(image, (), None, ("gitreceive/python@0.1.0",))
+    made = Image(image, (), None, ("gitreceive/python@0.1.0",), bases=(BASE,))
     return Origin(job, Release(app, 3, made, COMMIT, config, user, "Deploy", NOW))
 
 
@@ -109,6 +119,11 @@ def test_provenance_says_from_what_and_by_whom_and_no_secret(
     by_name = {one["name"]: one for one in definition["resolvedDependencies"]}
     assert by_name["source"]["uri"] == "git+https://git.test/shop.git@refs/heads/main"
     assert by_name["source"]["digest"] == {"gitCommit": COMMIT}
+    assert by_name["base-image"] == {
+        "name": "base-image",
+        "uri": "oci://docker.io/library/python",
+        "digest": {"sha256": BASE.digest.removeprefix("sha256:")},
+    }
     buildpack = by_name["gitreceive/python@0.1.0"]
     assert buildpack["digest"] == {"sha256": digest(b"buildpack").removeprefix("sha256:")}
     assert run["builder"]["id"] == "https://git.test"
@@ -152,6 +167,56 @@ def test_what_somebody_else_has_signed_stays(registry: FakeRegistry, image: Imag
     assert set(made.papers(image).keys) == {KEY.public.id, OTHER.public.id}
     for key in (OTHER, KEY):
         assert all(check.ok for check in made.verify(image, key.public.pem.encode()))
+
+
+class _Raced(FakeRegistry):
+    """Before something of that kind is attached, somebody else does what is in ``meanwhile``."""
+
+    meanwhile: tuple[str, Callable[[], object]] | None = None
+
+    def attach(self, image: ImageRef, new: NewReferrer, cancel: Cancellation) -> Digest:
+        if self.meanwhile and self.meanwhile[0] == new.artifact_type:
+            (_, act), self.meanwhile = self.meanwhile, None
+            act()
+        return super().attach(image, new, cancel)
+
+
+@pytest.mark.parametrize("kind", [SIGNATURES, ATTESTATIONS], ids=["signatures", "attestations"])
+def test_two_that_sign_at_the_same_moment_are_both_found_where_cosign_looks(
+    tmp_path: Path, kind: str
+) -> None:
+    registry = _Raced()
+    image = publish(registry, tmp_path, DEBIAN, FLASK, labels=LABELS)
+    ours, theirs = (attestor(registry, tmp_path, key) for key in (KEY, OTHER))
+
+    def papers(made: RegistryAttestor) -> None:
+        made.sign(image, Cancellation())
+        made.attest(image, origin(image), Cancellation())
+
+    registry.meanwhile = kind, lambda: papers(theirs)
+    papers(ours)
+    assert registry.meanwhile is None
+    (found,) = [r for r in registry.referrers(image) if r.artifact_type == kind]
+    assert found.digest == registry.named[f"{image.repository}:{cosign_tag(image.digest, kind)}"]
+    assert {part.annotations[KEY_NOTE] for part in found.parts} == {KEY.public.id, OTHER.public.id}
+    for made in (ours, theirs):
+        assert all(check.ok for check in made.verify(image))
+
+
+class _Contested(FakeRegistry):
+    """Somebody signs again whenever somebody has signed."""
+
+    def attach(self, image: ImageRef, new: NewReferrer, cancel: Cancellation) -> Digest:
+        theirs = ReferrerPart(PAYLOAD, f"{len(self.contents_of)}".encode())
+        super().attach(image, NewReferrer(SIGNATURES, (theirs,), {}, new.tag, cosign=True), cancel)
+        return super().attach(image, new, cancel)
+
+
+def test_signing_ends_where_others_sign_all_the_time(tmp_path: Path) -> None:
+    registry = _Contested()
+    image = publish(registry, tmp_path, DEBIAN)
+    with pytest.raises(RegistryError, match="all the time"):
+        attestor(registry, tmp_path, KEY).sign(image, Cancellation())
 
 
 def test_two_builds_of_one_image_have_provenance_each(

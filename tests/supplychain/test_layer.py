@@ -4,10 +4,11 @@ import io
 import json
 import struct
 import zipfile
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import pytest
+import zstandard
 
 from gitreceive.cancellation import Cancellation
 from gitreceive.errors import CanceledError, RegistryError
@@ -222,6 +223,46 @@ def test_a_layer_that_is_no_tar_is_refused(tmp_path: Path) -> None:
     (tmp_path / "cut").write_bytes(write(tmp_path, {**DEBIAN, **FLASK}).read_bytes()[:200])
     with pytest.raises(RegistryError, match="cannot be read as a tar"):
         read_layer(tmp_path / "cut", Cancellation())
+
+
+SKIPPED = b"\x50\x2a\x4d\x18\x03\0\0\0abc"  # a frame that says nothing of the content (RFC 8878, 3.1.2)
+
+
+def zstd(content: bytes, window_log: int = 0) -> bytes:
+    parameters = zstandard.ZstdCompressionParameters.from_level(3, window_log=window_log)
+    stream = zstandard.ZstdCompressor(compression_params=parameters).compressobj()
+    return stream.compress(content) + stream.flush()
+
+
+@pytest.mark.parametrize(
+    "whole",
+    [
+        pytest.param(zstd, id="in one frame"),
+        pytest.param(lambda tar: zstd(tar[:700]) + SKIPPED + zstd(tar[700:]) + SKIPPED, id="in several"),
+        pytest.param(lambda tar: SKIPPED + zstd(tar), id="after one to skip"),
+    ],
+)
+def test_a_layer_may_be_compressed_with_zstd(tmp_path: Path, whole: Callable[[bytes], bytes]) -> None:
+    (tmp_path / "layer").write_bytes(whole(tar_of({**DEBIAN, **FLASK})))
+    facts = read_layer(tmp_path / "layer", Cancellation())
+    assert [p.name for _, p in walk(facts.packages)] == ["flask", "debian", "libc6"]
+
+
+@pytest.mark.parametrize(
+    "spoilt",
+    [
+        pytest.param(lambda tar: zstd(tar, window_log=30), id="a gigabyte of memory"),
+        pytest.param(lambda tar: zstd(tar)[:200], id="cut"),
+        pytest.param(lambda tar: zstd(tar)[:60] + b"no zstd" * 9, id="spoilt"),
+        pytest.param(lambda _: zstd(b"no tar" * 999), id="no tar"),
+    ],
+)
+def test_a_layer_of_zstd_that_cannot_be_read_is_refused(
+    tmp_path: Path, spoilt: Callable[[bytes], bytes]
+) -> None:
+    (tmp_path / "layer").write_bytes(spoilt(tar_of({**DEBIAN, **FLASK})))
+    with pytest.raises(RegistryError, match="cannot be read as a tar"):
+        read_layer(tmp_path / "layer", Cancellation())
 
 
 def test_reading_can_be_stopped(tmp_path: Path) -> None:

@@ -3,7 +3,8 @@
 import io
 import json
 import secrets
-from collections.abc import Mapping, Sequence
+import time
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -14,12 +15,38 @@ from docker.types import LogConfig
 from requests.exceptions import RequestException
 
 from gitreceive.errors import UnavailableError
+from gitreceive.patience import Patience
 
 _PROGRAM = Path(__file__).with_name("inside.py")
 _STDOUT = 1
-_PATIENCE = 60.0  # seconds: names may have to be asked for where no nameserver answers
+_AGAIN = Patience(attempts=4)
+_ANSWER_SECONDS = 60.0  # seconds: names may have to be asked for where no nameserver answers
 _LARGEST_ANSWER = 1 << 20
 _MEMORY, _PROCESSES = 128 << 20, 32
+
+
+def answered(
+    make: Callable[[], "Holder"], asked: Mapping[str, Any], patience: Patience = _AGAIN
+) -> tuple["Holder", Mapping[str, Any]]:
+    """A holder, and its answer. One that gives none, as where its connection broke off, holds nothing, and another is made. Raises
+    UnavailableError; Docker's errors pass.
+    """
+    paused, attempt = 0.0, 0
+    while True:
+        attempt += 1
+        holder = make()
+        try:
+            return holder, holder.ask(asked)
+        except UnavailableError:
+            holder.close()
+            pause = patience.pause(attempt, paused)
+            if pause is None:
+                raise
+        except BaseException:
+            holder.close()
+            raise
+        time.sleep(pause)
+        paused += pause
 
 
 class Holder:
@@ -40,7 +67,7 @@ class Holder:
             attached = client.attach_socket(self.id, params={"stdin": 1, "stdout": 1, "stream": 1})
             self._socket: Any = getattr(attached, "_sock", attached)
             self._response = attached._response  # noqa: SLF001 - docker-py hangs the connection's owner there
-            self._socket.settimeout(_PATIENCE)
+            self._socket.settimeout(_ANSWER_SECONDS)
             self._stream = io.BufferedReader(attached)
             client.start(self.id)
         except BaseException:
@@ -91,11 +118,11 @@ def own_addresses(
     client: docker.APIClient, image: str, name: str, labels: Mapping[str, str]
 ) -> tuple[str, ...]:
     """The Docker host's, on all of its interfaces. Raises UnavailableError; Docker's errors pass."""
-    holder = Holder(client, image, "host", name, labels, rights=())
-    try:
-        return tuple(holder.ask({"mode": "addresses"})["addresses"])
-    finally:
-        holder.close()
+    holder, answer = answered(
+        lambda: Holder(client, image, "host", name, labels, rights=()), {"mode": "addresses"}
+    )
+    holder.close()
+    return tuple(answer["addresses"])
 
 
 def _create(

@@ -8,17 +8,15 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-import docker
-import docker.utils
 from docker.errors import APIError, DockerException
 from requests.exceptions import RequestException
 from urllib3.exceptions import HTTPError
 
-from gitreceive.config import process_environment
+from gitreceive import dockerd
 from gitreceive.config.building import BuildSettings
-from gitreceive.engines.build_networks.holder import Holder, own_addresses
+from gitreceive.engines.build_networks.holder import Holder, answered, own_addresses
 from gitreceive.engines.build_networks.places import Place, named
-from gitreceive.errors import ConfigError, UnavailableError, cause
+from gitreceive.errors import ConfigError, UnavailableError
 from gitreceive.ports import LentNetwork, NoNetworks
 
 _ADDRESSES_FOR = 600.0  # seconds that the Docker host's addresses are taken to be as they were
@@ -41,7 +39,7 @@ class GuardedNetworks:
         self._labels = {"gitreceive.data": owner, "gitreceive.network": "build"}
         self._name = f"gitreceive-network-{owner}"
         self._lock = threading.Lock()
-        self._client: docker.APIClient | None = None
+        self._client: dockerd.Client | None = None
         self._free: list[Holder] = []
         self._host: tuple[float, tuple[str, ...]] = (0.0, ())
 
@@ -78,13 +76,10 @@ class GuardedNetworks:
         holder.close()
 
     def _make(self, image: str) -> Holder:
-        asked = self._asked(image)
-        holder = Holder(self._connect(), image, self._settings.network, self._name, self._labels)
-        try:
-            answer = holder.ask(asked)
-        except BaseException:
-            holder.close()
-            raise
+        asked, client = self._asked(image), self._connect()
+        holder, answer = answered(
+            lambda: Holder(client, image, self._settings.network, self._name, self._labels), asked
+        )
         if "error" in answer:
             holder.close()
             raise ConfigError(
@@ -110,11 +105,10 @@ class GuardedNetworks:
                 self._host = time.monotonic(), addresses
         return addresses
 
-    def _connect(self) -> docker.APIClient:
+    def _connect(self) -> dockerd.Client:
         with self._lock:
             if self._client is None:
-                options = docker.utils.kwargs_from_env(environment=process_environment())
-                self._client = docker.APIClient(version="auto", timeout=60, **options)
+                self._client = dockerd.connect()
             return self._client
 
 
@@ -139,6 +133,4 @@ def _docker_speaks() -> Iterator[None]:
             hint="gitreceive doctor looks at Docker; build.network names the network that leads builds out",
         ) from error
     except (DockerException, RequestException, HTTPError) as error:
-        raise UnavailableError(
-            f"Docker does not answer: {cause(error)}", hint="start it, or set DOCKER_HOST to where it is"
-        ) from error
+        raise dockerd.away(error) from error

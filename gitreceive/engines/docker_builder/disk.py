@@ -22,6 +22,7 @@ from gitreceive.config import BuildSettings
 from gitreceive.engines.docker_builder.builder_image import USER
 from gitreceive.engines.docker_builder.container import BuildContainer, Spec
 from gitreceive.errors import BuildLimitError, GitreceiveError, UnavailableError
+from gitreceive.patience import Patience
 
 _PROGRAM = Path(__file__).with_name("disk_inside.py")
 _BEGIN = 2.0  # seconds: most builds have ended by then, and pay nothing
@@ -29,6 +30,7 @@ _MEMORY, _CPUS, _PROCESSES = 512 << 20, 0.5, 16
 _STDOUT = 1
 _ROOT = "/proc/1/root"  # of the build, where its process numbers are shared
 _SHARE = 4.0  # by how much longer than a count of Docker's none is asked for
+_AGAIN = Patience(attempts=4)
 _LOST = (DockerException, RequestException, HTTPError, OSError, ValueError)
 
 
@@ -41,8 +43,15 @@ class DiskWatch:
     """
 
     def __init__(
-        self, client: docker.APIClient, settings: BuildSettings, spec: Spec, container: BuildContainer
+        self,
+        client: docker.APIClient,
+        settings: BuildSettings,
+        spec: Spec,
+        container: BuildContainer,
+        patience: Patience = _AGAIN,
+        begin: float = _BEGIN,
     ) -> None:
+        """It is looked after ``begin`` seconds for the first time."""
         self.error: GitreceiveError | None = None
         self.cache_is_spent = False
         self.cache = spec.cache
@@ -51,6 +60,8 @@ class DiskWatch:
         self._spec = spec
         self._container = container
         self._beside = bool(settings.runtime)
+        self._patience = patience
+        self._begin = begin
         self._over = threading.Event()
         self._socket: Any = None
         self._thread = threading.Thread(target=self._run, name=f"disk-{container.id[:12]}", daemon=True)
@@ -71,19 +82,40 @@ class DiskWatch:
             self._thread.join()
 
     def _run(self) -> None:
-        if self._over.wait(_BEGIN):
+        """Whoever looks is followed by another where they end without a word: their connection may have broken off, or the build has just ended."""
+        if self._over.wait(self._begin):
             return
+        paused, attempt = 0.0, 0
+        while True:
+            attempt += 1
+            passed, lost = self._look()
+            pause = None if passed else self._patience.pause(attempt, paused)
+            if pause is None:
+                with contextlib.suppress(*_LOST):  # then the build is out of reach too, and is told so
+                    self._stop(passed, lost)
+                return
+            if self._over.wait(pause) or self._has_ended():
+                return
+            paused += pause
+
+    def _look(self) -> tuple[Mapping[str, Any] | None, str]:
+        """What the build has too much of; else why nobody looks any more."""
         watcher = ""
         try:
             watcher = self._create()
-            self._stop(self._passed(watcher), "who looks at it ended without a word")
+            return self._passed(watcher), "who looks at it ended without a word"
         except _LOST as error:
-            with contextlib.suppress(*_LOST):  # then the build is out of reach too, and is told so
-                self._stop(None, f"{type(error).__name__}: {error}")
+            return None, f"{type(error).__name__}: {error}"
         finally:
             with contextlib.suppress(*_LOST):
                 if watcher:
                     self._client.remove_container(watcher, force=True, v=True)
+
+    def _has_ended(self) -> bool:
+        try:
+            return not self._container.runs()
+        except _LOST:
+            return False
 
     def _stop(self, passed: Mapping[str, Any] | None, lost: str) -> None:
         """Unless it has come to its end by itself, with which the watcher's comes."""

@@ -9,7 +9,7 @@ from urllib3.exceptions import HTTPError
 
 from gitreceive import dockerd
 from gitreceive.engines.docker_builder.inputs import Inputs
-from gitreceive.errors import GitreceiveError, UnavailableError, cause
+from gitreceive.errors import GitreceiveError, UnavailableError
 
 
 @contextmanager
@@ -51,6 +51,4 @@ def docker_speaks() -> Iterator[None]:
             hint=dockerd.NO_ROOM_HINT if dockerd.no_room(error) else "gitreceive doctor looks at Docker",
         ) from error
     except (DockerException, RequestException, HTTPError) as error:
-        raise UnavailableError(
-            f"Docker does not answer: {cause(error)}", hint="start it, or set DOCKER_HOST to where it is"
-        ) from error
+        raise dockerd.away(error) from error

@@ -15,7 +15,7 @@ from docker import errors as docker_errors
 from gitreceive import dockerd
 from gitreceive.cancellation import Cancellation
 from gitreceive.config import process_environment
-from gitreceive.errors import RolloutError, UnavailableError, cause
+from gitreceive.errors import RolloutError, UnavailableError
 from gitreceive.model import ImageRef
 
 Credentials = Callable[[], tuple[str, str] | None]
@@ -42,6 +42,12 @@ class Engine:
         """The engine is on this host, so that the addresses of its containers can be reached."""
         host = process_environment().get("DOCKER_HOST", "")
         return host.startswith(("unix:", "/")) or not host
+
+    @property
+    def absences(self) -> int:
+        """How often it was found to be away."""
+        with _translated("reach Docker"):
+            return self._api().absences
 
     def close(self) -> None:
         with self._lock:
@@ -405,7 +411,4 @@ def _translated(what: str) -> Iterator[None]:
         hint = dockerd.NO_ROOM_HINT if dockerd.no_room(error) else ""
         raise RolloutError(f"cannot {what}: {error.explanation or error}", hint=hint) from error
     except (docker_errors.DockerException, *dockerd.LOST) as error:
-        raise UnavailableError(
-            f"Docker does not answer: {cause(error)}",
-            hint=dockerd.UP_HINT,
-        ) from error
+        raise dockerd.away(error) from error

@@ -3,7 +3,7 @@
 import threading
 import time
 import uuid
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
@@ -24,7 +24,13 @@ from gitreceive.engines.docker_target.no_operators import NoOperators
 from gitreceive.engines.docker_target.pages import Pages
 from gitreceive.engines.docker_target.routes import Routes
 from gitreceive.engines.docker_target.switchboard import Switchboard
-from gitreceive.errors import ConflictError, GitreceiveError, RolloutError, UnavailableError
+from gitreceive.errors import (
+    ConflictError,
+    EngineAwayError,
+    GitreceiveError,
+    RolloutError,
+    UnavailableError,
+)
 from gitreceive.model import (
     WEB_PROCESS,
     AppName,
@@ -87,7 +93,7 @@ class DockerTarget(NoOperators):
     def roll_out(self, release: Release, log: Log, cancel: Cancellation) -> None:
         _require_no_autoscaler(release)
         _require_no_secrets(release)
-        with self._lock(release.app):
+        with self._lock(release.app), self._engine_stays():
             self._switchboard.start()
             self._bring_up(release, log, cancel)
 
@@ -103,7 +109,29 @@ class DockerTarget(NoOperators):
                 self._remove(c for c in self._of(failed) if c.stage is not Stage.RETIRING)
                 self._switchboard.refresh(failed.app)
 
+    @contextmanager
+    def _engine_stays(self) -> Iterator[Callable[[], bool]]:
+        """Whether it went away meanwhile. An engine that comes back has ended what ran: that says nothing against a release."""
+        before = self._engine.absences
+
+        def went() -> bool:
+            return self._engine.absences != before
+
+        try:
+            yield went
+        except RolloutError as error:
+            if not went():
+                raise
+            raise EngineAwayError(f"Docker went away, and then {error.message}", hint=error.hint) from error
+
     def run_once(self, release: Release, process: ProcessType, log: Log, cancel: Cancellation) -> int:
+        with self._engine_stays() as went_away:
+            code = self._run_once(release, process, log, cancel)
+            if code and went_away():
+                raise RolloutError(f"{process.name} ended (exit {code})")
+            return code
+
+    def _run_once(self, release: Release, process: ProcessType, log: Log, cancel: Cancellation) -> int:
         user = self._image_user(release, log, cancel)
         self._remove(self._left_behind(release, process))
         body = made.once(release, process, owned_by=self._owned_by, user=user, settings=self._settings.docker)
@@ -139,7 +167,7 @@ class DockerTarget(NoOperators):
                 lost += 1
                 if lost > _LOG_ATTEMPTS:
                     raise
-                cancel.wait(_LOG_PAUSE)
+                cancel.wait(_LOG_PAUSE if lost > 1 else 0)  # at first at once: an absence is noticed so
             else:
                 return
 

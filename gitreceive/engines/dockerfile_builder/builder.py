@@ -8,6 +8,7 @@ end up in the image, so neither build secrets nor the CA bundle reach a Dockerfi
 import threading
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
+from dataclasses import replace
 from typing import Any
 
 from gitreceive.buildpacks.dockerfile import takes
@@ -18,7 +19,7 @@ from gitreceive.engines.dockerfile_builder.arguments import build_arguments
 from gitreceive.engines.dockerfile_builder.context import Context, spooled
 from gitreceive.engines.dockerfile_builder.disk import held_to_disk
 from gitreceive.engines.dockerfile_builder.engine import BuildEngine, BuildOutput
-from gitreceive.engines.dockerfile_builder.reaching_out import refuse_reaching_out
+from gitreceive.engines.dockerfile_builder.reaching_out import images_named, refuse_reaching_out
 from gitreceive.engines.dockerfile_builder.transcript import Transcript
 from gitreceive.errors import (
     BrokenOffError,
@@ -28,7 +29,7 @@ from gitreceive.errors import (
     DetectError,
     GitreceiveError,
 )
-from gitreceive.model import WEB_PROCESS, AppName, Build, Check, ProcessType
+from gitreceive.model import WEB_PROCESS, AppName, Build, Check, ImageRef, ProcessType
 from gitreceive.ports import BuildNetworks, BuildRequest, LentNetwork, Log, NoNetworks
 
 _FREE_BYTES = 2 << 30
@@ -79,18 +80,28 @@ class DockerfileBuilder:
         try:
             with spooled(request.archive, cancel) as source:
                 processes = parse_procfile(source.procfile)
-                image = self._run(request, source, log, cancel)
-            yield _described(self._engine.config(image), image, processes, log)
+                arguments = build_arguments(self._settings.env, request.stack, source.dockerfile, log)
+                image = self._run(request, source, arguments, log, cancel)
+                bases = self._bases(source.dockerfile, arguments)
+            build = _described(self._engine.config(image), image, processes, log)
+            yield replace(build, bases=bases)
             self._engine.keep_for_cache(app, job)
         finally:
             self._engine.remove(app, job)
 
-    def _run(self, request: BuildRequest, source: Context, log: Log, cancel: Cancellation) -> str:
+    def _run(
+        self,
+        request: BuildRequest,
+        source: Context,
+        arguments: Mapping[str, str],
+        log: Log,
+        cancel: Cancellation,
+    ) -> str:
         refuse_reaching_out(source.dockerfile, self._registry, request.source.app)
         self._check_runtime()
         network = self._network(request)
         try:
-            return self._run_in(network.mode, request, source, log, cancel)
+            return self._run_in(network.mode, request, source, arguments, log, cancel)
         finally:
             network.give_back()
 
@@ -116,9 +127,14 @@ class DockerfileBuilder:
         return self._networks.lend(str(request.stack.build))
 
     def _run_in(
-        self, network: str, request: BuildRequest, source: Context, log: Log, cancel: Cancellation
+        self,
+        network: str,
+        request: BuildRequest,
+        source: Context,
+        arguments: Mapping[str, str],
+        log: Log,
+        cancel: Cancellation,
     ) -> str:
-        arguments = build_arguments(self._settings.env, request.stack, source.dockerfile, log)
         output = self._engine.build(
             source.archive,
             app=request.source.app,
@@ -138,6 +154,11 @@ class DockerfileBuilder:
         if image is None:
             raise BrokenOffError("Docker ended the build without an image", hint="see the engine's own log")
         return image
+
+    def _bases(self, dockerfile: str, arguments: Mapping[str, str]) -> tuple[ImageRef, ...]:
+        """Looked at after the build, which has brought what was not there; the engine replaces nothing that it has."""
+        found = (self._engine.pinned(name) for name in images_named(dockerfile, arguments))
+        return tuple(dict.fromkeys(ref for ref in found if ref is not None))
 
 
 @contextmanager

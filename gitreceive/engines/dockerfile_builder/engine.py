@@ -7,6 +7,7 @@ import shutil
 import threading
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
+from dataclasses import replace
 from pathlib import Path
 from typing import IO, Any, Self, cast
 
@@ -19,7 +20,7 @@ from docker.utils.json_stream import json_stream
 
 from gitreceive import dockerd
 from gitreceive.config import BuildSettings
-from gitreceive.errors import BrokenOffError, BuildError, ConfigError, UnavailableError, cause
+from gitreceive.errors import BrokenOffError, BuildError, ConfigError, cause
 from gitreceive.model import AppName, ImageRef, JobId
 
 _TIMEOUT = 60
@@ -99,6 +100,18 @@ class BuildEngine:
             seen = self._api().inspect_image(image)  # type: ignore[no-untyped-call]
             config: Mapping[str, Any] = seen["Config"] or {}
             return config
+
+    def pinned(self, name: str) -> ImageRef | None:
+        """What the engine has under the name, by the digest that a registry knows it by; None where it came from none, or is not there."""
+        with _translated(f"look at {name}"):
+            try:
+                seen = self._api().inspect_image(name)  # type: ignore[no-untyped-call]
+            except docker_errors.NotFound:
+                return None
+        known = sorted((_pinned(text) for text in seen.get("RepoDigests") or ()), key=str)
+        asked = [ref for ref in known if ref.repository == _repository(name)]
+        exactly = [ref for ref in asked if name.endswith(f"@{ref.digest}")]
+        return next(iter((*exactly, *asked, *known)), None)
 
     def keep_for_cache(self, app: AppName, job: JobId) -> None:
         """The app's last image stays, in place of the one before: its layers are the next build's cache."""
@@ -219,6 +232,19 @@ class BuildOutput:
             self._stream.close()
 
 
+def _pinned(text: str) -> ImageRef:
+    ref = ImageRef.parse(text)
+    return replace(ref, repository=_repository(ref.repository))
+
+
+def _repository(name: str) -> str:
+    """With its registry, as Docker completes what people write."""
+    plain = name.partition("@")[0]
+    stem, _, tag = plain.rpartition(":")
+    host, path = auth.resolve_repository_name(stem if stem and "/" not in tag else plain)
+    return f"{host}/library/{path}" if host == auth.INDEX_NAME and "/" not in path else f"{host}/{path}"
+
+
 def _registry_header() -> dict[str, str]:
     """The engine pulls base images with them; no step of the build sees them."""
     known = auth.load_config().get_all_credentials()  # type: ignore[no-untyped-call]
@@ -250,7 +276,4 @@ def _translated(what: str) -> Iterator[None]:
         hint = dockerd.NO_ROOM_HINT if dockerd.no_room(error) else ""
         raise BuildError(f"cannot {what}: {error.explanation or error}", hint=hint) from error
     except (docker_errors.DockerException, *dockerd.LOST) as error:
-        raise UnavailableError(
-            f"Docker does not answer: {cause(error)}",
-            hint=dockerd.UP_HINT,
-        ) from error
+        raise dockerd.away(error) from error

@@ -5,8 +5,8 @@ base image is looked for in the engine and in the server's registry, where those
 """
 
 import re
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
 
 from gitreceive.errors import SourceError
 from gitreceive.model import AppName
@@ -30,22 +30,29 @@ def refuse_reaching_out(dockerfile: str, registry: str, app: AppName) -> None:
             "the Dockerfile is written so that its lines cannot be told apart with certainty",
             hint="leave `# escape=` out, end no line with two backslashes, and keep it below 1 MB",
         )
-    known = _Known(registry.strip("/"), app, {}, set())
+    said, places = _Said({}), _Places(registry.strip("/"), app)
     for line, instruction, words in _instructions(dockerfile):
-        if instruction == "ARG":
-            name, _, value = " ".join(words).partition("=")
-            known.arguments.setdefault(name, value.strip("\"'"))
-        elif instruction == "ADD":
+        if instruction == "ADD":
             _check_add(line, words)
-        else:
-            for image in _images(instruction, words):
-                if not known.may_be_used(image):
-                    raise SourceError(
-                        f"the Dockerfile names an image that is another app's, or nobody can tell whose: {line}",
-                        hint="begin with ${GITRECEIVE_RUN_IMAGE}, or with an image of another registry, by its name",
-                    )
-            if instruction == "FROM" and len(words) > 2 and words[-2].upper() == "AS":
-                known.stages.add(words[-1].lower())
+        for image in _images(instruction, words):
+            if not said.is_given(image) and not places.may_be_used(said.name(image), said):
+                raise SourceError(
+                    f"the Dockerfile names an image that is another app's, or nobody can tell whose: {line}",
+                    hint="begin with ${GITRECEIVE_RUN_IMAGE}, or with an image of another registry, by its name",
+                )
+        said.hear(instruction, words)
+
+
+def images_named(dockerfile: str, given: Mapping[str, str]) -> tuple[str, ...]:
+    """The images that it begins with or copies from, each once, in its order; its own stages and ``scratch`` are none. ``given`` are the build's
+    arguments.
+    """
+    said, found = _Said(given), dict[str, None]()
+    for _, instruction, words in _instructions(dockerfile):
+        names = (said.name(image) for image in _images(instruction, words))
+        found |= {name: None for name in names if not said.is_stage(name)}
+        said.hear(instruction, words)
+    return tuple(found)
 
 
 def _instructions(dockerfile: str) -> Iterator[tuple[str, str, list[str]]]:
@@ -77,27 +84,48 @@ def _images(instruction: str, words: list[str]) -> Iterator[str]:
 
 
 @dataclass(frozen=True)
-class _Known:
-    """What the lines above have said."""
+class _Said:
+    """What the lines above have said, where the build was ``given`` these arguments."""
+
+    given: Mapping[str, str]
+    arguments: dict[str, str] = field(default_factory=dict)
+    stages: set[str] = field(default_factory=set)
+
+    def hear(self, instruction: str, words: list[str]) -> None:
+        if instruction == "ARG":
+            name, _, value = " ".join(words).partition("=")
+            self.arguments.setdefault(name, self.given.get(name) or value.strip("\"'"))
+        elif instruction == "FROM" and len(words) > 2 and words[-2].upper() == "AS":
+            self.stages.add(words[-1].lower())
+
+    def is_given(self, image: str) -> bool:
+        """Whether it is one of the stack's, which the server names."""
+        found = _GIVEN.fullmatch(image)
+        return found is not None and not self.arguments.get(found[1])
+
+    def name(self, image: str) -> str:
+        return _NAME.sub(self._value, image).strip("\"'")
+
+    def is_stage(self, name: str) -> bool:
+        return name.lower() in self.stages or name.isdigit() or name == "scratch"
+
+    def _value(self, found: re.Match[str]) -> str:
+        return self.arguments.get(found[1] or found[3]) or found[2] or ""
+
+
+@dataclass(frozen=True)
+class _Places:
+    """Whose images are whose."""
 
     registry: str
     app: AppName
-    arguments: dict[str, str]
-    stages: set[str]
 
-    def may_be_used(self, image: str) -> bool:
-        given = _GIVEN.fullmatch(image)
-        if given and not self.arguments.get(given[1]):
-            return True
-        name = _NAME.sub(self._value, image).strip("\"'")
-        if name.lower() in self.stages or name.isdigit() or name == "scratch":
+    def may_be_used(self, name: str, said: _Said) -> bool:
+        if said.is_stage(name):
             return True
         place = name.removeprefix("docker.io/").removeprefix("library/")
         of_nobody = not place or "$" in place or bool(_BY_ID.fullmatch(place))
         return not of_nobody and not place.startswith(_OURS) and not self._is_another_apps(place)
-
-    def _value(self, found: re.Match[str]) -> str:
-        return self.arguments.get(found[1] or found[3]) or found[2] or ""
 
     def _is_another_apps(self, place: str) -> bool:
         """Apps' repositories are the registry's, each by the app's name alone; stacks and others lie deeper."""

@@ -80,6 +80,8 @@ def await_start(
         now = time.monotonic()
         if problem := patience.overdue((p for p in problems if p.kind != "crash"), now):
             raise RolloutError(problem.text, hint=problem.hint)
+        if now >= end and problems:
+            raise RolloutError(problems[0].text, hint=problems[0].hint)
         if now >= end:
             raise RolloutError(f"{process.name} has not started after {deadline:g} s")
         watch.wait(version, 0.5)

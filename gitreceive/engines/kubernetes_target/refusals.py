@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
-from gitreceive.errors import GitreceiveError, RolloutError, UnavailableError
+from gitreceive.errors import EngineAwayError, GitreceiveError, RolloutError, UnavailableError
 
 
 class ExpiredError(GitreceiveError):
@@ -49,7 +49,7 @@ def translated() -> Iterator[None]:
     except ApiException as error:
         raise refusal(error.status, error.body, error.headers) from error
     except (HTTPError, OSError) as error:
-        raise UnavailableError(
+        raise EngineAwayError(
             f"the cluster does not answer: {' '.join(str(error).split())[:300]}",
             hint="see that it runs and that KUBECONFIG points to it",
         ) from error

@@ -16,6 +16,12 @@ _PULL_REASONS = {
     "InvalidImageName",
     "ImageInspectError",
 }
+# words of a node's about a registry that failed it in a way that may pass: the kubelet pulls again, after 10 s, 20 s, 40 s
+_PASSING_PULL = re.compile(
+    r"\bstatus\b.*?: (429|5\d\d)\b|toomanyrequests|connection reset|broken pipe|\bEOF\b|i/o timeout|"
+    r"TLS handshake timeout|Client\.Timeout|deadline exceeded",
+    re.IGNORECASE,
+)
 _START_REASONS = {"CreateContainerError", "RunContainerError", "StartError", "ContainerCannotRun"}
 _SETUP_EVENTS = {"FailedMount", "FailedCreatePodSandBox", "FailedAttachVolume"}
 _FOREVER = float("inf")
@@ -265,11 +271,12 @@ def _pull(process: str, reason: str, message: str, events: list[Manifest]) -> Pr
         if event.get("reason") == "Failed" and "pull" in event.get("message", "")
     ]
     detail = message if reason == "ErrImagePull" or not told else told[-1]
+    patience = _FOREVER if _PASSING_PULL.search(detail) else 8
     return Problem(
         process,
         "pull",
         f"{process}: the image cannot be pulled ({reason}): {_last_words(detail)}",
-        patience=0 if reason == "InvalidImageName" else 8,
+        patience=0 if reason == "InvalidImageName" else patience,
         detail=detail,
         hint="the cluster's nodes must reach the registry and trust it; `gitreceive doctor` looks at both",
     )

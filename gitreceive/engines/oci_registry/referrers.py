@@ -1,13 +1,15 @@
 """What refers to an image (OCI distribution spec 1.1, "Listing Referrers"), also in registries that do not list it themselves.
 
 There an index lists it, under a tag that is made of the image's digest ("Referrers Tag Schema"). No registry changes a tag only where it still
-names what was seen, so the index is changed by one at a time here, and read once more afterwards: what another server has written over is
-written again.
+names what was seen, so the index is changed by one at a time here, and read once more afterwards: what somebody else has written over is
+changed again. What stays possible: somebody else reads the index before a change of ours and writes theirs only after our look at it. Then
+ours is lost, until the image is rolled out again.
 """
 
 import threading
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import suppress
+from random import SystemRandom
 from typing import Any
 
 from gitreceive.engines.oci_registry import blobs
@@ -25,10 +27,12 @@ from gitreceive.engines.oci_registry.transport import Call, Errand, Transport
 from gitreceive.errors import RegistryError
 from gitreceive.model import Blob, Digest, NewReferrer, Referrer
 
-_ATTEMPTS = 5
+_ATTEMPTS = 6
+_APART = 0.05  # seconds
 _MOST_PAGES = 50
 
 Send = Callable[[Repository, bytes, Errand], object]  # a blob, unless the repository has it
+Change = Callable[[Mapping[str, Any]], dict[str, Any]]  # of an index
 
 
 class Referrers:
@@ -89,10 +93,7 @@ class Referrers:
     def drop(self, place: Repository, subject: Digest, digest: Digest, errand: Errand) -> None:
         """One of them. Raises RegistryError."""
         blobs.delete_manifest(self._transport, place, digest, errand)
-        with self._lock:
-            index = blobs.read_manifest(self._transport, place, _tag(subject), errand)
-            if index is not None:
-                self._write(place, subject, without_entries(parse(index[0], str(place)), {digest}), errand)
+        self._change(place, subject, lambda index: without_entries(index, {digest}), errand)
 
     def entries(self, place: Repository, subject: Digest, errand: Errand) -> dict[Digest, Mapping[str, Any]]:
         """Descriptors of what refers to the image, by digest: by the API where the registry has it, else as the index lists them; and what has
@@ -128,38 +129,36 @@ class Referrers:
     def _put(self, place: Repository, subject: Digest, raw: bytes, tag: str, errand: Errand) -> Digest:
         digest, listed = blobs.put_referrer(self._transport, place, raw, tag, errand)
         if not listed:
-            self._list(place, subject, raw, errand)
+            self._change(place, subject, lambda index: with_entry(index, raw), errand)
         return digest
 
-    def _list(self, place: Repository, subject: Digest, raw: bytes, errand: Errand) -> None:
+    def _change(self, place: Repository, subject: Digest, change: Change, errand: Errand) -> None:
+        """Until a look at the index shows nothing more to change. Raises RegistryError where others write over it each time."""
+        replaced: set[Digest] = set()
         with self._lock:
-            for _ in range(_ATTEMPTS):
+            for attempt in range(_ATTEMPTS):
+                if attempt > 1:  # who writes as we do falls out of step
+                    errand.wait(SystemRandom().uniform(0, _APART * 2**attempt))
                 index = blobs.read_manifest(self._transport, place, _tag(subject), errand)
                 document = parse(index[0], f"{place}:{_tag(subject)}") if index else empty_index()
-                fresh = with_entry(document, raw)
-                if index and fresh == document:
+                standing = {digest_of(index[0])} if index else set()
+                fresh = change(document)
+                if fresh == document:
+                    self._clear(place, replaced - standing, errand)
                     return
-                self._write(place, subject, fresh, errand, old=digest_of(index[0]) if index else None)
+                raw = encode(fresh)
+                replaced |= {*standing, digest_of(raw)}
+                blobs.put_manifest(self._transport, place, raw, INDEX, errand, _tag(subject))
         raise RegistryError(
             f"the list of what refers to {place}@{subject.short} is written by others all the time",
             hint="see that one server alone writes to this repository",
         )
 
-    def _write(
-        self,
-        place: Repository,
-        subject: Digest,
-        index: Mapping[str, Any],
-        errand: Errand,
-        old: Digest | None = None,
-    ) -> None:
-        raw = encode(index)
-        blobs.put_manifest(self._transport, place, raw, INDEX, errand, _tag(subject))
-        if old is not None and old != digest_of(raw):
-            with suppress(
-                RegistryError
-            ):  # it is named by nothing any more, and registries that sweep do so too
-                blobs.delete_manifest(self._transport, place, old, errand)
+    def _clear(self, place: Repository, indexes: Iterable[Digest], errand: Errand) -> None:
+        """Nothing names them any more. Where that cannot be done it does no harm, and registries that sweep do it too."""
+        for digest in indexes:
+            with suppress(RegistryError):
+                blobs.delete_manifest(self._transport, place, digest, errand)
 
     def _tagged(self, place: Repository, subject: Digest, errand: Errand) -> Iterator[tuple[str, Digest]]:
         for tag in tags_of(subject):

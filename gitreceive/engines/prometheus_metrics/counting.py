@@ -92,7 +92,7 @@ class Counting:
         self, job: Job, state: JobState, seconds: Mapping[str, float], error: GitreceiveError | None
     ) -> None:
         self._ended.labels(job.cause.kind, state.value, self._app(job.app)).inc()
-        if state is JobState.FAILED:
+        if error is not None and state is JobState.FAILED:
             self._errors.labels(job.state.value, kind_of(error)).inc()
         for phase, taken in seconds.items():
             self._phases.labels(phase.replace(" ", "_")).observe(taken)

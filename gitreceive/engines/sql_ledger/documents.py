@@ -16,6 +16,7 @@ def image_document(image: Image) -> dict[str, Any]:
         "port": image.port,
         "buildpacks": list(image.buildpacks),
         "size": image.size,
+        "bases": [str(base) for base in image.bases],
     }
 
 
@@ -26,6 +27,7 @@ def image_from(document: Mapping[str, Any]) -> Image:
         port=document["port"],
         buildpacks=tuple(document["buildpacks"]),
         size=document["size"],
+        bases=tuple(ImageRef.parse(base) for base in document.get("bases", ())),
     )
 
 

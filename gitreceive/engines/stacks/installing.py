@@ -23,7 +23,7 @@ from gitreceive.config import BuildSettings
 from gitreceive.engines.stacks.attached import STDERR, Attached
 from gitreceive.engines.stacks.refusals import refusal
 from gitreceive.engines.stacks.rootfs import EPOCH, Compressed
-from gitreceive.errors import BrokenOffError, BuildLimitError, ConfigError, UnavailableError, cause
+from gitreceive.errors import BrokenOffError, BuildLimitError, ConfigError, UnavailableError
 from gitreceive.lifecycle.frames import StreamFile
 from gitreceive.model import Blob, ImageRef, Layer
 from gitreceive.ports import BuildNetworks, Log
@@ -310,6 +310,4 @@ def docker_speaks() -> Iterator[None]:
             hint=dockerd.NO_ROOM_HINT if dockerd.no_room(error) else "gitreceive doctor looks at Docker",
         ) from error
     except (DockerException, RequestException, HTTPError) as error:
-        raise UnavailableError(
-            f"Docker does not answer: {cause(error)}", hint="start it, or set DOCKER_HOST to where it is"
-        ) from error
+        raise dockerd.away(error) from error

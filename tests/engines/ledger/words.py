@@ -41,6 +41,7 @@ IMAGE = Image(
     port=8080,
     buildpacks=("gitreceive/python@1.0",),
     size=123_456_789_012,
+    bases=(ImageRef("docker.io/library/python", Digest("sha256:" + "2" * 64)),),
 )
 COMMIT = CommitId("b" * 40)
 LONG = 60.0
