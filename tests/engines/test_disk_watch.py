@@ -87,7 +87,7 @@ def watched(engine: Engine, build: Build) -> DiskWatch:
 
 
 def framed(passed: dict[str, object]) -> bytes:
-    line = json.dumps(passed).encode()
+    line = json.dumps(passed).encode() + b"\n"
     return b"\1\0\0\0" + len(line).to_bytes(4, "big") + line
 
 
