@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 from itertools import islice
+from pathlib import Path
 
 import pytest
 
@@ -14,6 +15,7 @@ from scripts.survival.invariants import (
     complaints_at_rest,
 )
 from scripts.survival.killing import VICTIMS, each_point, order
+from scripts.survival.looking import head
 from scripts.survival.stages import STAGES, most_advanced, stages_of_points
 from scripts.survival.telling import by, seconds, table
 from tests.crash_points import POINTS
@@ -177,3 +179,15 @@ def test_kills_are_printed_by_victim_and_stage_and_add_up() -> None:
 def test_seconds_are_told_by_their_middle_and_their_worst() -> None:
     assert seconds([3.0, 1.0, 2.0]) == {"times": 3, "median": 2.0, "longest": 3.0}
     assert seconds([])["longest"] is None
+
+
+def test_a_branch_is_found_in_its_own_file_and_among_packed_ones(tmp_path: Path) -> None:
+    repository = tmp_path / "shop.git"
+    (repository / "refs/heads").mkdir(parents=True)
+    assert head(tmp_path, "shop") == ""
+    (repository / "packed-refs").write_text(
+        "# pack-refs with: peeled\nc1 refs/heads/main-2\nc2 refs/heads/main\n"
+    )
+    assert head(tmp_path, "shop") == "c2"
+    (repository / "refs/heads/main").write_text("c3\n")
+    assert head(tmp_path, "shop") == "c3"

@@ -5,6 +5,7 @@ import json
 import math
 import os
 import shutil
+import signal
 import sys
 import tempfile
 import time
@@ -40,7 +41,7 @@ at as they are; after each --every kills, and at the end, everything is. Half of
 for the first release; the others run nothing.
 
 Everything that is killed is started by this script, in folders of its own: it touches no other engine, registry or cluster of this host. The
-order of kills follows from the seed; what they hit, from the moment. The exit code is 1 where something was lost, and with --expect also where
+order of kills follows from the seed; what they hit, from the moment. Ctrl-C ends the kills, and leads to the last look. The exit code is 1 where something was lost, and with --expect also where
 jobs went on later than they should.
 """
 
@@ -59,6 +60,7 @@ def main() -> int:
                 folder / "server", place, _stack(), arguments.seed, arguments.apps, arguments.target
             ) as run,
         ):
+            signal.signal(signal.SIGINT, lambda *_: setattr(run, "stopped", True))
             most = math.inf if arguments.points else arguments.rounds
             run.run(_kills(arguments), arguments.every, most)
             facts = {"seed": arguments.seed, **run.as_json(), "load": (before, os.getloadavg()[0])}

@@ -34,6 +34,7 @@ class Chaos:
         self.killer = Killer(server, place, self._at_rest)
         self.told = Told()
         self.found: list[str] = []
+        self.stopped = False  # no kill more, and a last look
         self.glances = 0
         self.looks = 0
         self._server = server
@@ -58,7 +59,7 @@ class Chaos:
                 f"{self.killer.number + 1}: {kill.victim} at {kill.point if kill.victim == 'point' else kill.stage}"
             )
             self.killer.carry_out(kill, None if due else following)
-            if self.found or self.killer.number >= most:
+            if self.found or self.stopped or self.killer.number >= most:
                 break
             if self.killer.number >= looked + every:
                 looked = self.killer.number

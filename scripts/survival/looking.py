@@ -3,7 +3,7 @@
 import json
 import sqlite3
 from collections.abc import Iterator, Mapping
-from contextlib import closing
+from contextlib import closing, suppress
 from dataclasses import replace
 from pathlib import Path
 
@@ -112,10 +112,20 @@ def _app(server: Server, book: sqlite3.Connection, name: str, running: tuple[Ins
 
 def head(repositories: Path, app: str) -> str:
     """Where the app's deploy branch is; empty where it is nowhere."""
-    try:
-        return (repositories / f"{app}.git" / "refs" / "heads" / "main").read_text().strip()
-    except FileNotFoundError:
-        return ""
+    return ref(repositories / f"{app}.git", "refs/heads/main")
+
+
+def ref(repository: Path, name: str) -> str:
+    """Where it is, in a file of its own or packed with others (gitrepository-layout(5)); empty where it is nowhere. No program is started."""
+    for _ in range(2):  # one that is packed in between is gone from the first place, and in the second
+        with suppress(FileNotFoundError):
+            return (repository / name).read_text().strip()
+        with suppress(FileNotFoundError):
+            for line in (repository / "packed-refs").read_text().splitlines():
+                commit, _, found = line.partition(" ")
+                if found == name:
+                    return commit
+    return ""
 
 
 def _answer(server: Server, name: str) -> str | None:

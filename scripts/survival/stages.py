@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
 
-from scripts.survival.looking import head, reading
+from scripts.survival.looking import head, reading, ref
 from tests.crash_points import POINTS
 from tests.e2e.world import Server
 
@@ -53,7 +53,7 @@ def under_way(server: Server) -> frozenset[str]:
         rows = book.execute("SELECT id, app, state, new FROM jobs WHERE ended_at IS NULL").fetchall()
         found.update(_stage(repositories, row) for row in rows)
         recent = book.execute("SELECT id, app FROM jobs WHERE ended_at IS NOT NULL ORDER BY id DESC LIMIT 20")
-        found.update("ended" for row in recent if _held(repositories, row).exists())
+        found.update("ended" for row in recent if _held(repositories, row))
     return frozenset(found)
 
 
@@ -72,5 +72,5 @@ def _stage(repositories: Path, row: sqlite3.Row) -> str:
     return state
 
 
-def _held(repositories: Path, row: sqlite3.Row) -> Path:
-    return repositories / f"{row['app']}.git" / "refs" / "gitreceive" / "builds" / str(row["id"])
+def _held(repositories: Path, row: sqlite3.Row) -> bool:
+    return bool(ref(repositories / f"{row['app']}.git", f"refs/gitreceive/builds/{row['id']}"))

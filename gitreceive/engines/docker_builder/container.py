@@ -52,6 +52,7 @@ class BuildContainer:
         self._on_output = on_output
         self._pending = memoryview(b"")
         self._removal: threading.Thread | None = None
+        self._left = False  # it was to be removed, and nobody did
         self.id = client.create_container(
             spec.image,
             name=f"{spec.name}-{secrets.token_hex(3)}",
@@ -89,10 +90,13 @@ class BuildContainer:
         self._removal = threading.Thread(target=self._remove, name=f"remove-{self.id[:12]}")
         self._removal.start()
 
-    def gone(self) -> None:
-        """Wait until the container is removed."""
+    def gone(self) -> bool:
+        """Wait until the container is removed; where Docker was away then, it is asked once more. False: it is away still."""
         if self._removal:
             self._removal.join()
+        if self._left:
+            self._remove()
+        return not self._left
 
     def send(self, content: bytes) -> None:
         """Raises OSError once nobody listens any more."""
@@ -155,9 +159,13 @@ class BuildContainer:
         return header[0], content
 
     def _remove(self) -> None:
-        with contextlib.suppress(APIError, OSError):
-            self._client.remove_container(self.id, force=True, v=True)
-            self._network.give_back()  # not before all that spoke in it is gone
+        try:
+            with contextlib.suppress(APIError):
+                self._client.remove_container(self.id, force=True, v=True)
+                self._network.give_back()  # not before all that spoke in it is gone
+            self._left = False
+        except OSError:
+            self._left = True
         with contextlib.suppress(OSError, AttributeError):
             self._response.close()
             self._stream.close()

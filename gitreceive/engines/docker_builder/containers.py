@@ -73,13 +73,15 @@ class BuildContainers:
                     ) from error
 
     def wait_for_removals(self, app: AppName | None = None) -> None:
-        """Of the app's ended containers, or of all."""
+        """Of the app's ended containers, or of all; those that an engine which is away keeps are tried again the next time."""
         with self._ended_lock:
             apps = list(self._ended) if app is None else [app]
-            containers = [container for name in apps for container in self._ended.pop(name, [])]
-        for container in containers:
-            container.gone()
-        for disk in containers:
+            found = {name: self._ended.pop(name, []) for name in apps}
+        for name, ended in found.items():
+            if left := [container for container in ended if not container.gone()]:
+                with self._ended_lock:
+                    self._ended.setdefault(name, []).extend(left)
+        for disk in (one for ended in found.values() for one in ended):
             if isinstance(disk, DiskWatch) and disk.cache_is_spent:
                 self._empty(disk.cache)
 

@@ -13,7 +13,7 @@ from typing import Any, Self
 
 import docker
 import docker.utils
-from docker.errors import DockerException
+from docker.errors import APIError, DockerException
 from docker.types import LogConfig, Mount
 from requests.exceptions import RequestException
 from urllib3.exceptions import HTTPError
@@ -21,7 +21,7 @@ from urllib3.exceptions import HTTPError
 from gitreceive.config import BuildSettings
 from gitreceive.engines.docker_builder.builder_image import USER
 from gitreceive.engines.docker_builder.container import BuildContainer, Spec
-from gitreceive.errors import BuildLimitError, GitreceiveError, UnavailableError
+from gitreceive.errors import BrokenOffError, BuildLimitError, GitreceiveError
 from gitreceive.patience import Patience
 
 _PROGRAM = Path(__file__).with_name("disk_inside.py")
@@ -64,6 +64,7 @@ class DiskWatch:
         self._begin = begin
         self._over = threading.Event()
         self._socket: Any = None
+        self._watchers: list[str] = []
         self._thread = threading.Thread(target=self._run, name=f"disk-{container.id[:12]}", daemon=True)
 
     def __enter__(self) -> Self:
@@ -76,10 +77,12 @@ class DiskWatch:
             with contextlib.suppress(OSError):
                 self._socket.shutdown(socket.SHUT_RDWR)
 
-    def gone(self) -> None:
-        """Wait until nothing of it is left."""
+    def gone(self) -> bool:
+        """Wait until nothing of it is left; where Docker was away then, it is asked once more. False: it is away still."""
         if self._thread.ident is not None:
             self._thread.join()
+        self._clear()
+        return not self._watchers
 
     def _run(self) -> None:
         """Whoever looks is followed by another where they end without a word: their connection may have broken off, or the build has just ended."""
@@ -100,16 +103,20 @@ class DiskWatch:
 
     def _look(self) -> tuple[Mapping[str, Any] | None, str]:
         """What the build has too much of; else why nobody looks any more."""
-        watcher = ""
         try:
-            watcher = self._create()
-            return self._passed(watcher), "who looks at it ended without a word"
+            self._watchers.append(self._create())
+            return self._passed(self._watchers[-1]), "who looks at it ended without a word"
         except _LOST as error:
             return None, f"{type(error).__name__}: {error}"
         finally:
-            with contextlib.suppress(*_LOST):
-                if watcher:
-                    self._client.remove_container(watcher, force=True, v=True)
+            self._clear()
+
+    def _clear(self) -> None:
+        with contextlib.suppress(*_LOST):
+            while self._watchers:
+                with contextlib.suppress(APIError):  # it is gone, or going
+                    self._client.remove_container(self._watchers[-1], force=True, v=True)
+                self._watchers.pop()
 
     def _has_ended(self) -> bool:
         try:
@@ -122,7 +129,7 @@ class DiskWatch:
         if self._over.is_set() or (passed is None and not self._container.runs()):
             return
         if passed is None:
-            self.error = UnavailableError(
+            self.error = BrokenOffError(
                 f"nobody could look after the disk any more: {lost}", hint="gitreceive doctor looks at Docker"
             )
         else:
