@@ -14,7 +14,7 @@ from gitreceive.receive import hook
 
 HOOKS = ("pre-receive", "proc-receive")
 _OLDEST_GIT = (2, 29)  # the first with proc-receive
-_HEAP = 768 << 20  # bytes of memory that git may write to: a pack of 202 bytes can ask for 1 GiB
+_HEAP = 512 << 20  # bytes that each of git's processes may write to: a pack of 202 bytes can ask for 1 GiB
 _CPU = 1200  # seconds of one process
 _HUGE = "32m"  # blobs above this are streamed, never held or compared
 
@@ -22,6 +22,7 @@ _HUGE = "32m"  # blobs above this are streamed, never held or compared
 _RECEIVE = {
     "core.fsync": "committed",
     "core.bigFileThreshold": _HUGE,
+    "core.deltaBaseCacheLimit": "48m",  # of each thread, beside the blobs that it works on
     "gc.auto": "0",
     "receive.autogc": "false",
     "receive.fsckObjects": "true",
