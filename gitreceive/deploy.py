@@ -7,7 +7,7 @@ server left is told again from its last committed step. Any error before the las
 it stood, the previous release serving.
 """
 
-from gitreceive.errors import CanceledError
+from gitreceive.errors import CanceledError, LeaseLostError
 from gitreceive.model import (
     ConfigChange,
     Promotion,
@@ -28,6 +28,7 @@ from gitreceive.stories.chapters import (
     go_live,
     intend,
     move_branch,
+    put_back,
     rebase_and_publish,
     receive,
     roll_out,
@@ -43,8 +44,20 @@ def deploy(deployment: Deployment) -> Release:
     """Bring what the job asks for live and return its release.
 
     Raises any GitreceiveError; the job has then to be ended by the caller. Raises LeaseLostError when another server has
-    taken the job over; nothing is put back then.
+    taken the job over, and UnrecordedError where it is live and that cannot be recorded; nothing is put back then.
     """
+    try:
+        return _told(deployment)
+    except LeaseLostError:
+        raise
+    except BaseException:
+        begun, deployment.begun = deployment.begun, None
+        if begun is not None:
+            put_back(deployment, begun)
+        raise
+
+
+def _told(deployment: Deployment) -> Release:
     match deployment.job.cause:
         case Push() as push:
             return deploy_push(deployment, push)

@@ -25,13 +25,12 @@ from gitreceive.errors import (
 from gitreceive.model import Job, JobId, JobState, Push
 from gitreceive.ports import Platform
 from gitreceive.room import is_full
-from gitreceive.stories.chapters import Deployment
+from gitreceive.stories.chapters import Deployment, UnrecordedError, recorded
 from gitreceive.voice import Voice
 
 LEASE_SECONDS = 8.0
 _HEARTBEAT_SECONDS = 1.0
 _REASON_LIMIT = 200
-_ENDINGS, _ENDING_PAUSE = 5, 1.0
 _TELLINGS = 3  # of one job by one server, where the engine goes away
 _AWAY_SECONDS, _AWAY_PAUSE = 300.0, 0.5
 
@@ -129,6 +128,10 @@ class JobRunner:
             work(job, self._platform, cancel)
         except LeaseLostError:
             _logger.warning("build %s is another server's by now", job.id)
+        except UnrecordedError as error:
+            _logger.error(
+                "build %s is live, which cannot be recorded; that is tried again: %s", job.id, error
+            )
         except Exception:
             _logger.exception("build %s could not be ended; it will be taken up again", job.id)
         finally:
@@ -165,7 +168,7 @@ def work(job: Job, platform: Platform, cancel: Cancellation) -> None:
     try:
         _tell(deployment)
         platform.observer.job_ended(deployment.job, JobState.LIVE, deployment.seconds, None)
-    except LeaseLostError:
+    except (LeaseLostError, UnrecordedError):
         raise
     except CanceledError as error:
         _end(deployment, JobState.CANCELED, error)
@@ -175,7 +178,15 @@ def work(job: Job, platform: Platform, cancel: Cancellation) -> None:
         _logger.exception("build %s failed inside gitreceive", job.id)
         _end(deployment, JobState.FAILED, _own_failure(error))
     if isinstance(job.cause, Push):
-        platform.sources.release(job.cause.repository, job.id)
+        _let_go(job, job.cause, platform)
+
+
+def _let_go(job: Job, push: Push, platform: Platform) -> None:
+    """Its commits may go. It has ended, so what stays held is let go of when the app is next collected."""
+    try:
+        platform.sources.release(push.repository, job.id)
+    except GitreceiveError as error:
+        _logger.warning("the commits of build %s are held on to: %s", job.id, error)
 
 
 def _tell(deployment: Deployment) -> None:
@@ -227,16 +238,8 @@ def _own_failure(error: Exception) -> GitreceiveError:
 
 
 def _end(deployment: Deployment, state: JobState, error: GitreceiveError) -> None:
-    """As ``_end_now`` does. A disk that was full has room within moments, by what is held back for this (``room.Reserve``)."""
-    for left in reversed(range(_ENDINGS)):
-        try:
-            _end_now(deployment, state, error)
-        except UnavailableError:
-            if not left:
-                raise
-        else:
-            return
-        time.sleep(_ENDING_PAUSE)
+    """As ``_end_now`` does."""
+    recorded(lambda: _end_now(deployment, state, error))
 
 
 def _end_now(deployment: Deployment, state: JobState, error: GitreceiveError) -> None:

@@ -9,6 +9,8 @@ from gitreceive.errors import UnavailableError
 _FULL = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EROFS})
 _HELD_PART = 8  # of the reserve lies in a file that is given up when all else is taken
 _LEAST = 1 << 16  # bytes that are not worth a half
+_HELD_FILES = 64  # that a few builds need to end: their logs, git's locks
+_FEW_FILES = 8
 _FILES = 1000  # that a push and its build may need, with much to spare
 
 
@@ -48,13 +50,15 @@ _HINT = "ask the operator to free room in the data folder (gitreceive gc), then 
 
 
 class Reserve:
-    """A part of the reserve as a file: with it given up, those who ended for want of room can still be told so, and the ledger is whole."""
+    """A part of the reserve, in bytes and in files: with it given up, those who ended for want of room can still be told so, and the
+    ledger is whole.
+    """
 
     def __init__(self, folder: Path, reserved: int) -> None:
         self._folder = folder
-        self._path = folder / "reserve"
         self._reserved = reserved
-        self._bytes = max(1, reserved // _HELD_PART)
+        self._bytes = _HeldBytes(folder / "reserve", max(1, reserved // _HELD_PART))
+        self._files = _HeldFiles(folder / "reserve-files")
 
     def see(self) -> None:
         """Give it up where the disk is full, and take it back where there is room again. Call it often. Raises UnavailableError."""
@@ -62,13 +66,25 @@ class Reserve:
             seen = os.statvfs(self._folder)
             if seen.f_flag & os.ST_RDONLY:
                 return
-            free = seen.f_bavail * seen.f_frsize
-            if free < self._bytes // 2 and self._held() > 0:
-                self._give_up_half()
-            elif free > self._reserved + self._bytes and self._held() < self._bytes:
-                self._hold()
+            self._bytes.see(seen.f_bavail * seen.f_frsize, self._reserved)
+            if seen.f_files:
+                self._files.see(seen.f_favail, _FILES)
         except OSError as error:
-            raise UnavailableError(f"the ledger's reserve {self._path}: {error}", hint=_HINT) from error
+            raise UnavailableError(f"the ledger's reserve in {self._folder}: {error}", hint=_HINT) from error
+
+
+class _HeldBytes:
+    """One file of them. Half is given up at a time: who goes on writing until the disk refuses it would have all of it. Raises OSError."""
+
+    def __init__(self, path: Path, most: int) -> None:
+        self._path = path
+        self._most = most
+
+    def see(self, free: int, reserved: int) -> None:
+        if free < self._most // 2 and self._held() > 0:
+            self._give_up_half()
+        elif free > reserved + self._most and self._held() < self._most:
+            self._hold()
 
     def _held(self) -> int:
         try:
@@ -77,7 +93,6 @@ class Reserve:
             return 0
 
     def _give_up_half(self) -> None:
-        """Not all at once: who goes on writing until the disk refuses it would have all of it."""
         left = self._held() // 2
         if left < _LEAST:
             self._path.unlink()
@@ -87,9 +102,32 @@ class Reserve:
     def _hold(self) -> None:
         descriptor = os.open(self._path, os.O_CREAT | os.O_WRONLY | os.O_CLOEXEC, 0o600)
         try:
-            os.posix_fallocate(descriptor, 0, self._bytes)
+            os.posix_fallocate(descriptor, 0, self._most)
         except OSError:
             self._path.unlink(missing_ok=True)
             raise
         finally:
             os.close(descriptor)
+
+
+class _HeldFiles:
+    """A folder of empty ones, for file systems that have only so many (inodes). Half is given up at a time. Raises OSError."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+
+    def see(self, free: int, reserved: int) -> None:
+        if free < _FEW_FILES:
+            held = self._held()
+            for path in held[len(held) // 2 :]:
+                path.unlink()
+        elif free > reserved + _HELD_FILES and len(self._held()) < _HELD_FILES:
+            self._folder.mkdir(mode=0o700, exist_ok=True)
+            for number in range(_HELD_FILES):
+                (self._folder / str(number)).touch(mode=0o600)
+
+    def _held(self) -> list[Path]:
+        try:
+            return sorted(self._folder.iterdir())
+        except FileNotFoundError:
+            return []

@@ -1,5 +1,6 @@
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from datetime import UTC, datetime
 
 import pytest
 
@@ -12,10 +13,26 @@ from gitreceive.errors import (
     LeaseLostError,
     RegistryError,
     RolloutError,
+    UnavailableError,
 )
 from gitreceive.jobs import work
-from gitreceive.model import ZERO_COMMIT, Blob, Digest, JobState, Layer, ProcessType, Release
+from gitreceive.model import (
+    ZERO_COMMIT,
+    AppName,
+    Blob,
+    CommitId,
+    Digest,
+    JobId,
+    JobState,
+    Layer,
+    ProcessType,
+    Release,
+    UserName,
+)
 from gitreceive.ports import BuildRequest
+from gitreceive.stories.chapters import UnrecordedError
+from tests.fake_ledger import FakeLedger
+from tests.fake_source_store import FakeSourceStore
 from tests.platform import SHOP, World
 
 
@@ -185,6 +202,57 @@ def test_where_putting_back_fails_too_both_failures_are_told(world: World) -> No
     job = world.deploy(world.commit("one"))
     assert job.reason == "web crashed"
     assert "putting back failed too: the cluster is away" in world.log(job)
+
+
+class FullSources(FakeSourceStore):
+    """With ``full``, no branch can be written."""
+
+    full = False
+
+    def move(self, app: AppName, ref: str, old: CommitId, new: CommitId) -> None:
+        if self.full:
+            raise UnavailableError("no space left on device")
+        super().move(app, ref, old, new)
+
+
+def test_where_the_branch_cannot_be_moved_what_was_live_comes_back() -> None:
+    sources = FullSources()
+    world = World(sources=sources)
+    first = world.commit("one")
+    world.deploy(first)
+    sources.full = True
+    job = world.deploy(world.commit("two", first))
+    assert (job.state, job.reason) == (JobState.FAILED, "no space left on device")
+    assert world.target.calls[-2:] == ["roll out v2", "put back v1"]
+    assert world.head == first
+
+
+class FullLedger(FakeLedger):
+    """It refuses to record that something is live, so many times."""
+
+    refusals = 0
+
+    def go_live(self, job: JobId, fence: int, seconds: Mapping[str, float]) -> Release:
+        if self.refusals:
+            self.refusals -= 1
+            raise UnavailableError("no space left on device")
+        return super().go_live(job, fence, seconds)
+
+
+def test_what_is_live_and_cannot_be_recorded_is_recorded_later(world: World) -> None:
+    world.ledger = ledger = FullLedger(lambda: datetime.now(UTC) + world.passed)
+    ledger.create_app(SHOP, UserName("ada"), "main")
+    ledger.refusals = 6
+    commit = world.commit("one")
+    job = world.enqueue(commit)
+    with pytest.raises(UnrecordedError):
+        work(world.claim(), world.platform, Cancellation())
+    assert not ledger.job(job.id).state.ended
+    assert world.head == commit
+    world.let_leases_run_out()
+    work(world.claim(), world.platform, Cancellation())
+    assert ledger.job(job.id).state is JobState.LIVE
+    assert not [call for call in world.target.calls if call.startswith("put back")]
 
 
 def test_the_release_command_runs_before_the_roll_out(world: World) -> None:

@@ -104,8 +104,14 @@ class GitStore:
         done = run_git(
             ["update-ref", "--end-of-options", ref, new, now], repository=self._path(app), accept=(0, 1, 128)
         )
-        if done.returncode and self.head(app, ref) != new:
-            raise _stale(app, ref, self.head(app, ref))
+        found = self.head(app, ref) if done.returncode else new
+        if found == now:  # nobody moved it: git could not
+            raise UnavailableError(
+                f"{_branch(ref)} of {app} cannot be moved: {_said(done.stderr)}",
+                hint="ask the operator to see to the disk of the data folder, then push again",
+            )
+        if found != new:
+            raise _stale(app, ref, found)
 
     def remove(self, app: AppName, ref: str) -> None:
         _check_ref(ref)
@@ -219,10 +225,19 @@ def _is_ancestor(repository: Path, old: CommitId, new: CommitId) -> bool:
 
 def _stale(app: AppName, ref: str, now: CommitId) -> StaleError:
     where = "is gone" if now.is_zero else f"has moved to {now.short}"
-    branch = ref.removeprefix("refs/heads/")
     return StaleError(
-        f"{branch} of {app} {where} while this push waited", hint="pull, merge or rebase, and push again"
+        f"{_branch(ref)} of {app} {where} while this push waited",
+        hint="pull, merge or rebase, and push again",
     )
+
+
+def _branch(ref: str) -> str:
+    return ref.removeprefix("refs/heads/")
+
+
+def _said(stderr: bytes) -> str:
+    """What git complained of in the end."""
+    return (stderr.decode("utf-8", "replace").split("fatal: ")[-1].strip() or "git gives no reason")[:300]
 
 
 # --- trees and blobs ---------------------------------------------------------------------------------------------------

@@ -20,6 +20,8 @@ from gitreceive.git.process import git_command, git_environment
 from gitreceive.model import CommitId
 
 _LONGEST_ENTRY = 16 << 10
+_END = b"\0"  # of an entry of ls-tree; no path has it
+_FOLDER = _END + b"040000 tree "  # how one begins, behind the end of another
 _LONGEST_NAME, _LONGEST_PATH = (
     255,
     3000,
@@ -66,6 +68,8 @@ def inspect(
     kind = _kind(repository, commit, quarantine)
     if kind != "commit":
         return Findings(kind=kind)
+    with _git(["ls-tree", "-r", "-t", "-z", commit], repository, quarantine) as stream:
+        _require_few(stream, limits)
     tally = _Tally(limits)
     with _git(["ls-tree", "-r", "-t", "-l", "-z", commit], repository, quarantine) as stream:
         for entry in _entries(stream):
@@ -95,7 +99,7 @@ class _Tally:
         self._check_length(name, path)
         self.entries += 1
         self.files += kind != "tree"
-        self._check_number()
+        _check_number(self.files, self.entries, self.limits)
         if kind == "commit" and len(self.submodules) < _SHOWN:
             self.submodules.append(path)
         if kind == "blob":
@@ -115,13 +119,6 @@ class _Tally:
                 hint=f"a name may have {_LONGEST_NAME} bytes, and with the folders that it is in {_LONGEST_PATH}",
             )
 
-    def _check_number(self) -> None:
-        if self.entries > 2 * self.limits.max_files or self.files > self.limits.max_files:
-            raise PolicyError(
-                f"more than {self.limits.max_files} files, or as many folders again",
-                hint="leave out what a build can fetch; the limit is policy.max_files",
-            )
-
     def _add_blob(self, mode: str, sha: str, size: int, path: str) -> None:
         self.size += size
         if self.size > self.limits.max_source_bytes:
@@ -131,6 +128,28 @@ class _Tally:
             )
         if size in _POINTER_SIZES and mode.startswith("100"):
             self.small.setdefault(sha, path)
+
+
+def _require_few(stream: IO[bytes], limits: PolicySettings) -> None:
+    """Before sizes are asked for, which takes git fifty times as long: a tree that is too large by far is refused within a moment."""
+    files, entries, rest = 0, 0, _END
+    while chunk := stream.read(32 << 10):
+        whole, _, rest = (rest + chunk).rpartition(_END)
+        found = whole.count(_END)
+        entries += found
+        files += found - whole.count(_FOLDER)
+        _check_number(files, entries, limits)
+        if len(rest) > _LONGEST_ENTRY:
+            raise PolicyError("a path is too long", hint="shorten it")
+        rest = _END + rest
+
+
+def _check_number(files: int, entries: int, limits: PolicySettings) -> None:
+    if entries > 2 * limits.max_files or files > limits.max_files:
+        raise PolicyError(
+            f"more than {limits.max_files} files, or as many folders again",
+            hint="leave out what a build can fetch; the limit is policy.max_files",
+        )
 
 
 def _entries(stream: IO[bytes]) -> Iterator[bytes]:

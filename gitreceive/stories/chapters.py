@@ -4,6 +4,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field, replace
+from typing import TypeVar
 
 from gitreceive.buildpacks.choice import read_choice
 from gitreceive.cancellation import Cancellation
@@ -44,18 +45,27 @@ from gitreceive.voice import WhatCanBeSaid
 
 _BUILDS = 3  # of one push, where Docker breaks them off
 _BUILD_PAUSE = 1.0
-_LEASE_ATTEMPTS, _LEASE_PAUSE = 5, 1.0
+_RECORDINGS, _RECORDING_PAUSE = 5, 1.0
+
+T = TypeVar("T")
+
+
+class UnrecordedError(Exception):
+    """What is done and stays cannot be recorded for now. The job is left as it is, for whoever takes it up once its lease has run out."""
 
 
 @dataclass
 class Deployment:
-    """One telling of the story. ``seconds`` gathers how long each phase took."""
+    """One telling of the story. ``seconds`` gathers how long each phase took. ``begun`` is the release whose roll-out has begun, for as
+    long as it is put back where the story breaks off.
+    """
 
     job: Job
     platform: Platform
     log: Log
     cancel: Cancellation
     seconds: dict[str, float] = field(default_factory=dict)
+    begun: Release | None = None
 
 
 def receive(deployment: Deployment, push: Push) -> Source:
@@ -172,14 +182,9 @@ def roll_out(deployment: Deployment, release: Release) -> None:
     advance(deployment, JobState.ROLLING_OUT)
     processes = ", ".join(f"{p.name}={release.replicas(p.name)}" for p in release.services)
     deployment.log.step(f"Rolling out {release.label}: {processes or 'no process types'}")
-    try:
-        with phase(deployment, "roll out"):
-            deployment.platform.target.roll_out(release, deployment.log, deployment.cancel)
-    except LeaseLostError:
-        raise
-    except BaseException:
-        _put_back(deployment, release)
-        raise
+    deployment.begun = release
+    with phase(deployment, "roll out"):
+        deployment.platform.target.roll_out(release, deployment.log, deployment.cancel)
 
 
 def adjust(deployment: Deployment, release: Release, settings: AppSettings) -> Release:
@@ -191,6 +196,7 @@ def adjust(deployment: Deployment, release: Release, settings: AppSettings) -> R
     try:
         with phase(deployment, "adjust"):
             platform.target.roll_out(adjusted, log, deployment.cancel)
+        recorded(lambda: _settle(deployment, adjusted))
     except LeaseLostError:
         raise
     except BaseException:
@@ -202,20 +208,42 @@ def adjust(deployment: Deployment, release: Release, settings: AppSettings) -> R
         except GitreceiveError as error:
             spoken.error(f"going back failed too: {error.message}", error.hint)
         raise
-    log.step(f"Done after {sum(deployment.seconds.values()):.1f} s; {release.label} serves as before")
-    platform.logbook.close(deployment.job.id)
-    platform.ledger.settle(deployment.job.id, deployment.job.fence, settings, deployment.seconds)
     return adjusted
 
 
+def _settle(deployment: Deployment, adjusted: Release) -> None:
+    job, platform = deployment.job, deployment.platform
+    deployment.log.step(
+        f"Done after {sum(deployment.seconds.values()):.1f} s; {adjusted.label} serves as before"
+    )
+    platform.logbook.close(job.id)
+    platform.ledger.settle(job.id, job.fence, adjusted.settings, deployment.seconds)
+
+
 def move_branch(deployment: Deployment, push: Push) -> None:
-    """Only now, when the release is healthy: a push that is accepted is live."""
+    """Only now, when the release is healthy: a push that is accepted is live. Nothing is put back from here on."""
     deployment.platform.sources.move(push.repository, push.ref, push.old, push.new)
+    deployment.begun = None
 
 
 def go_live(deployment: Deployment, release: Release) -> Release:
-    """The log is whole, the summary at its end, before the ledger says live, so that nobody misses any of it."""
-    job, platform, log = deployment.job, deployment.platform, deployment.log
+    """The log is whole, the summary at its end, before the ledger says live, so that nobody misses any of it. Raises UnrecordedError where
+    that cannot be written and the branch has moved.
+    """
+    job, ledger = deployment.job, deployment.platform.ledger
+    try:
+        recorded(lambda: _sum_up(deployment, release))
+        live = recorded(lambda: ledger.go_live(job.id, job.fence, deployment.seconds))
+    except UnavailableError as error:
+        if deployment.begun is None:
+            raise UnrecordedError(error.message) from error
+        raise
+    deployment.begun = None
+    return live
+
+
+def _sum_up(deployment: Deployment, release: Release) -> None:
+    platform, log = deployment.platform, deployment.log
     total = sum(deployment.seconds.values())
     phases = ", ".join(f"{name} {seconds:.1f} s" for name, seconds in deployment.seconds.items())
     log.step(f"{release.app} {release.label} is live after {total:.1f} s ({phases})")
@@ -224,8 +252,7 @@ def go_live(deployment: Deployment, release: Release) -> Release:
         log.detail(f"and at {', '.join(domains)}")
     for note in _unseen(release):
         log.warn(note)
-    platform.logbook.close(job.id)
-    return platform.ledger.go_live(job.id, job.fence, deployment.seconds)
+    platform.logbook.close(deployment.job.id)
 
 
 def _unseen(release: Release) -> Iterator[str]:
@@ -284,7 +311,10 @@ def _publish(deployment: Deployment, build: Build) -> Image:
     return Image(ref, build.processes, build.port, build.buildpacks, registry.size(ref), build.bases)
 
 
-def _put_back(deployment: Deployment, release: Release) -> None:
+def put_back(deployment: Deployment, release: Release) -> None:
+    """What was live before serves again. What goes wrong with that is told. Raises LeaseLostError where another server rolls out by now:
+    then nothing is ours to put back.
+    """
     _hold_lease(deployment)
     previous = deployment.platform.ledger.current_release(release.app)
     log = WhatCanBeSaid(deployment.log)
@@ -300,17 +330,18 @@ def _put_back(deployment: Deployment, release: Release) -> None:
 
 
 def _hold_lease(deployment: Deployment) -> None:
-    """Raises LeaseLostError where another server rolls out by now: then nothing is ours to put back."""
-    job = deployment.job
-    for left in reversed(range(_LEASE_ATTEMPTS)):
+    job, ledger = deployment.job, deployment.platform.ledger
+    recorded(lambda: ledger.advance(job.id, job.fence, JobState.ROLLING_OUT))
+
+
+def recorded(record: Callable[[], T]) -> T:
+    """What it returns; tried again where the disk is full, as there is room in a moment (``room.Reserve``). Raises UnavailableError."""
+    for _ in range(_RECORDINGS - 1):
         try:
-            deployment.platform.ledger.advance(job.id, job.fence, JobState.ROLLING_OUT)
-        except UnavailableError:  # its disk is full, say: there is room in a moment (``room.Reserve``)
-            if not left:
-                raise
-            time.sleep(_LEASE_PAUSE)
-        else:
-            return
+            return record()
+        except UnavailableError:
+            time.sleep(_RECORDING_PAUSE)
+    return record()
 
 
 def advance(deployment: Deployment, state: JobState, image: Image | None = None) -> None:

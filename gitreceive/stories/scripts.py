@@ -6,12 +6,12 @@ from gitreceive.model import (
     POSTDEPLOY_PROCESS,
     PREDEPLOY_PROCESS,
     PREDESTROY_PROCESS,
-    ProcessType,
     Release,
     script_process,
 )
 from gitreceive.ports import Log, Target
 from gitreceive.stories.chapters import Deployment, phase
+from gitreceive.voice import WhatCanBeSaid
 
 _BEFORE, _AFTER, _FIRST, _FAREWELL = (
     "scripts.dokku.predeploy",
@@ -28,7 +28,8 @@ def run_before(deployment: Deployment, release: Release) -> None:
         return
     deployment.log.step(f"Running {_BEFORE} of {release.label}")
     with phase(deployment, "predeploy"):
-        code = _run(deployment, release, script_process(release.image, PREDEPLOY_PROCESS, command))
+        process = script_process(release.image, PREDEPLOY_PROCESS, command)
+        code = deployment.platform.target.run_once(release, process, deployment.log, deployment.cancel)
     if code != 0:
         raise RolloutError(
             f"{_BEFORE} of app.json failed (exit {code})",
@@ -38,12 +39,12 @@ def run_before(deployment: Deployment, release: Release) -> None:
 
 def run_after(deployment: Deployment, release: Release, *, first: bool) -> None:
     """What runs serves already: whatever happens, it is told, and the release goes live."""
-    scripts = release.declared.scripts
+    scripts, log = release.declared.scripts, WhatCanBeSaid(deployment.log)
     for name, command in ((_FIRST, scripts.first if first else ""), (_AFTER, scripts.after)):
         if command:
-            deployment.log.step(f"Running {name} of {release.label}")
+            log.step(f"Running {name} of {release.label}")
             with phase(deployment, "postdeploy"):
-                _run_after(deployment, release, name, command)
+                _run_after(deployment, release, log, name, command)
 
 
 def say_farewell(target: Target, release: Release, log: Log) -> None:
@@ -62,23 +63,20 @@ def say_farewell(target: Target, release: Release, log: Log) -> None:
             log.error(f"{_FAREWELL} of app.json failed (exit {code})")
 
 
-def _run_after(deployment: Deployment, release: Release, name: str, command: str) -> None:
+def _run_after(deployment: Deployment, release: Release, log: Log, name: str, command: str) -> None:
     stays = f"{release.label} stays live all the same"
     try:
-        code = _run(deployment, release, script_process(release.image, POSTDEPLOY_PROCESS, command))
+        process = script_process(release.image, POSTDEPLOY_PROCESS, command)
+        code = deployment.platform.target.run_once(release, process, log, deployment.cancel)
     except LeaseLostError:
         raise
     except CanceledError:
-        deployment.log.error(f"{name} of app.json was stopped", stays)
+        log.error(f"{name} of app.json was stopped", stays)
     except GitreceiveError as error:
-        deployment.log.error(
+        log.error(
             f"{name} of app.json could not be run: {error.message}",
             "; ".join(filter(None, (error.hint, stays))),
         )
     else:
         if code != 0:
-            deployment.log.error(f"{name} of app.json failed (exit {code})", stays)
-
-
-def _run(deployment: Deployment, release: Release, process: ProcessType) -> int:
-    return deployment.platform.target.run_once(release, process, deployment.log, deployment.cancel)
+            log.error(f"{name} of app.json failed (exit {code})", stays)

@@ -16,7 +16,10 @@ from gitreceive.supplychain.signing import SigningKey, read_signing_key
 
 def choose(settings: Settings, registry: Registry) -> tuple[Inventory, Attestor | None]:
     """Nothing is read yet, the signing key neither."""
-    chosen, inventory = settings.supply_chain, Inventory(settings.data_dir / "inventories")
+    chosen, inventory = (
+        settings.supply_chain,
+        Inventory(settings.data_dir / "inventories", settings.reserved_bytes),
+    )
     if chosen.attest == "off":
         return inventory, None
     named = settings.public_url or f"ssh://{settings.public_host or settings.ssh_listen}"

@@ -13,16 +13,20 @@ from gitreceive.cancellation import Cancellation
 from gitreceive.errors import UnavailableError
 from gitreceive.model import Blob, Digest, ImageRef
 from gitreceive.ports import Registry
+from gitreceive.room import require_room
 from gitreceive.supplychain.layer import LayerFacts, read_layer
 
 
 class Inventory:
-    """A Shelf. Files may go at any time: what is missed is read again. Thread-safe."""
+    """A Shelf. Files may go at any time: what is missed is read again. A layer is fetched only where ``reserved`` bytes stay free on the disk
+    beside it: builds and roll-outs go on meanwhile. Thread-safe.
+    """
 
     title = "inventories of layers that nothing was built with"
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, reserved: int = 0) -> None:
         self._folder = folder
+        self._reserved = reserved
         self._lock = (
             threading.Lock()
         )  # one layer at a time: it is work for one core, beside what serves pushes
@@ -67,6 +71,7 @@ class Inventory:
     def _read(self, image: ImageRef, blob: Blob, registry: Registry, cancel: Cancellation) -> LayerFacts:
         try:
             self._folder.mkdir(parents=True, exist_ok=True)
+            require_room(self._folder, self._reserved + blob.size)
             with tempfile.TemporaryDirectory(prefix="layer-", dir=self._folder) as folder:
                 spooled = Path(folder) / "layer"
                 registry.fetch(image, blob, spooled, cancel)

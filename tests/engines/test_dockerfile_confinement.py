@@ -12,7 +12,7 @@ from gitreceive.cancellation import Cancellation
 from gitreceive.config import BuildSettings, Settings
 from gitreceive.engines.build_networks import GuardedNetworks
 from gitreceive.engines.dockerfile_builder import DockerfileBuilder
-from gitreceive.errors import BuildError, ConfigError, SourceError
+from gitreceive.errors import BuildError, BuildLimitError, ConfigError, SourceError
 from gitreceive.model import AppName, CommitId, JobId, PushOptions, Source, SourceEntry, Stack
 from gitreceive.ports import BuildRequest
 from gitreceive.voice import Voice
@@ -84,6 +84,34 @@ def test_the_steps_of_a_dockerfile_reach_what_other_builds_do(attempt: Attempt) 
 def test_one_file_of_a_dockerfiles_step_cannot_be_larger_than_a_builds_disk(attempt: Attempt) -> None:
     with pytest.raises(BuildError, match="failed"):
         attempt("RUN fallocate -l 2G /huge", egress="none", disk="1g")
+
+
+@pytest.mark.parametrize(
+    "steps",
+    [
+        pytest.param(
+            ["head -c 40M /dev/zero > /tmp/a; head -c 40M /dev/zero > /tmp/b; sleep 60"],
+            id="one step that runs",
+        ),
+        pytest.param(
+            ["head -c 40M /dev/zero > /tmp/a", "head -c 40M /dev/zero > /tmp/b && sleep 60"],
+            id="steps together",
+        ),
+        pytest.param(["head -c 40M /dev/zero > /tmp/a", "head -c 40M /dev/zero > /tmp/b"], id="quick ones"),
+    ],
+)
+def test_a_dockerfile_whose_steps_have_too_much_on_disk_is_stopped(
+    attempt: Attempt, steps: list[str]
+) -> None:
+    token = uuid4().hex  # Docker has no step of this name already
+    with pytest.raises(BuildLimitError, match="more than 64m on disk") as caught:
+        attempt("\n".join(f"RUN : {token}; {step}" for step in steps), egress="none", disk="64m")
+    assert "build.disk" in caught.value.hint
+
+
+def test_a_dockerfile_is_not_built_on_a_disk_that_is_nearly_full(attempt: Attempt) -> None:
+    with pytest.raises(BuildLimitError, match=r"Docker's disk has only \d+ MB left"):
+        attempt("RUN true", egress="none", disk_reserve="900000g")
 
 
 def test_what_the_engine_would_fetch_for_a_dockerfile_is_refused_before_it_is_asked(attempt: Attempt) -> None:

@@ -29,6 +29,7 @@ from tests.engines.scripted_registry import (
     status,
     truncate,
 )
+from tests.faults import kinds
 
 PASSWORD = "s3cret-canary"
 
@@ -400,3 +401,10 @@ def test_a_repository_prefix_stands_before_each_name(tmp_path: Path) -> None:
         with connected(server) as registry:
             image = publish(registry, tmp_path)
     assert Repository.parse(image.repository).name == "team/apps/shop"
+
+
+def test_a_fault_in_place_of_an_answer_to_head_has_no_body() -> None:
+    fault = kinds.status(429, {"Retry-After": "1"})
+    head, _, body = fault.answer("GET").partition(b"\r\n\r\n")
+    assert json.loads(body) == {"message": "injected 429"}
+    assert fault.answer("HEAD") == head + b"\r\n\r\n"

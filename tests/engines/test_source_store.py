@@ -11,7 +11,7 @@ import pytest
 
 from gitreceive.config import Settings, repository_path
 from gitreceive.engines.git_store import GitStore
-from gitreceive.errors import SourceError, StaleError
+from gitreceive.errors import SourceError, StaleError, UnavailableError
 from gitreceive.model import ZERO_COMMIT, AppName, CommitId, JobId, Source, SourceEntry
 from gitreceive.ports import SourceStore
 from tests.fake_source_store import FakeFile, FakeSourceStore
@@ -272,6 +272,17 @@ def test_of_many_moves_at_once_exactly_one_wins(world: World) -> None:
 def settings(tmp_path: Path) -> Settings:
     GitStore(Settings(data_dir=tmp_path)).create(SHOP)
     return Settings(data_dir=tmp_path)
+
+
+def test_a_branch_that_git_cannot_write_is_not_said_to_have_moved(settings: Settings) -> None:
+    commit = _commit_by_git(settings, SHOP, FILES)
+    refs = repository_path(settings, SHOP) / "refs" / "heads"
+    (refs / "main.lock").touch()
+    with pytest.raises(UnavailableError, match=r"main of shop cannot be moved: .*main\.lock"):
+        GitStore(settings).move(SHOP, MAIN, ZERO_COMMIT, commit)
+    (refs / "main.lock").unlink()
+    GitStore(settings).move(SHOP, MAIN, ZERO_COMMIT, commit)
+    assert GitStore(settings).head(SHOP, MAIN) == commit
 
 
 def test_objects_are_found_packed_as_well_as_loose(settings: Settings) -> None:

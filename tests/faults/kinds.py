@@ -23,11 +23,14 @@ class Fault:
     silent: bool = False  # the request is taken, and nothing is ever said
     drip: float = 0.0  # seconds between two bytes of the answer
 
-    def answer(self) -> bytes:
+    def answer(self, method: str) -> bytes:
+        """A whole one: what HEAD asks for has no body (RFC 9110, 9.3.2), or it would be taken for the next answer's beginning."""
         body = json.dumps({"message": f"injected {self.status}"}).encode()
         head = {"Content-Type": "application/json", "Content-Length": str(len(body)), **self.headers}
         lines = "".join(f"{name}: {value}\r\n" for name, value in head.items())
-        return f"HTTP/1.1 {self.status} Injected\r\n{lines}\r\n".encode() + body
+        return f"HTTP/1.1 {self.status} Injected\r\n{lines}\r\n".encode() + (
+            b"" if method == "HEAD" else body
+        )
 
 
 def latency(seconds: float) -> Fault:

@@ -159,7 +159,7 @@ class _Visit:
                 self._writer.write(b"HTTP/1.1 100 Continue\r\n\r\n")
             async for _ in _body(self._reader, head):
                 pass
-            self._writer.write(fault.answer())
+            self._writer.write(fault.answer(head.first[0]))
             await self._writer.drain()
         return False
 

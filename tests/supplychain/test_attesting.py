@@ -9,7 +9,7 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric import ec
 
 from gitreceive.cancellation import Cancellation
-from gitreceive.errors import RegistryError
+from gitreceive.errors import RegistryError, UnavailableError
 from gitreceive.model import (
     AppName,
     CommitId,
@@ -330,3 +330,12 @@ def test_inventories_that_nobody_wants_go(registry: FakeRegistry, image: ImageRe
     assert sorted(shelf.unused(-60)) == others
     (tmp_path / "inventories" / others[0]).write_text("broken")
     assert len(shelf.layers(image, registry, Cancellation())) == 2
+
+
+def test_a_layer_is_not_fetched_where_that_would_take_the_room_of_builds(
+    registry: FakeRegistry, image: ImageRef, tmp_path: Path
+) -> None:
+    shelf = Inventory(tmp_path / "inventories", reserved=1 << 60)
+    with pytest.raises(UnavailableError, match="the server's disk is full"):
+        shelf.layers(image, registry, Cancellation())
+    assert list((tmp_path / "inventories").iterdir()) == []

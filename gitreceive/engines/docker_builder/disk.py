@@ -6,14 +6,15 @@ import json
 import secrets
 import socket
 import threading
-from collections.abc import Mapping
+import time
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, Self
 
 import docker
 import docker.utils
 from docker.errors import APIError, DockerException
-from docker.types import LogConfig
+from docker.types import LogConfig, Mount
 from requests.exceptions import RequestException
 from urllib3.exceptions import HTTPError
 
@@ -27,6 +28,8 @@ _PROGRAM = Path(__file__).with_name("disk_inside.py")
 _BEGIN = 2.0  # seconds: most builds have ended by then, and pay nothing
 _MEMORY, _CPUS, _PROCESSES = 512 << 20, 0.5, 16
 _STDOUT = 1
+_ROOT = "/proc/1/root"  # of the build, where its process numbers are shared
+_SHARE = 4.0  # by how much longer than a count of Docker's none is asked for
 _AGAIN = Patience(attempts=4)
 _LOST = (DockerException, RequestException, HTTPError, OSError, ValueError)
 
@@ -34,6 +37,9 @@ _LOST = (DockerException, RequestException, HTTPError, OSError, ValueError)
 class DiskWatch:
     """A context: inside it, a build that has more than it may is killed, and ``error`` says why; ``cache_is_spent`` where the app's cache
     has to go for the next one. It is killed as well where nobody can look any more.
+
+    A runtime that settings name may have a kernel of its own, into which nobody sees: then its cache is looked at from beside it, and
+    all else it has written is what Docker counts.
     """
 
     def __init__(
@@ -53,6 +59,7 @@ class DiskWatch:
         self._settings = settings
         self._spec = spec
         self._container = container
+        self._beside = bool(settings.runtime)
         self._patience = patience
         self._begin = begin
         self._over = threading.Event()
@@ -61,8 +68,7 @@ class DiskWatch:
         self._thread = threading.Thread(target=self._run, name=f"disk-{container.id[:12]}", daemon=True)
 
     def __enter__(self) -> Self:
-        if not self._settings.runtime:
-            self._thread.start()
+        self._thread.start()
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -99,7 +105,7 @@ class DiskWatch:
         """What the build has too much of; else why nobody looks any more."""
         try:
             self._watchers.append(self._create())
-            return self._said(self._watchers[-1]), "who looks at it ended without a word"
+            return self._passed(self._watchers[-1]), "who looks at it ended without a word"
         except _LOST as error:
             return None, f"{type(error).__name__}: {error}"
         finally:
@@ -137,7 +143,14 @@ class DiskWatch:
             "bytes": int(docker.utils.parse_bytes(self._settings.disk)),
             "files": self._settings.disk_files,
             "reserve": int(docker.utils.parse_bytes(self._settings.disk_reserve)),
+            "root": "" if self._beside else _ROOT,
+            "tells": self._beside,
         }
+        place: dict[str, Any] = {
+            "mounts": [Mount("/layers", self._spec.cache, type="volume", read_only=True)]
+        }
+        if not self._beside:
+            place = {"pid_mode": f"container:{self._container.id}"}
         program = _PROGRAM.read_text(encoding="utf-8")
         return str(
             self._client.create_container(
@@ -156,15 +169,34 @@ class DiskWatch:
                     memswap_limit=_MEMORY,
                     nano_cpus=int(_CPUS * 1e9),
                     pids_limit=_PROCESSES,
-                    pid_mode=f"container:{self._container.id}",
                     network_mode="none",
                     log_config=LogConfig(type="none"),
+                    **place,
                 ),
             )["Id"]
         )
 
-    def _said(self, watcher: str) -> Mapping[str, Any] | None:
-        """Its one line; None where it ended without (Engine API, "Attach to a container")."""
+    def _passed(self, watcher: str) -> Mapping[str, Any] | None:
+        """Which limit is passed; None where the watcher ended without having seen that."""
+        again = 0.0
+        for said in self._said(watcher):
+            if said["kind"] != "look":
+                return said
+            began = time.monotonic()
+            if began >= again:
+                seen = said["seen"] + self._written()
+                if seen > docker.utils.parse_bytes(self._settings.disk):
+                    return {"kind": "bytes", "seen": seen}
+                again = time.monotonic() + _SHARE * (time.monotonic() - began)
+        return None
+
+    def _written(self) -> int:
+        """Bytes that Docker counts of the container's own, its volumes apart."""
+        found = self._client.containers(all=True, size=True, filters={"id": self._container.id})
+        return int(found[0].get("SizeRw") or 0) if found else 0
+
+    def _said(self, watcher: str) -> Iterator[Mapping[str, Any]]:
+        """Its lines (Engine API, "Attach to a container")."""
         attached = self._client.attach_socket(watcher, params={"stdout": 1, "stream": 1})
         self._socket = getattr(attached, "_sock", attached)
         self._socket.settimeout(None)
@@ -173,9 +205,8 @@ class DiskWatch:
             stream, said = io.BufferedReader(attached), b""
             while len(header := stream.read(8)) == 8:
                 content = stream.read(int.from_bytes(header[4:], "big"))
-                said += content if header[0] == _STDOUT else b""
-        found: Mapping[str, Any] | None = json.loads(said) if said else None
-        return found
+                *lines, said = (said + (content if header[0] == _STDOUT else b"")).split(b"\n")
+                yield from map(json.loads, lines)
 
 
 def _error(passed: Mapping[str, Any], settings: BuildSettings) -> BuildLimitError:

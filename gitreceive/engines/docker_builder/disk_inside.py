@@ -1,5 +1,5 @@
-"""Looks at what a build has on disk, from a container of its own that shares the build's process numbers: the build can neither stop it
-nor outlive it.
+"""Looks at what a build has on disk, from a container of its own that shares the build's process numbers, or its cache alone: the build can
+neither stop it nor outlive it.
 
 One file, standard library only; nothing of gitreceive is in there. ``sys.argv[1]`` is JSON:
 
@@ -7,8 +7,11 @@ One file, standard library only; nothing of gitreceive is in there. ``sys.argv[1
     bytes     the most that it may have
     files     the most files and folders
     reserve   bytes that must stay free on the disk
+    root      where the build's files are; empty: only its cache is looked at, in /layers
+    tells     whether what was seen is printed, too
 
 It prints one line of JSON, {"kind": "bytes" | "files" | "deep" | "reserve" | "inodes", "seen": N}, once one of them is passed, and ends.
+With ``tells``, each look before that is a line {"kind": "look", "seen": BYTES}.
 """
 
 import contextlib
@@ -21,7 +24,6 @@ import time
 from collections.abc import Iterator
 from typing import Any
 
-ROOT = "/proc/1/root"
 _CACHE = "layers"
 # what is no disk: the kernel's own, and memory
 _ELSEWHERE = frozenset({"proc", "sys", "dev", "platform", _CACHE})
@@ -43,19 +45,28 @@ def main(asked: dict[str, Any]) -> int:
     while True:
         began = time.monotonic()
         try:
-            look(asked, ROOT)
+            seen, _ = look(asked)
         except Passed as passed:
-            sys.stdout.write(json.dumps({"kind": passed.kind, "seen": passed.seen}) + "\n")
+            _say(passed.kind, passed.seen)
             return 0
+        if asked["tells"]:
+            _say("look", seen)
         time.sleep(max(_SHORTEST, _SHARE * (time.monotonic() - began)))
 
 
-def look(asked: dict[str, Any], root: str) -> tuple[int, int]:
+def _say(kind: str, seen: int) -> None:
+    sys.stdout.write(json.dumps({"kind": kind, "seen": seen}) + "\n")
+    sys.stdout.flush()
+
+
+def look(asked: dict[str, Any]) -> tuple[int, int]:
     """Bytes and files that there are. Raises Passed."""
-    _look_at_reserve(os.path.join(root, _CACHE), asked["reserve"])
+    root, cache = asked["root"], f"{asked['root']}/{_CACHE}"
+    _look_at_reserve(cache, asked["reserve"])
     count = Count(asked["user"], asked["bytes"], asked["files"])
-    count.tree(root, _ELSEWHERE)
-    count.tree(os.path.join(root, _CACHE), frozenset())
+    if root:
+        count.tree(root, _ELSEWHERE)
+    count.tree(cache, frozenset())
     for descriptor in open_files():
         with contextlib.suppress(OSError):
             count.removed(os.stat(descriptor))

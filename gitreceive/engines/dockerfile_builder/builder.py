@@ -17,6 +17,7 @@ from gitreceive.cancellation import Cancellation
 from gitreceive.config import Settings
 from gitreceive.engines.dockerfile_builder.arguments import build_arguments
 from gitreceive.engines.dockerfile_builder.context import Context, spooled
+from gitreceive.engines.dockerfile_builder.disk import held_to_disk
 from gitreceive.engines.dockerfile_builder.engine import BuildEngine, BuildOutput
 from gitreceive.engines.dockerfile_builder.reaching_out import images_named, refuse_reaching_out
 from gitreceive.engines.dockerfile_builder.transcript import Transcript
@@ -143,8 +144,12 @@ class DockerfileBuilder:
             limits=self._settings,
             network=network,
         )
-        with output, _limited(output, self._settings.timeout, cancel):
-            image = Transcript(log, self._settings.memory).follow(output)
+        with (
+            output,
+            held_to_disk(self._engine, self._settings, output) as entries,
+            _limited(output, self._settings.timeout, cancel),
+        ):
+            image = Transcript(log, self._settings.memory).follow(entries)
             cancel.raise_if_requested()
         if image is None:
             raise BrokenOffError("Docker ended the build without an image", hint="see the engine's own log")

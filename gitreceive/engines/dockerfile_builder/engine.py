@@ -2,9 +2,10 @@
 
 import hashlib
 import json
+import os
 import shutil
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
@@ -51,7 +52,7 @@ class BuildEngine:
         network: str,
     ) -> "BuildOutput":
         """Begin a build of the tar ``context``, and return when the engine has all of it."""
-        memory, disk = _bytes("memory", limits.memory), _bytes("disk", limits.disk)
+        memory, disk = bytes_of("memory", limits.memory), bytes_of("disk", limits.disk)
         with _translated("build the Dockerfile"):
             client = self._api()
             response = client.post(
@@ -137,6 +138,36 @@ class BuildEngine:
                     if tag.startswith(f"{self._prefix}/") and ":job-" in tag:
                         self._drop(tag)
 
+    def written_bytes(self, containers: Sequence[str]) -> int:
+        """What those of them that are still there have written, by Docker's count; what is removed and still open is not in it."""
+        if not containers:
+            return 0
+        with _translated("look at the disk"):
+            found = self._api().containers(all=True, size=True, filters={"id": list(containers)})
+            return sum(int(one.get("SizeRw") or 0) for one in found)
+
+    def layer_bytes(self, image: str) -> int:
+        """What a step has added to the image before it; nothing for one that no step has made, or that is gone."""
+        with _translated("look at the image"):
+            try:
+                made = self._api().inspect_image(image)  # type: ignore[no-untyped-call]
+                if not made.get("Parent"):
+                    return 0
+                below = self._api().inspect_image(made["Parent"])  # type: ignore[no-untyped-call]
+            except docker_errors.NotFound:
+                return 0
+            return max(0, int(made["Size"]) - int(below["Size"]))
+
+    def room(self) -> tuple[int, int | None] | None:
+        """Bytes, and files (None: any number), that are free where Docker keeps images; None where that is on another host."""
+        with _translated("ask Docker about itself"):
+            root = Path(self._api().info().get("DockerRootDir") or "/nowhere")
+        try:
+            disk = os.statvfs(root)
+        except OSError:
+            return None
+        return disk.f_bavail * disk.f_frsize, disk.f_favail if disk.f_files else None
+
     def seen(self) -> tuple[str, str, int | None]:
         """Version and storage in words, and the bytes free where images are kept; None where that is on another host."""
         with _translated("ask Docker about itself"):
@@ -220,7 +251,8 @@ def _registry_header() -> dict[str, str]:
     return {"X-Registry-Config": auth.encode_header(known).decode("ascii")} if known else {}
 
 
-def _bytes(name: str, text: str) -> int:
+def bytes_of(name: str, text: str) -> int:
+    """Of a setting of builds. Raises ConfigError."""
     try:
         return int(parse_bytes(text))
     except docker_errors.DockerException as error:

@@ -35,9 +35,13 @@ class Writer:
         with self._lock:
             if self._goes_on:
                 self._goes_on = False
-                if not self._at_line_start():  # the writer before died in a line whose rest never comes
+                if not self._at_line_start():  # it was cut short, and its rest never comes
                     self._put(b"\n")
-            self._put(self._sanitiser.feed(chunk))
+            try:
+                self._put(self._sanitiser.feed(chunk))
+            except OSError:
+                self._goes_on = True  # a line may be cut short: what is said of it, once there is room, has one of its own
+                raise
 
     def close(self) -> None:
         """Write what was held back, and wait until the disk has all of it."""

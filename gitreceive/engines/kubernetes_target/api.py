@@ -62,6 +62,7 @@ _BY_DISCOVERY = {
     "HTTPRoute": ("gateway.networking.k8s.io/v1", "gateway.networking.k8s.io/v1beta1"),
     "Route": ("route.openshift.io/v1",),
     "HorizontalPodAutoscaler": ("autoscaling/v2", "autoscaling/v2beta2"),
+    "RuntimeClass": ("node.k8s.io/v1", "node.k8s.io/v1beta1"),
 }
 _CRON_SINCE = (1, 21)  # batch/v1 is older, and had no CronJob before
 

@@ -14,6 +14,7 @@ from gitreceive.manifests.templating import Manifest
 from gitreceive.model import Check, ServiceKind
 
 _RBAC = "rbac.authorization.k8s.io/v1"
+_RUNTIME_CLASS = "kubernetes.runtime_class"
 
 
 class Permission(NamedTuple):
@@ -50,6 +51,7 @@ PERMISSIONS = (
     Permission("networking.k8s.io", "ingressclasses", ("list",)),
     Permission("networking.k8s.io", "networkpolicies", ("list", "create", "patch", "delete")),
     Permission("autoscaling", "horizontalpodautoscalers", ("list", "create", "patch", "delete")),
+    Permission("node.k8s.io", "runtimeclasses", ("get",)),
 )
 # and these where the cluster serves the kind
 _WHERE_SERVED: dict[str, tuple[Permission, ...]] = {
@@ -70,14 +72,18 @@ _WHERE_SERVED: dict[str, tuple[Permission, ...]] = {
 
 
 def check(api: Api, settings: Settings) -> Iterable[Check]:
-    """Does it answer, is all allowed that is needed, and is a node ready."""
+    """Does it answer, is all allowed that is needed, is a node ready, and is there what settings name."""
     try:
         version = api.version()
     except GitreceiveError as error:
         yield Check("cluster", False, error.message, error.hint or "set KUBECONFIG and kubernetes.context")
         return
     yield Check("cluster", True, f"Kubernetes {version}")
-    for name, looked in (("cluster permissions", _permissions), ("cluster nodes", _nodes)):
+    for name, looked in (
+        ("cluster permissions", _permissions),
+        ("cluster nodes", _nodes),
+        (_RUNTIME_CLASS, _runtime_class),
+    ):
         try:
             yield from looked(api, settings)
         except GitreceiveError as error:
@@ -199,3 +205,15 @@ def _nodes(api: Api, _settings: Settings) -> Iterable[Check]:
     ]
     seen = f"{len(ready)} of {len(nodes)} ready"
     yield Check("cluster nodes", bool(ready), seen, "" if ready else "`kubectl describe nodes` tells why")
+
+
+def _runtime_class(api: Api, settings: Settings) -> Iterable[Check]:
+    """Without it the cluster refuses each pod of a release."""
+    name = settings.kubernetes.runtime_class
+    if not name:
+        return
+    if api.get("RuntimeClass", name):
+        yield Check(_RUNTIME_CLASS, True, name)
+        return
+    fix = f"make it, or set {_RUNTIME_CLASS} to one that `kubectl get runtimeclasses` shows"
+    yield Check(_RUNTIME_CLASS, False, f"the cluster has no RuntimeClass {name}", fix)

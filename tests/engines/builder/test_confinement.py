@@ -33,21 +33,26 @@ def _nothing_left(client: docker.APIClient, owner: str) -> bool:
 
 
 @pytest.mark.parametrize(
-    "script",
+    ("script", "runtime"),
     [
-        pytest.param("head -c 40M /dev/zero > /tmp/a; head -c 40M /dev/zero > a; sleep 60", id="files"),
+        pytest.param("head -c 40M /dev/zero > /tmp/a; head -c 40M /dev/zero > a; sleep 60", "", id="files"),
         pytest.param(
             "for n in 3 4; do exec {fd}<>$1/x; head -c 40M /dev/zero >&$fd; rm $1/x; done; sleep 60",
+            "",
             id="removed",
+        ),
+        # one that settings name is not looked into
+        pytest.param(
+            "head -c 40M /dev/zero > /tmp/a; head -c 40M /dev/zero > $1/a; sleep 60", "runc", id="beside"
         ),
     ],
 )
 def test_a_build_with_too_much_on_disk_is_stopped_and_its_cache_goes(
-    script: str, make: Make, packs: Path, stack: Stack, client: docker.APIClient
+    script: str, runtime: str, make: Make, packs: Path, stack: Stack, client: docker.APIClient
 ) -> None:
     write_buildpack(packs, "one", build=script)
     write_order(packs, ("one",))
-    builder = make(disk="64m")
+    builder = make(disk="64m", runtime=runtime)
     with pytest.raises(BuildLimitError, match=r"more than \d+m on disk") as caught:
         fails(builder, request({"hello": b""}, stack))
     assert "build.disk" in caught.value.hint
