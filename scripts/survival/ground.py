@@ -207,10 +207,10 @@ def _end_containers(service: Service, host: str) -> None:
     """Only an engine that runs can end them, and none ends them for it."""
     if service.process is None or service.process.poll() is not None:
         service.start()
-    with closing(docker.DockerClient(base_url=host, timeout=60)) as client:
-        for container in client.containers.list(all=True):
+    with closing(docker.APIClient(base_url=host, timeout=60)) as client:
+        for container in client.containers(all=True):
             with suppress(docker.errors.APIError):
-                container.remove(force=True, v=True)
+                client.remove_container(container["Id"], force=True, v=True)
 
 
 @contextmanager

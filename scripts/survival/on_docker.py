@@ -73,7 +73,8 @@ def _is_kept_network(container: Mapping[str, Any]) -> bool:
 
 
 def _name(container: Mapping[str, Any]) -> str:
-    return str(container["Names"][0]).lstrip("/")
+    """One that is just being removed has none any more."""
+    return str(next(iter(container["Names"] or ()), container["Id"][:12])).lstrip("/")
 
 
 def _serves(container: Mapping[str, Any]) -> bool:

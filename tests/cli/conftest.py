@@ -5,7 +5,7 @@ import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import docker
 import docker.utils
@@ -19,9 +19,9 @@ from gitreceive.engines.file_logbook import FileLogBook
 from gitreceive.engines.sql_ledger import SqlLedger, open_ledger
 from gitreceive.jobs import JobRunner
 from gitreceive.model import Stack
-from gitreceive.ports import Platform
+from gitreceive.ports import Ledger, Platform
 from tests.cli.people import owns
-from tests.cli.place import Place
+from tests.cli.place import PatientLedger, Place
 from tests.engines.scripted_registry import serving
 from tests.fake_registry import FakeRegistry
 from tests.fake_source_store import FakeSourceStore
@@ -140,7 +140,7 @@ def runner(place: Place) -> Iterator[JobRunner]:
         FakeBuilder(),
         place.registry,
         place.target,
-        place.ledger,
+        cast(Ledger, PatientLedger(place)),
         place.logbook,
         "bookworm",
         FakeRunImages(FakeRegistry()),

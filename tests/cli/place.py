@@ -1,13 +1,15 @@
 """A server's data folder with a stack, a registry in this process, and what a runner works with."""
 
+import threading
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 from gitreceive.cancellation import Cancellation
 from gitreceive.engines.file_logbook import FileLogBook
 from gitreceive.engines.oci_registry import OciRegistry
 from gitreceive.engines.sql_ledger import SqlLedger
-from gitreceive.model import AppName, Declared, Image, ProcessType, Push, Secret
+from gitreceive.model import AppName, Declared, Image, Job, ProcessType, Push, Secret
 from tests.cli.people import pushed
 from tests.engines.oci_images import Notes, build, layer, tar
 from tests.engines.scripted_registry import ScriptedRegistry
@@ -24,6 +26,20 @@ def _status(version: str) -> bytes:
     return f"Package: libssl3\nStatus: install ok installed\nVersion: {version}\n".encode()
 
 
+class PatientLedger:
+    """A place's ledger for its runner, which claims nothing while the place itself is about to."""
+
+    def __init__(self, place: "Place") -> None:
+        self._place = place
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._place.ledger, name)
+
+    def claim(self, holder: str, lease_seconds: float) -> Job | None:
+        with self._place.claiming:
+            return self._place.ledger.claim(holder, lease_seconds)
+
+
 class Place:
     """A server's data folder with two versions of a stack, and what its runner works with."""
 
@@ -33,6 +49,7 @@ class Place:
         self.registry = OciRegistry(server.address, insecure=True, environment={}, login=lambda _host: None)
         self.server, self.ledger, self.logbook, self.folder = server, ledger, logbook, folder
         self.target = FakeTarget()
+        self.claiming = threading.Lock()
         self.offer("3.0.11")
         self.address = f"{server.address}/corp"
 
@@ -57,8 +74,9 @@ class Place:
         assert stack
         made = build(layer(self.folder, app + holding), run_image=stack.run, config={"Labels": {}})
         ref = self.registry.publish(made, app, Notes(), Cancellation())
-        job = pushed(self.ledger, app)
-        held = self.ledger.claim("tests", 60)
+        with self.claiming:
+            job = pushed(self.ledger, app)
+            held = self.ledger.claim("tests", 60)
         assert held
         image = Image(
             ref, tuple(ProcessType(name, (name, "--port 1")) for name in processes), None, buildpacks, 12_345

@@ -134,7 +134,11 @@ def test_events_of_before_are_not_shown_unless_they_happen_again() -> None:
 
 
 def test_leaving_ends_the_thread_at_once() -> None:
-    before = threading.active_count()
     with watching(ScriptedApi()) as watch:
         watch.wait_until_listed()
-    assert threading.active_count() == before
+        assert _watches()
+    assert _watches() == []
+
+
+def _watches() -> list[str]:
+    return [thread.name for thread in threading.enumerate() if thread.name.startswith("watch-")]
