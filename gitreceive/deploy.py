@@ -26,6 +26,7 @@ from gitreceive.stories.chapters import (
     build_and_publish,
     copy_image,
     go_live,
+    has_moved,
     intend,
     move_branch,
     put_back,
@@ -46,6 +47,7 @@ def deploy(deployment: Deployment) -> Release:
     Raises any GitreceiveError; the job has then to be ended by the caller. Raises LeaseLostError when another server has
     taken the job over, and UnrecordedError where it is live and that cannot be recorded; nothing is put back then.
     """
+    deployment.told_from = deployment.job.state
     try:
         return _told(deployment)
     except LeaseLostError:
@@ -80,11 +82,12 @@ def deploy_push(deployment: Deployment, push: Push) -> Release:
     description = f"Deploy {push.new.short}"
     begun = (wishes.config, wishes.settings, wishes.asked.declared)
     release = intend(deployment, image, push.new, description, *begun)
-    with attested(deployment, release, made=True):
-        run_before(deployment, release)
-        run_release_command(deployment, release)
-        roll_out(deployment, release)
-    move_branch(deployment, push)
+    if not has_moved(deployment, push):
+        with attested(deployment, release, made=True):
+            run_before(deployment, release)
+            run_release_command(deployment, release)
+            roll_out(deployment, release)
+        move_branch(deployment, push)
     run_after(deployment, release, first=wishes.first)
     return go_live(deployment, release)
 

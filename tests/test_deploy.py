@@ -255,6 +255,43 @@ def test_what_is_live_and_cannot_be_recorded_is_recorded_later(world: World) -> 
     assert not [call for call in world.target.calls if call.startswith("put back")]
 
 
+def test_a_push_whose_branch_has_moved_is_accepted_whatever_happens_before_it_is_recorded(
+    world: World,
+) -> None:
+    world.ledger = ledger = FullLedger(lambda: datetime.now(UTC) + world.passed)
+    ledger.create_app(SHOP, UserName("ada"), "main")
+    world.builder.processes = (ProcessType("web"), ProcessType("release"))
+    ledger.refusals = 6
+    job = world.enqueue(world.commit("one"))
+    with pytest.raises(UnrecordedError):
+        work(world.claim(), world.platform, Cancellation())
+    world.let_leases_run_out()
+    told, canceled = list(world.target.calls), Cancellation()
+    world.target.failure, world.target.exit_code = RolloutError("it does not come up"), 3
+    canceled.request("somebody")
+    work(world.claim(), world.platform, canceled)
+    assert ledger.job(job.id).state is JobState.LIVE
+    assert world.target.calls == told
+
+
+def test_a_release_command_does_not_run_again_for_a_roll_out_that_was_broken_off(world: World) -> None:
+    world.builder.processes = (ProcessType("web"), ProcessType("release"))
+    world.target.during = _killed
+    world.enqueue(world.commit("one"))
+    with pytest.raises(KeyboardInterrupt):
+        work(world.claim(), world.platform, Cancellation())
+    world.target.during = lambda _release, _cancel: None
+    world.let_leases_run_out()
+    work(world.claim(), world.platform, Cancellation())
+    assert world.target.calls.count("run release of v1") == 1
+    assert world.target.calls[-1] == "roll out v1"
+    assert world.target.running(SHOP) == 1
+
+
+def _killed(_release: Release, _cancel: Cancellation) -> None:
+    raise KeyboardInterrupt
+
+
 def test_the_release_command_runs_before_the_roll_out(world: World) -> None:
     world.builder.processes = (ProcessType("web"), ProcessType("release"))
     world.deploy(world.commit("one"))

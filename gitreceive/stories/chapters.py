@@ -57,7 +57,7 @@ class UnrecordedError(Exception):
 @dataclass
 class Deployment:
     """One telling of the story. ``seconds`` gathers how long each phase took. ``begun`` is the release whose roll-out has begun, for as
-    long as it is put back where the story breaks off.
+    long as it is put back where the story breaks off. ``told_from`` is where the job stood when the telling began.
     """
 
     job: Job
@@ -66,13 +66,31 @@ class Deployment:
     cancel: Cancellation
     seconds: dict[str, float] = field(default_factory=dict)
     begun: Release | None = None
+    told_from: JobState = JobState.QUEUED
+
+    @property
+    def prepared(self) -> bool:
+        """All that comes before a roll-out was done in a telling before."""
+        return self.told_from is JobState.ROLLING_OUT
 
 
 def receive(deployment: Deployment, push: Push) -> Source:
     """The branch must still be where this push can move it: a job that waited may find it elsewhere."""
-    deployment.cancel.raise_if_requested()
+    if not has_moved(deployment, push):
+        deployment.cancel.raise_if_requested()
     deployment.platform.sources.check_move(push.repository, push.ref, push.old, push.new)
     return Source(push.app, push.new, push.came_to)
+
+
+def has_moved(deployment: Deployment, push: Push) -> bool:
+    """Whether a telling before has rolled the push out and moved the branch, and came no further. From there on it is accepted, and nothing puts
+    it back. A push that another brought its commit before has a live release of it.
+    """
+    if not deployment.prepared:
+        return False
+    live = deployment.platform.ledger.current_release(push.app)
+    at = deployment.platform.sources.head(push.repository, push.ref)
+    return at == push.new and (live is None or live.commit != push.new)
 
 
 def build_and_publish(
@@ -155,7 +173,8 @@ def intend(
     replicas has no room for it: what was live comes back, or stays, in any case. Raises UsageError where more processes would run than may have
     a volume of it.
     """
-    advance(deployment, JobState.RELEASING, image=image)
+    if not deployment.prepared:
+        advance(deployment, JobState.RELEASING, image=image)
     job, ledger = deployment.job, deployment.platform.ledger
     release = ledger.intend_release(job.id, job.fence, image, commit, description, config, settings, declared)
     release.settings.require_possible()
@@ -165,9 +184,11 @@ def intend(
 
 
 def run_release_command(deployment: Deployment, release: Release) -> None:
-    """The ``release:`` process runs to its end before anything is replaced; if it fails, nothing is."""
+    """The ``release:`` process runs to its end before anything is replaced; if it fails, nothing is. It does not run again for a roll-out that was
+    broken off.
+    """
     command = next((p for p in release.image.processes if p.name == RELEASE_PROCESS), None)
-    if command is None:
+    if command is None or deployment.prepared:
         return
     deployment.log.step(f"{RELEASE_STEP}{release.label}")
     with phase(deployment, "release"):

@@ -22,9 +22,9 @@ _BEFORE, _AFTER, _FIRST, _FAREWELL = (
 
 
 def run_before(deployment: Deployment, release: Release) -> None:
-    """Raises RolloutError where it fails: nothing is rolled out then."""
+    """Raises RolloutError where it fails: nothing is rolled out then. It does not run again for a roll-out that was broken off."""
     command = release.declared.scripts.before
-    if not command:
+    if not command or deployment.prepared:
         return
     deployment.log.step(f"Running {_BEFORE} of {release.label}")
     with phase(deployment, "predeploy"):

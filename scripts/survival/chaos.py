@@ -66,7 +66,7 @@ class Chaos:
                 self._look()
                 for client in self._clients:
                     client.go_on()
-        if self.killer.number > looked or not looked:
+        if not self.found and (self.killer.number > looked or not looked):
             self._look()
         for client in self._clients:
             client.stop()
