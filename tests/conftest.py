@@ -17,15 +17,6 @@ settings.register_profile("long", settings.get_profile("any machine"), max_examp
 settings.load_profile("any machine")  # pytest --hypothesis-profile=long takes its place
 
 
-@pytest.hookimpl(tryfirst=True)
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """What scripts/test runs side by side, each in its own order: what the cluster is asked for, what is pushed to Docker, and Docker's engines."""
-    for item in items:
-        kinds = {mark.name for mark in item.iter_markers()}
-        group = "cluster" if "kubernetes" in kinds else "pushes" if "e2e" in kinds else "engines"
-        item.add_marker(pytest.mark.xdist_group(group))
-
-
 @pytest.fixture(scope="session")
 def stack() -> Stack:
     """From GITRECEIVE_TEST_STACK, which is what ``gitreceive stack list --json`` printed."""

@@ -161,4 +161,4 @@ def test_without_docker_it_says_so(docker_cli: Cli, monkeypatch: pytest.MonkeyPa
     docker_cli("buildpack", "new", "acme/lua").ok()
     with monkeypatch.context() as patch:
         patch.setenv("DOCKER_HOST", "tcp://127.0.0.1:9")
-        docker_cli("buildpack", "test", "lua").failed(7, "Docker does not answer")
+        docker_cli("buildpack", "test", "lua").failed(71, "Docker does not answer")
