@@ -3,6 +3,7 @@
 import logging
 import queue
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import suppress
 from typing import Self
@@ -146,6 +147,8 @@ class Follower(Iterator[LogLine]):
                 return
             pause = _PAUSE_SECONDS
             self._closed.wait(_PAUSE_SECONDS if streaming else _TURN_SECONDS)
+            if streaming:
+                self._await_end(run)
 
     def _pass(self, run: Run, seen: Seen, *, follow: bool) -> None:
         """Once through the log, from what is known of it on."""
@@ -163,15 +166,22 @@ class Follower(Iterator[LogLine]):
         try:
             if self._closed.is_set():
                 return
-            for time, text in stamped(log):
+            for stamp, text in stamped(log):
                 if self._closed.is_set():
                     return
-                if seen.is_new(time, text):
-                    self._put(line_of(run, time, text))
+                if seen.is_new(stamp, text):
+                    self._put(line_of(run, stamp, text))
         finally:
             with self._lock:
                 self._open.pop(run.log, None)
             log.close()
+
+    def _await_end(self, run: Run) -> None:
+        """A log that was followed and came to its end has most likely ended, whether or not that is known yet."""
+        until = time.monotonic() + self._runs.late_seconds
+        while not self._has_ended(run) and time.monotonic() < until:
+            if self._closed.wait(_PAUSE_SECONDS):
+                return
 
     def _has_ended(self, run: Run) -> bool:
         with self._lock:

@@ -29,7 +29,13 @@ class OpenLog(Protocol):
 
 
 class Runs(Protocol):
-    """All methods may be called from several threads. They raise UnavailableError where the target does not answer."""
+    """All methods may be called from several threads. They raise UnavailableError where the target does not answer.
+
+    ``late_seconds``: by how much ``there`` may be behind what runs. Until it has told of the end of a run, ``open`` may give what came after it.
+    """
+
+    @property
+    def late_seconds(self) -> float: ...
 
     def there(self) -> Sequence[Run]:
         """Those that have a log now. Raises other errors of ``errors.py`` where asking again is of no use."""

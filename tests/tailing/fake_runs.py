@@ -37,6 +37,7 @@ class FakeRuns:
         self.logs: dict[str, FakeLog] = {}
         self.failure: GitreceiveError | None = None
         self.most_streams = self.streams = 0
+        self.late_seconds = 0.0
         self.clean_ends = False  # connections end as if the log had
         self._time = EPOCH
 

@@ -1,6 +1,7 @@
 """Whatever happens to logs and connections, each line comes once and in its log's order."""
 
 import threading
+import time
 from collections.abc import Callable, Iterator
 from contextlib import closing
 
@@ -213,3 +214,24 @@ def test_closing_wakes_who_waits(runs: FakeRuns) -> None:
     with closing(Follower(runs, ALL)) as follower:
         threading.Timer(0.05, follower.close).start()
         assert list(follower) == []
+
+
+def test_a_run_that_came_to_its_end_is_not_asked_again_before_that_is_known(
+    runs: FakeRuns, reading: Read
+) -> None:
+    runs.late_seconds, runs.clean_ends = 60.0, True
+    runs.add("a")
+    runs.say("a", "one")
+    reader = reading()
+    assert reader.take(1) == ["one"]
+    while not runs.streams:
+        runs.wait(0.02)
+    opened = runs.logs["a"].opened
+    runs.break_off()
+    while runs.streams:
+        runs.wait(0.02)
+    runs.say("a", "the last")
+    time.sleep(0.6)  # three times the pause after which another is asked again
+    assert runs.logs["a"].opened == opened
+    runs.end("a")
+    assert reader.take(1) == ["the last"]

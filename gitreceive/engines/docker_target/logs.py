@@ -15,6 +15,8 @@ _LOOK_SECONDS = 0.5
 class ContainerRuns:
     """``Runs``: each container, whose log goes on when Docker starts it again."""
 
+    late_seconds = 0.0
+
     def __init__(self, engine: Engine, containers: Callable[[], Iterable[Container]]) -> None:
         self._engine = engine
         self._containers = containers

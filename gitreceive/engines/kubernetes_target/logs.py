@@ -46,7 +46,11 @@ class PodFollower(Follower):
 
 
 class PodRuns:
-    """``Runs``: each run of a container in a pod of ours, named by the container's id."""
+    """``Runs``: each run of a container in a pod of ours, named by the container's id. A node tells the cluster of a restart when it comes to it,
+    and gives the new run's log at once.
+    """
+
+    late_seconds = 5.0
 
     def __init__(self, api: Api, namespace: str) -> None:
         self._api = api
