@@ -3,7 +3,7 @@
 import os
 import time
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, suppress
 from pathlib import Path
 
 import pytest
@@ -42,10 +42,16 @@ def _is_told(server: Server, build: int, text: str) -> None:
     wait_until(lambda: log.exists() and text in log.read_text(), f"build {build} says {text!r}", _PATIENCE)
 
 
+def _docker_is_missed(server: Server) -> bool:
+    with suppress(OSError):  # no answer in time
+        return "docker: not well" in fetch(f"http://127.0.0.1:{server.http_port}/readyz", status=503)
+    return False
+
+
 def test_builds_wait_for_docker_and_go_on_from_where_they_were(
     server: Server, docker_there: tuple[Path, Away]
 ) -> None:
-    assert "docker: not well" in fetch(f"http://127.0.0.1:{server.http_port}/readyz", status=503)
+    wait_until(lambda: _docker_is_missed(server), "the server says that it is not ready", _PATIENCE)
 
     shop: Clone = server.developer("dora").creates("shop", "procfile-worker")
     push = shop.start_push("-o", "nocache")
