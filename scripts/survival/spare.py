@@ -32,7 +32,8 @@ class Spare:
         self._begun: SimpleQueue[int] = SimpleQueue()
         self._known: dict[int, Forked] = {}
         self._lock = threading.Lock()
-        threading.Thread(target=self._read, name="spare", daemon=True).start()
+        self._reader = threading.Thread(target=self._read, name="spare", daemon=True)
+        self._reader.start()
 
     def start(self, env: Mapping[str, str], log: Path) -> "Forked":
         assert self._process.stdin
@@ -43,8 +44,11 @@ class Spare:
 
     def close(self) -> None:
         assert self._process.stdin
+        assert self._process.stdout
         self._process.stdin.close()
         self._process.wait(60)
+        self._reader.join(60)
+        self._process.stdout.close()
 
     def _read(self) -> None:
         assert self._process.stdout

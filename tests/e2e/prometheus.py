@@ -47,6 +47,14 @@ class Prometheus:
         return found
 
 
+def _is_ready(prometheus: Prometheus) -> bool:
+    """It answers 503 while it starts."""
+    try:
+        return bool(fetch(f"{prometheus.url}/-/ready", status=200))
+    except AssertionError:
+        return False
+
+
 @contextmanager
 def scraping(port: int, rules: Path, folder: Path) -> Iterator[Prometheus]:
     """One that asks what listens there every two seconds, and follows the rules. It has done so twice already."""
@@ -64,7 +72,7 @@ def scraping(port: int, rules: Path, folder: Path) -> Iterator[Prometheus]:
         process = subprocess.Popen(command, stdout=log, stderr=log)
     try:
         prometheus = Prometheus(f"http://127.0.0.1:{own}")
-        wait_until(lambda: fetch(f"{prometheus.url}/-/ready", status=200), "Prometheus is ready")
+        wait_until(lambda: _is_ready(prometheus), "Prometheus is ready")
         scraped = 'sum_over_time(up{job="gitreceive"}[5m]) > 1'
         wait_until(lambda: prometheus.query(scraped), "the server has been asked twice")
         yield prometheus
