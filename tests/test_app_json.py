@@ -200,7 +200,7 @@ def test_a_server_that_was_killed_in_a_postdeploy_runs_it_again(world: World) ->
     job = world.claim()
     work(job, world.platform, Cancellation())
     assert world.ledger.job(job.id).state is JobState.LIVE
-    assert world.target.calls == ["roll out v1", "run postdeploy of v1"]
+    assert world.target.calls == ["run postdeploy of v1"]
 
 
 def test_buildpacks_of_app_json_are_asked_for_last(world: World) -> None:
