@@ -177,6 +177,8 @@ def intend(
         advance(deployment, JobState.RELEASING, image=image)
     job, ledger = deployment.job, deployment.platform.ledger
     release = ledger.intend_release(job.id, job.fence, image, commit, description, config, settings, declared)
+    if deployment.prepared:
+        return release  # it had room before its roll-out, which may have moved the branch by now
     release.settings.require_possible()
     if not isinstance(job.cause, Rollback | Redeploy | Rebase):
         require_room(release, ledger, deployment.platform.default_memory)
