@@ -34,7 +34,6 @@ _REASON_LIMIT = 200
 _TELLINGS = 3  # of one job by one server, where the engine goes away
 _AWAY_SECONDS, _AWAY_PAUSE = 300.0, 0.5
 
-_WITH_COMMANDS = frozenset({JobState.RELEASING, JobState.ROLLING_OUT})
 
 _logger = logging.getLogger(__name__)
 
@@ -211,7 +210,7 @@ def _await_engine(deployment: Deployment, away: EngineAwayError) -> None:
         if time.monotonic() > until:
             raise away
         cancel.wait(_AWAY_PAUSE)
-    again = "; a command that had begun begins again" if job.state in _WITH_COMMANDS else ""
+    again = "; a command that had begun begins again" if job.state is JobState.RELEASING else ""
     log.step(f"It is back; build {job.id} goes on from {job.state.replace('_', ' ')!r}{again}")
 
 
