@@ -7,7 +7,7 @@ from http import HTTPStatus
 from urllib.parse import urlsplit
 
 from gitreceive.model import AppSettings, CheckKind, HealthCheck, ProcessStatus, Runtime
-from tests.engines.target_contract import Stage
+from tests.engines.stage import Stage
 
 # from /tire on it is not ready, and four seconds later not alive
 MOODY = """

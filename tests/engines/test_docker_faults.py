@@ -23,7 +23,7 @@ from gitreceive.errors import EngineAwayError, RolloutError, UnavailableError
 from gitreceive.model import ImageRef, ProcessType
 from gitreceive.patience import Patience
 from tests.engines.images import client, python_image
-from tests.engines.target_contract import Stage
+from tests.engines.stage import Stage
 from tests.faults.kinds import (
     Fault,
     Faults,

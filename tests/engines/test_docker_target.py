@@ -38,7 +38,8 @@ from gitreceive.model import (
 from gitreceive.voice import Voice
 from tests.engines.health_contract import HealthContract
 from tests.engines.images import client, python_image
-from tests.engines.target_contract import Stage, TargetContract
+from tests.engines.stage import Stage
+from tests.engines.target_contract import TargetContract
 
 pytestmark = pytest.mark.docker
 

@@ -1,7 +1,7 @@
 import pytest
 
 from gitreceive.model import Digest, ImageRef
-from tests.engines.target_contract import Stage
+from tests.engines.stage import Stage
 from tests.engines.target_record import TargetRecord
 from tests.fakes import FakeTarget
 

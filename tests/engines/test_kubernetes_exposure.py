@@ -18,7 +18,7 @@ from gitreceive.engines.kubernetes_target.api import Api
 from gitreceive.model import AppSettings, Certificate, Domain, ImageRef, Routing
 from tests.certificates import issue
 from tests.engines.images import python_image
-from tests.engines.target_contract import Stage
+from tests.engines.stage import Stage
 
 pytestmark = pytest.mark.kubernetes
 
@@ -72,6 +72,7 @@ def test_an_ingress_is_taken_by_the_cluster_and_leaves_with_its_certificate(imag
         assert api.get("Ingress", "web", space) is None
         assert api.list("Secret", space, "gitreceive/kind=certificate")["items"] == []
         assert {pod["metadata"]["name"] for pod in api.list("Pod", space)["items"]} == pods
-        assert stage.get() == "v1 hello-canary"
+        # No pod was started anew, so nothing was waited for: a node opens the port in a moment of its own.
+        stage.get_eventually("v1 hello-canary", opening=True)
     finally:
         stage.target.destroy(stage.app)

@@ -11,7 +11,7 @@ from gitreceive.engines.kubernetes_target.api import Api
 from gitreceive.model import ImageRef, ProcessType
 from gitreceive.voice import Voice
 from tests.engines.images import python_image
-from tests.engines.target_contract import Stage
+from tests.engines.stage import Stage
 
 pytestmark = pytest.mark.kubernetes
 

@@ -29,7 +29,8 @@ from gitreceive.model import (
 from tests.engines.cluster_volumes import host_volume
 from tests.engines.health_contract import HealthContract
 from tests.engines.images import python_image
-from tests.engines.target_contract import SERVER, TICKER, Stage, TargetContract
+from tests.engines.stage import SERVER, TICKER, Stage
+from tests.engines.target_contract import TargetContract
 
 pytestmark = pytest.mark.kubernetes
 
