@@ -175,7 +175,7 @@ def build_networks(settings: config.Settings) -> BuildNetworks:
     def refused() -> tuple[Place, ...]:
         urls = [f"{'http' if settings.registry_insecure else 'https'}://{settings.registry}"]
         if settings.target == "kubernetes":
-            from gitreceive.engines.kubernetes_target.api import api_server
+            from gitreceive.engines.kubernetes_target.connection import api_server
 
             urls.append(api_server(settings.kubernetes.context))
         return tuple(place for url in urls if (place := of_url(url)))

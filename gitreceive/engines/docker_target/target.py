@@ -16,12 +16,12 @@ from gitreceive.engines.docker_target import diagnosis, one_offs, volumes
 from gitreceive.engines.docker_target.containers import Container, Place, Stage
 from gitreceive.engines.docker_target.engine import Credentials, Engine
 from gitreceive.engines.docker_target.findings import Finding, Findings
-from gitreceive.engines.docker_target.health import wait_until_well
 from gitreceive.engines.docker_target.hosts import Hosts
 from gitreceive.engines.docker_target.hosts import url as url_by_host
 from gitreceive.engines.docker_target.logs import ContainerRuns
 from gitreceive.engines.docker_target.no_operators import NoOperators
 from gitreceive.engines.docker_target.pages import Pages
+from gitreceive.engines.docker_target.rollout import HAND_OVER_SECONDS, RollOut
 from gitreceive.engines.docker_target.routes import Routes
 from gitreceive.engines.docker_target.switchboard import Switchboard
 from gitreceive.errors import (
@@ -32,7 +32,6 @@ from gitreceive.errors import (
     UnavailableError,
 )
 from gitreceive.model import (
-    WEB_PROCESS,
     AppName,
     Check,
     CronRun,
@@ -47,7 +46,6 @@ from gitreceive.model import (
     Release,
     Terminal,
     VolumeStatus,
-    alone,
 )
 from gitreceive.ports import Attachment, CertificateSource, Log, Pipe
 from gitreceive.ports.targets import no_certificates
@@ -55,7 +53,6 @@ from gitreceive.tailing import Follower, read
 
 _GRACE_SECONDS = 10  # for what is destroyed: nobody waits for its answers
 _LOG_ATTEMPTS, _LOG_PAUSE = 10, 1.0
-_HAND_OVER_SECONDS = 30  # for what has a volume that another process is to have
 
 
 class DockerTarget(NoOperators):
@@ -80,6 +77,9 @@ class DockerTarget(NoOperators):
         self._switchboard = Switchboard(
             self._engine, self._owned_by, settings.docker, self._pages, hosts, self._findings
         )
+        self._rollout = RollOut(
+            self._engine, self._owned_by, settings.docker, self._switchboard, self._routes, self._pages
+        )
         self._locks: dict[AppName, threading.RLock] = {}
         self._locks_lock = threading.Lock()
 
@@ -95,18 +95,20 @@ class DockerTarget(NoOperators):
         _require_no_secrets(release)
         with self._lock(release.app), self._engine_stays():
             self._switchboard.start()
-            self._bring_up(release, log, cancel)
+            self._rollout.bring_up(release, log, cancel)
 
     def put_back(self, failed: Release, previous: Release | None, log: Log) -> None:
         with self._lock(failed.app):
-            self._remove(c for c in self._of(failed) if c.stage is Stage.STARTING)  # they serve nobody
+            self._rollout.remove(
+                c for c in self._of(failed) if c.stage is Stage.STARTING
+            )  # they serve nobody
             try:
                 if previous is None:
                     self._routes.drop(failed.app)
                 else:
-                    self._bring_up(previous, log, Cancellation())
+                    self._rollout.bring_up(previous, log, Cancellation())
             finally:
-                self._remove(c for c in self._of(failed) if c.stage is not Stage.RETIRING)
+                self._rollout.remove(c for c in self._of(failed) if c.stage is not Stage.RETIRING)
                 self._switchboard.refresh(failed.app)
 
     @contextmanager
@@ -132,8 +134,8 @@ class DockerTarget(NoOperators):
             return code
 
     def _run_once(self, release: Release, process: ProcessType, log: Log, cancel: Cancellation) -> int:
-        user = self._image_user(release, log, cancel)
-        self._remove(self._left_behind(release, process))
+        user = self._rollout.image_user(release, log, cancel)
+        self._rollout.remove(self._left_behind(release, process))
         body = made.once(release, process, owned_by=self._owned_by, user=user, settings=self._settings.docker)
         place = Place(release.number, process.name, 1)
         name = made.name(self._owned_by, release.app, place, Stage.LIVE, f"once-{uuid.uuid4().hex[:8]}")
@@ -262,8 +264,8 @@ class DockerTarget(NoOperators):
                     f"{kept.instance} mounts volume {name}", hint=f"gitreceive volumes remove {name}"
                 )
             for container in having:
-                self._engine.stop(container.id, _HAND_OVER_SECONDS)
-            self._remove(having)
+                self._engine.stop(container.id, HAND_OVER_SECONDS)
+            self._rollout.remove(having)
             return volumes.remove(self._engine, self._owned_by, app, name)
 
     def secret_names(self, app: AppName, secret: str) -> tuple[str, ...]:  # noqa: ARG002
@@ -274,7 +276,7 @@ class DockerTarget(NoOperators):
             found = self._switchboard.containers(app)
             for container in found:
                 self._engine.stop(container.id, _GRACE_SECONDS)
-            self._remove(found)
+            self._rollout.remove(found)
             volumes.remove_all(self._engine, self._owned_by, app)
             for image in {c.image for c in found}:
                 self._engine.remove_image(image)
@@ -289,7 +291,7 @@ class DockerTarget(NoOperators):
     def plan(self, release: Release) -> str:
         documents = []
         for place, process in made.places(release):
-            body = self._body(release, place, process, "the image's own, never root", None)
+            body = self._rollout.body(release, place, process, "the image's own, never root", None)
             body["Env"] = [f"{variable.partition('=')[0]}=***" for variable in body["Env"]]
             documents.append({"name": made.name(self._owned_by, release.app, place, Stage.LIVE), **body})
         documents += [{"cron": entry.name, **entry.document()} for entry in release.cron]
@@ -298,123 +300,11 @@ class DockerTarget(NoOperators):
     def check(self) -> Iterable[Check]:
         return diagnosis.check(self._engine, self._settings.docker)
 
-    def _bring_up(self, release: Release, log: Log, cancel: Cancellation) -> None:
-        """The release serves, and nothing else of the app does. What is there already and well is kept."""
-        user = self._image_user(release, log, cancel)
-        wanted = self._create_missing(release, user, cancel)
-        wait_until_well(
-            self._engine,
-            [c for c in wanted if not c.place.reserved],
-            release=release,
-            deadline=self._settings.docker.deadline,
-            log=log,
-            cancel=cancel,
-        )
-        cancel.raise_if_requested()
-        self._routes.put(release.app, release.settings.routing)
-        self._pages.put(release.app, release.settings.maintenance)
-        self._switch(release.app, wanted)
-
-    def _create_missing(self, release: Release, user: str, cancel: Cancellation) -> list[Container]:
-        existing = [c for c in self._switchboard.containers(release.app) if not c.once]
-        port = self._switchboard.port(release.app, existing)
-        wanted: set[str] = set()
-        for place, process in made.places(release):
-            cancel.raise_if_requested()
-            body = self._body(release, place, process, user, port)
-            here = [c for c in existing if c.place == place and c.stage is not Stage.RETIRING]
-            well = [c for c in here if c.running or place.reserved]
-            same = next((c for c in well if c.spec == body["Labels"]["gitreceive.spec"]), None)
-            if same is None:
-                # one that serves goes on until its successor is well
-                self._remove(c for c in here if not (c.running and c.stage is Stage.LIVE))
-                self._free_volumes(release, place, existing)
-                wanted.add(self._run(release, place, process, body))
-            else:
-                wanted.add(same.id)
-        return [c for c in self._switchboard.containers(release.app) if c.id in wanted]
-
-    def _free_volumes(self, release: Release, place: Place, existing: Iterable[Container]) -> None:
-        """What one process has at a time is left by whoever has it. It keeps its name, so that it is known what serves, or did."""
-        wanted = set(alone(release.settings.runtime.volumes, place.process))
-        having = [c for c in existing if c.running and c.volumes & wanted and not place.reserved]
-        for container in having:
-            self._engine.stop(container.id, _HAND_OVER_SECONDS)
-        if having:
-            self._switchboard.refresh(release.app)
-
-    def _run(self, release: Release, place: Place, process: ProcessType, body: dict[str, Any]) -> str:
-        volumes.make(self._engine, release, process, self._owned_by)
-        container = self._engine.create(made.name(self._owned_by, release.app, place, Stage.STARTING), body)
-        if place.reserved:
-            return container
-        try:
-            volumes.hand_over(self._engine, container, release, process, body["User"])
-            self._engine.start(container)
-        except RolloutError as error:
-            self._engine.remove(container)
-            raise RolloutError(f"{place.process} cannot start: {error.message}", hint=error.hint) from error
-        return container
-
-    def _switch(self, app: AppName, wanted: list[Container]) -> None:
-        """From here on the release serves. The names are changed first: they are what a restarted server goes by."""
-        keep = {c.id for c in wanted}
-        old = [c for c in self._switchboard.containers(app) if not c.once and c.id not in keep]
-        replaced = {c.place for c in old if c.stage is Stage.LIVE}
-        for container in wanted:
-            if container.stage is not Stage.LIVE:
-                self._engine.keep_running(container.id)
-                # both serve until the other one has the name of one that leaves
-                mark = container.id[:12] if container.place in replaced else ""
-                name = made.name(self._owned_by, app, container.place, Stage.LIVE, mark)
-                self._engine.rename(container.id, name)
-        for container in old:
-            if container.stage is not Stage.RETIRING:
-                self._engine.rename(
-                    container.id,
-                    made.name(self._owned_by, app, container.place, Stage.RETIRING, container.id[:12]),
-                )
-        self._switchboard.refresh(app)
-        self._switchboard.retire(old)
-
-    def _body(
-        self, release: Release, place: Place, process: ProcessType, user: str, port: int | None
-    ) -> dict[str, Any]:
-        return made.service(
-            release,
-            place,
-            process,
-            owned_by=self._owned_by,
-            host_port=port if process.name == WEB_PROCESS else None,
-            user=user,
-            settings=self._settings.docker,
-        )
-
-    def _image_user(self, release: Release, log: Log, cancel: Cancellation) -> str:
-        """Whom to run as: the image's own user. The image is on the engine then. Raises RolloutError where that is root."""
-        cancel.raise_if_requested()
-        image = release.image.ref
-        user = self._engine.image_user(image)
-        if user is None:
-            log.detail(f"pulling {image.repository}@{image.digest.short}")
-            self._engine.pull(image, cancel)
-            user = self._engine.image_user(image)
-        if user is None:
-            raise RolloutError(f"{image} was pulled and is not there", hint="see `docker images --digests`")
-        if user.partition(":")[0] not in {"", "0", "root"}:
-            return user
-        if release.image.buildpacks == ("dockerfile",):
-            raise RolloutError(
-                "the image would run as root, which apps may not",
-                hint="add `USER 1000` to the Dockerfile: apps may not run as root, and the user must be a number",
-            )
-        return made.NOT_ROOT
-
     def _one_off(
         self, release: Release, asked: OneOff, log: Log, cancel: Cancellation
     ) -> tuple[str, dict[str, Any]]:
         """The container's name, and what it is created from."""
-        user = self._image_user(release, log, cancel)
+        user = self._rollout.image_user(release, log, cancel)
         body = made.one_off(
             release, asked, owned_by=self._owned_by, user=user, settings=self._settings.docker
         )
@@ -444,10 +334,6 @@ class DockerTarget(NoOperators):
         """Held while an app's containers are changed."""
         with self._locks_lock:
             return self._locks.setdefault(app, threading.RLock())
-
-    def _remove(self, containers: Iterable[Container]) -> None:
-        for container in containers:
-            self._engine.remove(container.id)
 
 
 def _require_no_autoscaler(release: Release) -> None:

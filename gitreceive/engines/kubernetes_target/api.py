@@ -1,6 +1,5 @@
 """The cluster's API as plain values. None of the exceptions of ``kubernetes`` leaves here."""
 
-import hashlib
 import secrets
 import threading
 import time
@@ -9,8 +8,8 @@ from contextlib import contextmanager
 from functools import partial
 from typing import Any, TypeVar
 
-from gitreceive.config import cache_dir, process_environment
 from gitreceive.engines.kubernetes_target.channels import PROTOCOL, Channels
+from gitreceive.engines.kubernetes_target.connection import connect
 from gitreceive.engines.kubernetes_target.refusals import (
     BusyError,
     MissingError,
@@ -21,7 +20,7 @@ from gitreceive.engines.kubernetes_target.refusals import (
 )
 from gitreceive.engines.kubernetes_target.streams import LineStream
 from gitreceive.engines.kubernetes_target.ways import ways
-from gitreceive.errors import ConfigError, RolloutError, UnavailableError
+from gitreceive.errors import RolloutError, UnavailableError
 from gitreceive.manifests.exposure import Exposing
 from gitreceive.manifests.rendering import MANAGER, ClusterApi
 from gitreceive.manifests.templating import Manifest
@@ -355,7 +354,7 @@ class Api:
         with self._lock:
             now = time.monotonic()
             if self._client is None or now - self._asked_at > _FACTS_SECONDS:
-                client = self._client or self._patiently(lambda: _connect(self._context))
+                client = self._client or self._patiently(lambda: connect(self._context))
                 ask = partial(client.request, "GET", serializer=_plain, _request_timeout=_TIMEOUT)
                 groups = self._patiently(lambda: _whole(lambda: ask("/apis")))
                 self._version = self._patiently(lambda: _whole(lambda: ask("/version")))
@@ -364,45 +363,6 @@ class Api:
                 )
                 self._client, self._asked_at, self._exposing = client, now, None
             return self._client
-
-
-def api_server(context: str) -> str:
-    """The URL of the API server that a context leads to; nothing is asked of it. Raises ConfigError."""
-    return str(_configuration(context).host)
-
-
-def _connect(context: str) -> Any:
-    import kubernetes
-
-    client: Any = kubernetes.client
-    configuration = _configuration(context)
-    configuration.retries = False  # retried here, where it is known what may be asked twice
-    configuration.connection_pool_maxsize = 32
-    identity = f"{configuration.host}\0{configuration.ssl_ca_cert}".encode()
-    cache = cache_dir() / "kubernetes" / f"{hashlib.sha256(identity).hexdigest()[:16]}.json"
-    cache.parent.mkdir(parents=True, exist_ok=True)
-    with translated():
-        return _dynamic().DynamicClient(client.ApiClient(configuration), cache_file=str(cache))
-
-
-def _configuration(context: str) -> Any:
-    import kubernetes
-
-    untyped: Any = kubernetes  # half of it has types, and none that help here
-    client, config = untyped.client, untyped.config
-    configuration = client.Configuration()
-    try:
-        # named here, as the library looks at the environment once, when it is first imported
-        named = process_environment().get("KUBECONFIG") or None
-        config.load_kube_config(named, context=context or None, client_configuration=configuration)
-    except (config.ConfigException, OSError, ValueError) as error:
-        if context:
-            raise _no_cluster(error) from error
-        try:
-            config.load_incluster_config(client_configuration=configuration)
-        except config.ConfigException as inner:
-            raise _no_cluster(error) from inner
-    return configuration
 
 
 def _discovered(client: Any, version: str, kind: str) -> Any:
@@ -422,23 +382,10 @@ def _whole(ask: Callable[[], Any]) -> Manifest:
     return answer
 
 
-def _dynamic() -> Any:
-    from kubernetes import dynamic
-
-    return dynamic
-
-
 def _websockets() -> Any:
     from kubernetes.stream import ws_client
 
     return ws_client
-
-
-def _no_cluster(error: Exception) -> ConfigError:
-    return ConfigError(
-        f"no Kubernetes cluster is configured: {' '.join(str(error).split())}",
-        hint="set KUBECONFIG and kubernetes.context, or run the server in the cluster",
-    )
 
 
 def _plain(_client: object, answer: Any) -> Any:
