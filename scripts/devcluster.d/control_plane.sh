@@ -31,16 +31,32 @@ start_etcd() {
 }
 
 start_apiserver() {
-  start_service kube-apiserver "$BINARIES/kube-apiserver" \
-    --bind-address 127.0.0.1 --secure-port "$(port_of kube-apiserver)" --advertise-address "$1" \
-    --etcd-servers "https://127.0.0.1:$(port_of etcd)" --etcd-cafile "$PKI/ca.crt" \
-    --etcd-certfile "$PKI/admin.crt" --etcd-keyfile "$PKI/admin.key" \
-    --tls-cert-file "$PKI/server.crt" --tls-private-key-file "$PKI/server.key" --client-ca-file "$PKI/ca.crt" \
-    --kubelet-certificate-authority "$PKI/ca.crt" --kubelet-preferred-address-types InternalIP \
-    --kubelet-client-certificate "$PKI/admin.crt" --kubelet-client-key "$PKI/admin.key" \
-    --service-account-issuer https://kubernetes.default.svc --service-account-key-file "$PKI/service-account.key" \
-    --service-account-signing-key-file "$PKI/service-account.key" --service-cluster-ip-range "$SERVICE_RANGE" \
-    --authorization-mode Node,RBAC --enable-admission-plugins NodeRestriction --allow-privileged
+  api_server_command "$1" "$(port_of kube-apiserver)"
+  start_service kube-apiserver "${COMMAND[@]}"
+}
+
+# another_api_server PORT: becomes one beside the first, on the same etcd, as a cluster with several has them. It is in
+# no list of the cluster's own addresses, so only who is told its port asks it.
+another_api_server() {
+  is_running kube-apiserver || fail 'Kubernetes does not run here.' '' "$0 up"
+  api_server_command "$(primary_address)" "$1"
+  exec "${COMMAND[@]}" --endpoint-reconciler-type none
+}
+
+# api_server_command NODE_IP PORT: puts it into COMMAND.
+api_server_command() {
+  COMMAND=(
+    "$BINARIES/kube-apiserver"
+    --bind-address 127.0.0.1 --secure-port "$2" --advertise-address "$1"
+    --etcd-servers "https://127.0.0.1:$(port_of etcd)" --etcd-cafile "$PKI/ca.crt"
+    --etcd-certfile "$PKI/admin.crt" --etcd-keyfile "$PKI/admin.key"
+    --tls-cert-file "$PKI/server.crt" --tls-private-key-file "$PKI/server.key" --client-ca-file "$PKI/ca.crt"
+    --kubelet-certificate-authority "$PKI/ca.crt" --kubelet-preferred-address-types InternalIP
+    --kubelet-client-certificate "$PKI/admin.crt" --kubelet-client-key "$PKI/admin.key"
+    --service-account-issuer https://kubernetes.default.svc --service-account-key-file "$PKI/service-account.key"
+    --service-account-signing-key-file "$PKI/service-account.key" --service-cluster-ip-range "$SERVICE_RANGE"
+    --authorization-mode "Node,RBAC" --enable-admission-plugins NodeRestriction --allow-privileged
+  )
 }
 
 start_controller_manager() {

@@ -32,15 +32,14 @@ point     a server that kills itself at a named point in the life of a job (test
 build     SIGKILL of a build container
 docker    SIGKILL of dockerd, then a new one
 registry  SIGKILL of the registry, then a new one
-cluster   with --target kubernetes: SIGKILL of the only way to the API server, a relay of this script's, then a new one. All connections are cut,
-          and then nobody is there. The API server itself goes on, as do the nodes: the cluster is the environment's
+cluster   with --target kubernetes: SIGKILL of an API server, a second one of the devcluster that only the server asks, then a new one
 
 Each kill comes at one of eight stages: receiving, queued, building, publishing, releasing, rolling out, recording (it has come about, and
 the ledger does not say so yet), ended (its commit is still held). Whenever a server lies dead, its ledger and its repositories are looked
 at as they are; after each --every kills, and at the end, everything is. Half of the apps have a web process, a release command and a script
 for the first release; the others run nothing.
 
-Everything that is killed is started by this script, in folders of its own: it touches no other engine, registry or cluster of this host. The
+Everything that is killed is started by this script, in folders of its own: it ends no other engine, registry or API server of this host. The
 order of kills follows from the seed; what they hit, from the moment. Ctrl-C ends the kills, and leads to the last look. The exit code is 1 where something was lost, and with --expect also where
 jobs went on later than they should.
 """

@@ -1,29 +1,28 @@
-"""What the server stands on, to be killed: a Docker engine and a registry of our own, apart from any other on this host, and the way to a cluster.
+"""What the server stands on, to be killed: a Docker engine and a registry of our own, apart from any other on this host, and an API server of a cluster.
 
 The engine has its own folders and socket, and a bridge of its own; it touches no firewall rule, so its containers reach this host and each other,
-and nothing else. A cluster may be others' too, and a roll-out needs its nodes. So not its API server is killed but the only way there: every
-connection is cut, and then nobody is there, which is what a server sees of an API server that is killed.
+and nothing else. The API server is a second one of the devcluster, on the same etcd: what the server asks is killed, and the nodes, which ask the
+first, go on.
 """
 
 import json
 import os
 import shutil
 import signal
+import ssl
 import subprocess
-import sys
 import time
 from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import ExitStack, closing, contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
-from urllib.parse import urlsplit
 
 import docker
 import httpx
 import yaml
 
 from tests.e2e.cluster_account import cluster_account
-from tests.e2e.world import free_ports, port_answers, run, wait_until
+from tests.e2e.world import free_ports, run, wait_until
 
 _REGISTRY = """\
 version: 0.1
@@ -31,8 +30,7 @@ log: {{level: error}}
 storage: {{filesystem: {{rootdirectory: {folder}}}, delete: {{enabled: true}}}}
 http: {{addr: "{address}"}}
 """
-
-
+_DEVCLUSTER = Path(__file__).resolve().parent.parent / "devcluster"
 _UP_SECONDS = 180.0  # on a machine that has much else to do
 
 
@@ -77,9 +75,7 @@ class Service:
 
 @dataclass(frozen=True)
 class Ground:
-    """``docker`` and ``registry`` are None where they are somebody else's, and not to be killed; ``cluster`` is the way to one, None where that is
-    not to be cut. ``env`` leads a server here.
-    """
+    """What is somebody else's, and not to be killed, is None. ``cluster`` is its API server; ``env`` leads a server here."""
 
     docker: Service | None
     registry: Service | None
@@ -93,7 +89,7 @@ class Ground:
 
 @contextmanager
 def ground(folder: Path, own: Collection[str], target: str = "docker") -> Iterator[Ground]:
-    """All that is our ``own``, of docker, registry and (the way to the) cluster, runs while inside; what is not is the environment's. ``folder``
+    """All that is our ``own``, of docker, registry and the cluster's API server, runs while inside; what is not is the environment's. ``folder``
     must have a short path: sockets lie in it (unix(7)).
     """
     folder.mkdir(parents=True, exist_ok=True)
@@ -109,7 +105,7 @@ def ground(folder: Path, own: Collection[str], target: str = "docker") -> Iterat
         if target == "kubernetes":
             kubeconfig = running.enter_context(cluster_account(folder))
             if "cluster" in own:
-                services["cluster"], kubeconfig = running.enter_context(_way_to_cluster(folder, kubeconfig))
+                services["cluster"], kubeconfig = running.enter_context(_api_server(folder, kubeconfig))
             env["KUBECONFIG"] = str(kubeconfig)
         yield Ground(services.get("docker"), services.get("registry"), env, services.get("cluster"))
 
@@ -137,21 +133,24 @@ def _registry(folder: Path) -> Iterator[tuple[Service, str]]:
 
 
 @contextmanager
-def _way_to_cluster(folder: Path, kubeconfig: Path) -> Iterator[tuple[Service, Path]]:
+def _api_server(folder: Path, kubeconfig: Path) -> Iterator[tuple[Service, Path]]:
     """With a kubeconfig that leads there."""
     document = yaml.safe_load(kubeconfig.read_text())
     cluster = document["clusters"][0]["cluster"]
-    there = urlsplit(cluster["server"])
     (port,) = free_ports(1)
-    words = [str(port), str(there.hostname), str(there.port or 443)]
-    command = [sys.executable, "-m", "scripts.survival.gate", *words]
-    service = Service("the way to the cluster", command, folder / "gate.log", lambda: port_answers(port))
-    if there.hostname != "127.0.0.1":
-        cluster["tls-server-name"] = there.hostname
     cluster["server"] = f"https://127.0.0.1:{port}"
-    written = folder / "kubeconfig-by-the-gate"
+    written = folder / "kubeconfig-of-ours"
     written.touch(mode=0o600)
     written.write_text(yaml.safe_dump(document))
+    known = ssl.create_default_context(cafile=cluster["certificate-authority"])
+
+    def answers() -> bool:
+        with suppress(httpx.TransportError), httpx.Client(verify=known, trust_env=False) as client:
+            return client.get(f"{cluster['server']}/readyz").status_code == 200
+        return False
+
+    command = [str(_DEVCLUSTER), "api-server", "--port", str(port)]
+    service = Service("the API server", command, folder / "api-server.log", answers)
     service.start()
     try:
         yield service, written
