@@ -1,7 +1,7 @@
 """The part of the ledger in memory that knows who may do what, and what happened."""
 
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
@@ -74,9 +74,12 @@ class _Notes:
             ]
             return tuple(found[: query.limit])
 
-    def newest_event(self) -> int:
+    def newest_event(self, after: int = 0, but: Collection[str] = ()) -> int:
         with self._lock:
-            return len(self._events)
+            found = [
+                event.id for event in self._events if event.id > after and event.happening.verb not in but
+            ]
+            return max(found, default=after)
 
     def _note(self, verb: str, what: str, app: AppName | None = None) -> None:
         act = acting.current()

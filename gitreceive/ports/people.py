@@ -3,6 +3,7 @@
 Each change is recorded with the change, in one transaction: who makes it says ``gitreceive.acting``.
 """
 
+from collections.abc import Collection
 from datetime import timedelta
 from typing import Protocol
 
@@ -133,8 +134,11 @@ class EventLedger(Protocol):
     def events(self, query: EventQuery) -> tuple[Event, ...]:
         """Newest first."""
 
-    def newest_event(self) -> int:
-        """The id of the newest, 0 where there is none: while it stays, nobody has lost or got anything."""
+    def newest_event(self, after: int = 0, but: Collection[str] = ()) -> int:
+        """The id of the newest, 0 where there is none: while it stays, nobody has lost or got anything.
+
+        Of those after the event ``after`` and of none of the verbs ``but``; ``after`` itself where there is none.
+        """
 
 
 class QuotaLedger(Protocol):

@@ -1,9 +1,10 @@
 """What happened. Rows are only ever added: triggers of the database refuse all else."""
 
+from collections.abc import Collection
 from datetime import timedelta
 from typing import Any
 
-from sqlalchemy import Connection, Row, func, insert, select
+from sqlalchemy import Connection, Row, bindparam, func, insert, select
 
 from gitreceive import acting
 from gitreceive.engines.sql_ledger.database import now
@@ -13,6 +14,10 @@ from gitreceive.engines.sql_ledger.schema import events
 from gitreceive.model import AppName, Event, EventQuery, Happening, Outcome, UserName
 
 _LONGEST = 1000  # characters of a text
+# made once, as it is asked twice a second
+_NEWEST = select(func.max(events.c.id)).where(
+    events.c.id > bindparam("after"), events.c.verb.not_in(bindparam("but", expanding=True))
+)
 
 
 class Events(Part):
@@ -34,9 +39,9 @@ class Events(Part):
                 found = found.where(events.c.at >= begin)
             return tuple(_event(row) for row in connection.execute(found))
 
-    def newest_event(self) -> int:
+    def newest_event(self, after: int = 0, but: Collection[str] = ()) -> int:
         with self._database.reading() as connection:
-            return connection.execute(select(func.max(events.c.id))).scalar() or 0
+            return connection.execute(_NEWEST, {"after": after, "but": list(but)}).scalar() or after
 
 
 def put(connection: Connection, happening: Happening, quiet_seconds: float = 0) -> None:
