@@ -76,6 +76,9 @@ class FakeSourceStore:
     def tidy(self, app: AppName) -> int:
         return 0
 
+    def compact(self, app: AppName) -> None:
+        """There are no packs."""
+
     def head(self, app: AppName, ref: str) -> CommitId:
         with self._lock:
             return self._at(app).refs.get(ref, ZERO_COMMIT)

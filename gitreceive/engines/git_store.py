@@ -1,6 +1,8 @@
 """Sources in bare git repositories, one an app. C git writes and streams, dulwich walks trees (no process per look)."""
 
 import contextlib
+import fcntl
+import os
 import re
 import shutil
 import stat
@@ -23,6 +25,7 @@ from gitreceive.model import ZERO_COMMIT, AppName, Check, CommitId, JobId, Sourc
 _QUICK = 60.0  # seconds for a call that only looks at, or moves, a ref
 _LONG = 1800.0  # for one that packs a repository anew
 _SUBMODULE = 0o160000
+_MANY_PACKS = 50  # from which on git, too, packs anew by itself (git-config(1), gc.autoPackLimit)
 _OLDEST_GIT = (2, 29)
 
 
@@ -84,9 +87,15 @@ class GitStore:
         path = self._path(app)
         if not path.is_dir():
             return 0
-        before = _bytes(path / "objects")
-        run_git(["-c", "gc.auto=0", "gc", "--quiet"], repository=path, timeout=_LONG)
-        return max(0, before - _bytes(path / "objects"))
+        with _alone(path):
+            before = _bytes(path / "objects")
+            run_git(["-c", "gc.auto=0", "gc", "--quiet"], repository=path, timeout=_LONG)
+            return max(0, before - _bytes(path / "objects"))
+
+    def compact(self, app: AppName) -> None:
+        packs = (self._path(app) / "objects" / "pack").glob("*.pack")
+        if sum(1 for _ in packs) > _MANY_PACKS:
+            self.tidy(app)
 
     def head(self, app: AppName, ref: str) -> CommitId:
         _check_ref(ref)
@@ -198,6 +207,17 @@ class GitStore:
 
 
 # --- refs --------------------------------------------------------------------------------------------------------------
+
+
+@contextmanager
+def _alone(repository: Path) -> Iterator[None]:
+    """Of all processes: git refuses a second collection beside one."""
+    folder = os.open(repository, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        fcntl.flock(folder, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(folder)
 
 
 def _bytes(folder: Path) -> int:

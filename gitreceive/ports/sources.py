@@ -39,6 +39,9 @@ class SourceStore(Protocol):
         SourceError, UnavailableError.
         """
 
+    def compact(self, app: AppName) -> None:
+        """The same, but only where many pushes came since: each leaves a pack, and whatever is read is looked for in all. Raises as ``tidy``."""
+
     def remove(self, app: AppName, ref: str) -> None:
         """The ref is gone; no error where there is no such ref, or no repository."""
 

@@ -189,6 +189,29 @@ def test_tidying_loses_nothing_that_was_just_brought(world: World) -> None:
     assert world.store.read(Source(SHOP, loose), "a") == b"2"
 
 
+def test_what_many_pushes_brought_becomes_one_pack(tmp_path: Path) -> None:
+    settings = Settings(data_dir=tmp_path)
+    store = GitStore(settings)
+    store.create(SHOP)
+    packs = repository_path(settings, SHOP) / "objects" / "pack"
+
+    def pushed(number: int) -> CommitId:
+        commit = _commit_by_git(settings, SHOP, {"a": FakeFile(str(number).encode())})
+        store.keep(SHOP, JobId(number), commit)
+        _git(repository_path(settings, SHOP), "repack", "-d", "--quiet")
+        return commit
+
+    commits = [pushed(number) for number in range(1, 51)]
+    store.compact(SHOP)
+    assert len(list(packs.glob("*.pack"))) == 50
+    commits.append(pushed(51))
+    store.compact(SHOP)
+    assert len(list(packs.glob("*.pack"))) == 1
+    found = [store.read(Source(SHOP, commit), "a") for commit in commits]
+    assert found == [str(number).encode() for number in range(1, 52)]
+    store.compact(AppName("none"))
+
+
 def test_a_ref_is_removed_also_where_there_is_none(world: World) -> None:
     commit = world.commit(SHOP, FILES)
     world.store.move(SHOP, "refs/heads/fix/a", ZERO_COMMIT, commit)
