@@ -9,136 +9,57 @@ from pathlib import Path
 from gitreceive import acting
 from gitreceive.errors import ConflictError, LeaseLostError, NotFoundError, UsageError
 from gitreceive.model import (
-    MOST_DRAINS,
     ZERO_COMMIT,
     App,
     AppName,
     AppSettings,
     Cause,
-    Certificate,
     Check,
     CommitId,
     ConfigChange,
     Declared,
-    Domain,
-    Drain,
     Happening,
     Image,
     ImageRef,
+    InLine,
     Job,
     JobId,
     JobState,
     LedgerMeasures,
-    Lock,
     Outcome,
     Push,
     PushOptions,
     QueueLimits,
     QuotaKind,
     Release,
-    Review,
-    ReviewRules,
     Secret,
     SettingsChange,
-    Stack,
     UserName,
     Waiting,
 )
 from gitreceive.stories.retention import named
-from tests.fake_people import FakePeople
+from tests.fake_apps import FakeApps
 
 
 def _utc_now() -> datetime:
     return datetime.now(UTC)
 
 
-class FakeLedger(FakePeople):
+class FakeLedger(FakeApps):
     """``clock`` stands for the database's time; a test may hand in its own."""
 
     def __init__(self, clock: Callable[[], datetime] = _utc_now, queue: QueueLimits | None = None) -> None:
         super().__init__(clock)
         self._queue = queue or QueueLimits()
-        self._jobs: dict[JobId, Job] = {}
         self._leases: dict[JobId, datetime] = {}
         self._holders: dict[JobId, str] = {}
         self._intended: dict[JobId, Release] = {}
         self._live: dict[AppName, list[Release]] = {}
-        self._stacks: dict[str, list[Stack]] = {}
         self._kept: dict[AppName, dict[str, Secret]] = {}
-        self._settings: dict[AppName, AppSettings] = {}
-        self._domains: dict[Domain, AppName] = {}
-        self._certificates: dict[tuple[AppName, str], Certificate] = {}
-        self._drains: list[Drain] = []
         self._holds: dict[AppName, tuple[str, datetime]] = {}
         self._last_id = 0
-        self._last_drain = 0
 
     # apps
-
-    def create_app(self, name: AppName, owner: UserName, branch: str, review: Review | None = None) -> App:
-        with self._lock:
-            if name in self._apps:
-                raise ConflictError(f"there is an app {name} already")
-            self._apps[name] = App(name, owner, branch, self._clock(), review=review)
-            self._note("apps create", f"owner {owner}, branch {branch}", name)
-            return self._apps[name]
-
-    def app(self, name: AppName) -> App:
-        with self._lock:
-            if name not in self._apps:
-                raise NotFoundError(f"there is no app {name}")
-            return self._apps[name]
-
-    def apps(self) -> tuple[App, ...]:
-        with self._lock:
-            return tuple(self._apps[name] for name in sorted(self._apps))
-
-    def set_buildpacks(self, name: AppName, before: tuple[str, ...], after: tuple[str, ...]) -> App:
-        with self._lock:
-            app = self._unlocked(name)
-            if app.buildpacks != before:
-                raise ConflictError(f"the buildpacks of {name} were changed just now")
-            self._apps[name] = replace(app, buildpacks=after)
-            self._note("buildpacks set", ", ".join(after) or "none", name)
-            return self._apps[name]
-
-    def lock_app(self, name: AppName, user: UserName, reason: str) -> App:
-        with self._lock:
-            app = self._unlocked(name)
-            self._apps[name] = replace(app, lock=Lock(user, reason, self._clock()))
-            self._note("lock", reason, name)
-            return self._apps[name]
-
-    def unlock_app(self, name: AppName) -> App:
-        with self._lock:
-            self._apps[name] = replace(self.app(name), lock=None)
-            self._note("unlock", "", name)
-            return self._apps[name]
-
-    def _unlocked(self, name: AppName) -> App:
-        app = self.app(name)
-        app.require_unlocked()
-        return app
-
-    def set_reviews(self, name: AppName, before: ReviewRules, after: ReviewRules) -> App:
-        with self._lock:
-            app = self._unlocked(name)
-            if app.reviews != before:
-                raise ConflictError(f"what is set for reviews of {name} was changed just now")
-            self._apps[name] = replace(app, reviews=after)
-            self._note("reviews set", "", name)
-            return self._apps[name]
-
-    def keep_review(self, name: AppName, until: datetime) -> App:
-        with self._lock:
-            app = self.app(name)
-            if app.review is None:
-                raise NotFoundError(f"{name} is no review app")
-            self._apps[name] = replace(app, review=replace(app.review, until=until))
-            return self._apps[name]
-
-    def reviews(self, of: AppName | None = None) -> tuple[App, ...]:
-        return tuple(app for app in self.apps() if app.review and of in {None, app.review.of})
 
     def config(self, app: AppName) -> dict[str, Secret]:
         with self._lock:
@@ -173,39 +94,6 @@ class FakeLedger(FakePeople):
             self._quotas.pop((QuotaKind.APP, name), None)
             self._note("apps destroy", "with its builds and releases", name)
 
-    # drains
-
-    def add_drain(self, app: AppName, user: UserName, url: Secret, headers: Mapping[str, Secret]) -> Drain:
-        with self._lock:
-            self.app(app)
-            there = self.drains(app)
-            if url in {drain.url for drain in there} or len(there) >= MOST_DRAINS:
-                raise ConflictError(f"{app} has that log drain already, or as many as it may")
-            self._last_drain += 1
-            self._drains.append(Drain(self._last_drain, app, user, url, self._clock(), dict(headers)))
-            self._note("log-drains add", f"log drain {self._last_drain}", app)
-            return self._drains[-1]
-
-    def drains(self, app: AppName | None = None) -> tuple[Drain, ...]:
-        with self._lock:
-            return tuple(drain for drain in self._drains if app in {None, drain.app})
-
-    def remove_drain(self, app: AppName, drain: int) -> Drain:
-        with self._lock:
-            found = next((one for one in self.drains(app) if one.id == drain), None)
-            if found is None:
-                raise NotFoundError(f"{app} has no log drain {drain}")
-            self._drains.remove(found)
-            self._note("log-drains remove", f"log drain {drain}", app)
-            return found
-
-    # settings
-
-    def settings(self, app: AppName) -> AppSettings:
-        with self._lock:
-            self.app(app)
-            return self._settings.get(app, AppSettings())
-
     def keep_settings(self, app: AppName, before: AppSettings, after: AppSettings) -> None:
         with self._lock:
             if self.settings(app) != before:
@@ -222,25 +110,6 @@ class FakeLedger(FakePeople):
             held = self._held(job, fence)
             self._put(held.app, settings)
             return self._end(held, JobState.LIVE, "", seconds)
-
-    # certificates
-
-    def keep_certificate(self, app: AppName, certificate: Certificate) -> None:
-        with self._lock:
-            self._certificates[app, certificate.fingerprint] = certificate
-
-    def certificate(self, app: AppName, fingerprint: str) -> Certificate:
-        with self._lock:
-            if (app, fingerprint) not in self._certificates:
-                raise NotFoundError(f"{app} has no certificate {fingerprint[:12]}")
-            return self._certificates[app, fingerprint]
-
-    def forget_certificates(self, app: AppName) -> None:
-        with self._lock:
-            named = self.settings(app).routing.certificates
-            for key in list(self._certificates):
-                if key[0] == app and key[1] not in named and not self._unended(app):
-                    del self._certificates[key]
 
     # jobs
 
@@ -270,11 +139,12 @@ class FakeLedger(FakePeople):
             found = [job for job in reversed(self._jobs.values()) if app in {None, job.app}]
             return tuple(found[:limit])
 
-    def ahead(self, job: JobId) -> tuple[Job, ...]:
+    def in_line(self) -> tuple[InLine, ...]:
         with self._lock:
-            if job not in self._jobs:
-                return ()
-            return tuple(other for other in self._unended(self._jobs[job].app) if other.id < job)
+            return tuple(
+                InLine(job.id, job.app, job.user, job.state, job.started_at or job.created_at)
+                for job in self._unended()
+            )
 
     def held_back(self, job: JobId) -> str:
         with self._lock:
@@ -505,26 +375,7 @@ class FakeLedger(FakePeople):
                 if job.app == app and job.state.ended and job.image and job.image.ref in images:
                     self._set(replace(job, image=None))
 
-    # stacks
-
-    def put_stack(self, stack: Stack) -> Stack:
-        with self._lock:
-            versions = self._stacks.setdefault(stack.name, [])
-            versions.append(replace(stack, version=len(versions) + 1))
-            return versions[-1]
-
-    def stack(self, name: str, version: int | None = None) -> Stack | None:
-        found = (stack for stack in self.stack_versions(name) if version in {None, stack.version})
-        return next(found, None)
-
-    def stacks(self) -> tuple[Stack, ...]:
-        with self._lock:
-            return tuple(self._stacks[name][-1] for name in sorted(self._stacks))
-
-    def stack_versions(self, name: str | None = None) -> tuple[Stack, ...]:
-        with self._lock:
-            names = sorted(self._stacks) if name is None else [name]
-            return tuple(stack for each in names for stack in reversed(self._stacks.get(each, [])))
+    # the ledger itself
 
     def reseal(self) -> int:
         return 0
@@ -537,23 +388,6 @@ class FakeLedger(FakePeople):
 
     def close(self) -> None:
         """Nothing to let go of."""
-
-    def _unended(self, app: AppName | None = None) -> list[Job]:
-        return [job for job in self._jobs.values() if not job.state.ended and app in {None, job.app}]
-
-    def _claim(self, app: AppName, hosts: Iterable[Domain]) -> None:
-        for host in hosts:
-            for other, holder in list(self._domains.items()):
-                if holder != app and (host.covers(other) or other.covers(host)):
-                    if other in self.settings(holder).routing.domains or self._unended(holder):
-                        raise ConflictError(f"{host} is taken by another app of this server")
-                    del self._domains[other]
-            self._domains[host] = app
-
-    def _put(self, app: AppName, settings: AppSettings) -> None:
-        for host in set(self.settings(app).routing.domains) - set(settings.routing.domains):
-            del self._domains[host]
-        self._settings[app] = settings
 
     def _now(self, release: Release) -> Release:
         settings = self.settings(release.app).running(release.settings.runtime)

@@ -117,7 +117,7 @@ def test_a_push_waits_for_a_rebase_of_its_app(world: World, newer: Stack) -> Non
     push = world.enqueue(world.commit("two", world.head))
     assert world.claim().id == rebase.id
     assert world.ledger.claim("server-2", 8) is None
-    assert world.ledger.ahead(push.id)[0].id == rebase.id
+    assert [job.id for job in world.ledger.in_line()] == [rebase.id, push.id]
 
 
 @pytest.mark.parametrize("state", [JobState.QUEUED, JobState.PUBLISHING])

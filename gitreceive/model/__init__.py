@@ -78,6 +78,7 @@ from gitreceive.model.provisioning import (
 from gitreceive.model.pushes import (
     Cause,
     ConfigChange,
+    InLine,
     Job,
     JobId,
     JobState,
@@ -197,6 +198,7 @@ __all__ = [
     "Image",
     "ImageFacts",
     "ImageRef",
+    "InLine",
     "InlineBuildpack",
     "Job",
     "JobId",

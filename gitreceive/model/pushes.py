@@ -197,6 +197,17 @@ class JobState(StrEnum):
 
 
 @dataclass(frozen=True)
+class InLine:
+    """A job that has not ended, in brief. ``since`` it was begun, or else asked for."""
+
+    id: JobId
+    app: AppName
+    user: UserName
+    state: JobState
+    since: datetime
+
+
+@dataclass(frozen=True)
 class Job:
     """The durable record of what somebody asked for, on its way to a release.
 

@@ -17,6 +17,7 @@ from gitreceive.model import (
     Drain,
     Image,
     ImageRef,
+    InLine,
     Job,
     JobId,
     JobState,
@@ -109,8 +110,8 @@ class JobLedger(Protocol):
     def jobs(self, app: AppName | None = None, limit: int = 20) -> tuple[Job, ...]:
         """Newest first."""
 
-    def ahead(self, job: JobId) -> tuple[Job, ...]:
-        """The jobs of the same app that have not ended and come before it, oldest first."""
+    def in_line(self) -> tuple[InLine, ...]:
+        """All jobs that have not ended, oldest first. Made to be asked for often: nothing of them is opened that is sealed."""
 
     def held_back(self, job: JobId) -> str:
         """By which quota a job waits that could be worked on otherwise, in words; empty: by none."""

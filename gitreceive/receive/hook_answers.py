@@ -4,6 +4,7 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +23,7 @@ from gitreceive.git.history import close_history
 from gitreceive.model import App, Happening, Job, JobState, Outcome, Permission, Push
 from gitreceive.ports import Ledger, Log, LogBook, Observer, SourceStore, Unobserved
 from gitreceive.ports.observing import kind_of
-from gitreceive.receive.follow import Pace, follow
+from gitreceive.receive.follow import Line, follow
 from gitreceive.receive.hook_socket import HookConnection, ServerStoppingError
 from gitreceive.receive.policy import inspect
 from gitreceive.receive.sessions import Session, Sessions
@@ -58,7 +59,10 @@ class HookAnswers:
     retire: Callable[[App, Log], None]
     enqueued: Callable[[], None] = lambda: None
     observer: Observer = field(default_factory=Unobserved)
-    _pace: Pace = field(default_factory=Pace)
+
+    @cached_property
+    def _line(self) -> Line:
+        return Line(self.ledger)
 
     def __call__(self, hook: HookConnection) -> _Reply:
         """An answer that refuses, in words, on every error that is foreseen."""
@@ -165,7 +169,7 @@ class HookAnswers:
         attach = f"{session.address.ssh} builds attach {job.id}"
         voice.detail(f"Ctrl-C leaves it running; to watch it again: {attach}")
         try:
-            ended = follow(job, self.ledger, self.logbook, voice, hook, self._pace)
+            ended = follow(job, self.ledger, self.logbook, voice, hook, self._line)
         except ServerStoppingError:
             voice.warn(f"the server restarts; build {job.id} goes on when it is back")
             voice.warn(f"to watch it: {attach}")

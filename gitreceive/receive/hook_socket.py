@@ -46,8 +46,11 @@ class HookConnection:
 
     def wait(self, seconds: float) -> None:
         """Sleep. Raises HookGoneError as soon as the hook has ended, ServerStoppingError as soon as the server is to end."""
-        ready, _, _ = select.select([self._connection, self._stopped], [], [], seconds)
-        if self._connection in ready:
+        poll = select.poll()  # not select(2), which knows no descriptor from 1024 on: many may wait
+        for awaited in (self._connection, self._stopped):
+            poll.register(awaited, select.POLLIN)
+        ready = {descriptor for descriptor, _ in poll.poll(seconds * 1000)}
+        if self._connection.fileno() in ready:
             raise HookGoneError
         if ready:
             raise ServerStoppingError

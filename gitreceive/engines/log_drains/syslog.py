@@ -57,7 +57,7 @@ class SyslogReceiver:
 
     def _expect_nothing(self, connected: socket.socket) -> None:
         """A receiver says nothing: where there is something to read, it is the end. Or a TLS session ticket, which is read over."""
-        while select.select([connected], [], [], 0)[0]:
+        while _is_readable(connected):
             connected.setblocking(False)
             try:
                 if not connected.recv(4096):
@@ -86,6 +86,12 @@ def frames(entry: Mapping[str, Any]) -> list[bytes]:
     ).encode("ascii")
     messages = [head + b" " + piece for piece in _pieces(entry["text"].encode("utf-8", "replace"))]
     return [b"%d %s" % (len(message), message) for message in messages]
+
+
+def _is_readable(connected: socket.socket) -> bool:
+    poll = select.poll()
+    poll.register(connected, select.POLLIN)
+    return bool(poll.poll(0))
 
 
 def _word(text: str, longest: int) -> str:

@@ -41,12 +41,14 @@ from gitreceive.model import (
     Cause,
     ConfigChange,
     Image,
+    InLine,
     Job,
     JobId,
     JobState,
     Outcome,
     QueueLimits,
     SettingsChange,
+    UserName,
     Waiting,
 )
 
@@ -85,17 +87,19 @@ class Jobs(Part):
             return read_job(connection, job)
 
     def jobs(self, app: AppName | None = None, limit: int = 20) -> tuple[Job, ...]:
-        query = _select().order_by(jobs.c.id.desc()).limit(limit)
+        query = _SELECT.order_by(jobs.c.id.desc()).limit(limit)
         if app is not None:
             query = query.where(jobs.c.app == app)
         with self._database.reading() as connection:
             return tuple(_job(row) for row in connection.execute(query))
 
-    def ahead(self, job: JobId) -> tuple[Job, ...]:
-        app = select(jobs.c.app).where(jobs.c.id == job).scalar_subquery()
-        query = _select().where(jobs.c.app == app, jobs.c.id < job, jobs.c.ended_at.is_(None))
+    def in_line(self) -> tuple[InLine, ...]:
         with self._database.reading() as connection:
-            return tuple(_job(row) for row in connection.execute(query.order_by(jobs.c.id)))
+            found = connection.execute(_IN_LINE).all()
+        return tuple(
+            InLine(JobId(row.id), AppName(row.app), UserName(row.user), JobState(row.state), row.since)
+            for row in found
+        )
 
     def held_back(self, job: JobId) -> str:
         with self._database.reading() as connection:
@@ -226,7 +230,7 @@ _OUTCOME = {
 
 def unended(connection: Connection, app: AppName | None = None) -> list[Job]:
     """Jobs, of the app or of all, that have not ended."""
-    query = _select().where(jobs.c.ended_at.is_(None))
+    query = _SELECT.where(jobs.c.ended_at.is_(None))
     if app is not None:
         query = query.where(jobs.c.app == app)
     return [_job(row) for row in connection.execute(query.order_by(jobs.c.id))]
@@ -274,19 +278,28 @@ def _turns(time: BindParameter[datetime]) -> Subquery:
     return select(*columns).where(counts).group_by(of.c.user).subquery("turns")
 
 
-# made once: it takes longer to put together than to answer
+# made once: they take longer to put together than to answer
+_SELECT = select(jobs, releases.c.number.label("release")).join_from(
+    jobs, releases, releases.c.job == jobs.c.id, isouter=True
+)
+_ONE = _SELECT.where(jobs.c.id == bindparam("job"))
 _CLAIMABLE = _claimable()
-
-
-def _select() -> Select[Any]:
-    return select(jobs, releases.c.number.label("release")).join_from(
-        jobs, releases, releases.c.job == jobs.c.id, isouter=True
+_IN_LINE = (
+    select(
+        jobs.c.id,
+        jobs.c.app,
+        jobs.c.user,
+        jobs.c.state,
+        func.coalesce(jobs.c.started_at, jobs.c.created_at, type_=Instant()).label("since"),
     )
+    .where(jobs.c.ended_at.is_(None))
+    .order_by(jobs.c.id)
+)
 
 
 def read_job(connection: Connection, job: JobId) -> Job:
     """Raises NotFoundError."""
-    row = connection.execute(_select().where(jobs.c.id == job)).first()
+    row = connection.execute(_ONE, {"job": job}).first()
     if row is None:
         raise NotFoundError(f"there is no build {job}", hint="builds list shows the newest")
     return _job(row)

@@ -49,7 +49,7 @@ def test_a_job_without_a_push_stands_in_the_same_queue(ledger: Ledger) -> None:
     assert (second.cause, second.app, second.user) == (rebase(), SHOP, ANN)
     assert second.title == "rebase to bookworm 2"
     assert ledger.job(second.id) == second
-    assert ledger.ahead(second.id) == (first,)
+    assert [job.id for job in ledger.in_line()] == [first.id, second.id]
     assert claimed(ledger).id == first.id
     assert ledger.claim("server-2", LONG) is None
 
@@ -66,12 +66,16 @@ def test_jobs_are_listed_newest_first(ledger: Ledger) -> None:
     assert [job.id for job in ledger.jobs(SHOP, limit=2)] == [ids[3], ids[2]]
 
 
-def test_jobs_ahead_are_the_unended_ones_of_the_same_app(ledger: Ledger) -> None:
-    first, _, second, third = (ledger.enqueue(push(app)) for app in (SHOP, BLOG, SHOP, SHOP))
-    assert ledger.ahead(third.id) == (first, second)
-    ledger.request_cancel(first.id, "ann")
-    assert ledger.ahead(third.id) == (second,)
-    assert ledger.ahead(first.id) == ()
+def test_those_in_line_are_the_unended_ones_oldest_first(ledger: Ledger) -> None:
+    first, second, third = (ledger.enqueue(push(app)) for app in (SHOP, BLOG, SHOP))
+    held = claimed(ledger)
+    ledger.advance(held.id, held.fence, JobState.BUILDING)
+    ledger.request_cancel(third.id, "ann")
+    begun, waiting = ledger.in_line()
+    assert (begun.id, begun.app, begun.user, begun.state) == (first.id, SHOP, ANN, JobState.BUILDING)
+    assert begun.since == held.started_at
+    assert (waiting.id, waiting.app, waiting.state) == (second.id, BLOG, JobState.QUEUED)
+    assert waiting.since == second.created_at
 
 
 def test_jobs_of_one_app_are_claimed_one_at_a_time_in_push_order(ledger: Ledger) -> None:
