@@ -5,7 +5,7 @@ from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, Row, delete, insert, select, update
+from sqlalchemy import Connection, Row, bindparam, delete, insert, select, update
 
 from gitreceive.engines.sql_ledger.database import now
 from gitreceive.engines.sql_ledger.documents import config_document, config_from, storable
@@ -127,10 +127,14 @@ class Apps(Part):
 
 def read_app(connection: Connection, name: AppName) -> App:
     """Raises NotFoundError."""
-    row = connection.execute(select(apps).where(apps.c.name == name)).first()
+    row = connection.execute(_ONE, {"name": name}).first()
     if row is None:
         raise no_app(name)
     return _app(row)
+
+
+# made once: it takes longer to put together than to answer
+_ONE = select(apps).where(apps.c.name == bindparam("name"))
 
 
 def unlocked(connection: Connection, name: AppName) -> App:

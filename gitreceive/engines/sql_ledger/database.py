@@ -117,8 +117,11 @@ class Database:
 
 def now(connection: Connection) -> datetime:
     """The database's own time: all servers agree on it."""
-    found: datetime = connection.execute(select(database_time(type_=Instant()))).scalar_one()
+    found: datetime = connection.execute(_NOW).scalar_one()
     return found
+
+
+_NOW = select(database_time(type_=Instant()))
 
 
 def _is_sqlite(url: URL) -> bool:

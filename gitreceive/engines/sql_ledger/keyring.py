@@ -18,13 +18,14 @@ if TYPE_CHECKING:
 
 
 class Keyring:
-    """Keys that were handed over as text, or else those in a file, one a line, which is read whenever one is wanted: it may change."""
+    """Keys that were handed over as text, or else those in a file, one a line, which is looked at whenever one is wanted: it may change."""
 
     def __init__(self, file: Path, text: str = "") -> None:
         self._file = file
         self._text = text
         self._lock = threading.Lock()
         self._known: list[str] = []  # also those that have left the file: a reader may hold what they sealed
+        self._made: tuple[object, MultiFernet] | None = None  # from which state of the file
 
     @property
     def name(self) -> str:
@@ -74,16 +75,32 @@ class Keyring:
     def _fernet(self) -> "MultiFernet":
         from cryptography.fernet import Fernet, MultiFernet
 
+        state = self._state()
+        made = self._made
+        if state is not None and made is not None and made[0] == state:
+            return made[1]
         with self._lock:
             keys = self._keys()
             self._known = keys + [key for key in self._known if key not in keys]
             try:
-                return MultiFernet([Fernet(key) for key in self._known])
+                fernet = MultiFernet([Fernet(key) for key in self._known])
             except ValueError:
                 raise ConfigError(
                     f"{self.name} holds no key of the ledger",
                     hint="32 random bytes in URL-safe base64; several are separated by blanks, the newest first",
                 ) from None
+            self._made = (state, fernet)
+            return fernet
+
+    def _state(self) -> object:
+        """Another one whenever the file may have changed: it is replaced, or written by hand. None where it cannot be asked for."""
+        if self._text:
+            return self._text
+        try:
+            found = self._file.stat()
+        except OSError:
+            return None
+        return found.st_ino, found.st_size, found.st_mtime_ns
 
     def _keys(self) -> list[str]:
         try:

@@ -3,14 +3,25 @@
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import BindParameter, ColumnElement, Connection, Row, delete, exists, func, insert, select
+from sqlalchemy import (
+    BindParameter,
+    ColumnElement,
+    Connection,
+    Row,
+    bindparam,
+    delete,
+    exists,
+    func,
+    insert,
+    select,
+)
 
 from gitreceive.engines.sql_ledger.apps import no_app
 from gitreceive.engines.sql_ledger.events import note
 from gitreceive.engines.sql_ledger.keys import no_user
 from gitreceive.engines.sql_ledger.part import Part
 from gitreceive.engines.sql_ledger.people import no_team
-from gitreceive.engines.sql_ledger.schema import apps, jobs, members, quotas, teams, users
+from gitreceive.engines.sql_ledger.schema import Instant, apps, jobs, members, quotas, teams, users
 from gitreceive.errors import NotFoundError
 from gitreceive.model import AppName, Push, Quota, QuotaKind, UserName, shown_bytes
 
@@ -50,11 +61,7 @@ def within_builds(time: datetime | BindParameter[datetime]) -> ColumnElement[boo
 
 def reached_by(connection: Connection, job: int, time: datetime) -> str:
     """The quota for which a job waits, in words; empty where there is none."""
-    if not connection.execute(select(jobs.c.id).where(jobs.c.id == job, ~within_builds(time))).first():
-        return ""
-    found = connection.execute(
-        select(quotas).join(jobs, jobs.c.id == job).where(_full(time)).order_by(quotas.c.kind, quotas.c.name)
-    ).first()
+    found = connection.execute(_REACHED, {"job": job, "time": time}).first()
     if found is None:
         return ""
     number = f"{found.builds} build{'' if found.builds == 1 else 's'} at once"
@@ -84,6 +91,17 @@ def _full(time: datetime | BindParameter[datetime]) -> ColumnElement[bool]:
         | ((quotas.c.kind == QuotaKind.USER) & (quotas.c.name == jobs.c.user) & (of_user >= quotas.c.builds))
         | ((quotas.c.kind == QuotaKind.TEAM) & member & (of_team >= quotas.c.builds))
     )
+
+
+_TIME: BindParameter[datetime] = bindparam("time", type_=Instant())
+# made once: it takes longer to put together than to answer, and whoever waits asks again and again
+_REACHED = (
+    select(quotas)
+    .join(jobs, jobs.c.id == bindparam("job"))
+    .where(jobs.c.kind == Push.kind, _full(_TIME))
+    .order_by(quotas.c.kind, quotas.c.name)
+    .limit(1)
+)
 
 
 def _under(connection: Connection, row: Row[Any]) -> tuple[AppName, ...]:
