@@ -2,6 +2,7 @@
 
 import asyncio
 import ctypes
+import gc
 import logging
 import os
 import signal
@@ -25,7 +26,6 @@ from gitreceive.jobs import JobRunner
 from gitreceive.ports import Metrics, Observer, Platform, Reading
 from gitreceive.receive.server import Receiver, serve
 from gitreceive.room import Reserve
-from gitreceive.stories.collection import compact
 from gitreceive.stories.removal import remove, remove_overdue_reviews
 from gitreceive.voice import Voice
 from gitreceive.web.application import application
@@ -37,7 +37,7 @@ from gitreceive.web.visitors import Attempts, Visitors
 _CLOCK_SECONDS = 1.0
 _CUSTODY_SECONDS = 2.0
 _RESERVE_SECONDS = 1.0
-_PACKING_SECONDS = 60.0
+_PACKING_SECONDS = 10.0
 _REVIEWS_SECONDS = 30.0  # between two looks for review apps whose time is over
 _COLLECT_FIRST_SECONDS = 900.0  # a server that has just come up has better things to do
 
@@ -69,6 +69,7 @@ def run(
         chores = _chores(settings, platform)
         for chore in chores:
             chore.start()
+        gc.freeze()  # what is there by now stays: it need not be looked through again and again
         try:
             asyncio.run(_serve(settings, platform, metrics, runner, announce))
         finally:
@@ -189,7 +190,7 @@ def _chores(settings: config.Settings, platform: Platform) -> tuple[Chore, ...]:
             every=_CUSTODY_SECONDS,
         ),
     ]
-    chores.append(Chore("packing", lambda: compact(platform), every=_PACKING_SECONDS))
+    chores.append(Chore("packing", platform.sources.compact, every=_PACKING_SECONDS))
     reserve = Reserve(settings.data_dir, settings.reserved_bytes)
     chores.append(Chore("the reserve on the disk", reserve.see, every=_RESERVE_SECONDS, first=0.0))
     if not platform.target.has_clock:

@@ -76,7 +76,7 @@ class FakeSourceStore:
     def tidy(self, app: AppName) -> int:
         return 0
 
-    def compact(self, app: AppName) -> None:
+    def compact(self) -> None:
         """There are no packs."""
 
     def head(self, app: AppName, ref: str) -> CommitId:

@@ -25,8 +25,8 @@ from gitreceive.model import ZERO_COMMIT, AppName, Check, CommitId, JobId, Sourc
 _QUICK = 60.0  # seconds for a call that only looks at, or moves, a ref
 _LONG = 1800.0  # for one that packs a repository anew
 _SUBMODULE = 0o160000
-_MANY_PACKS = 50  # from which on git, too, packs anew by itself (git-config(1), gc.autoPackLimit)
-_OLDEST_GIT = (2, 29)
+_MANY_PACKS = 10
+_OLDEST_GIT = (2, 32)
 
 
 class GitStore:
@@ -92,10 +92,22 @@ class GitStore:
             run_git(["-c", "gc.auto=0", "gc", "--quiet"], repository=path, timeout=_LONG)
             return max(0, before - _bytes(path / "objects"))
 
-    def compact(self, app: AppName) -> None:
-        packs = (self._path(app) / "objects" / "pack").glob("*.pack")
-        if sum(1 for _ in packs) > _MANY_PACKS:
-            self.tidy(app)
+    def compact(self) -> None:
+        """Small packs are rolled up into larger ones (git-repack(1), ``--geometric``), which leaves the largest alone."""
+        for path in self._settings.repositories.glob("*.git"):
+            packs = (path / "objects" / "pack").glob("*.pack")
+            if sum(1 for _ in packs) > _MANY_PACKS:
+                self._roll_up(path)
+
+    def _roll_up(self, path: Path) -> None:
+        try:
+            with _alone(path):
+                run_git(
+                    ["repack", "--geometric=2", "-d", "-l", "-n", "--quiet"], repository=path, timeout=_LONG
+                )
+        except (SourceError, OSError) as error:
+            if path.is_dir():  # else its app was removed meanwhile
+                raise SourceError(f"{path.name} cannot be packed anew: {error}") from error
 
     def head(self, app: AppName, ref: str) -> CommitId:
         _check_ref(ref)
@@ -171,7 +183,7 @@ class GitStore:
         return streaming(command, self._path(source.repository), whole=True)
 
     def check(self) -> Iterator[Check]:
-        """The git that receives, which must know proc-receive hooks: 2.29 (October 2020)."""
+        """The git that receives: proc-receive hooks are since 2.29, packing anew in parts since 2.32 (June 2021)."""
         try:
             said = run_git(["version"]).stdout.decode("ascii", "replace").strip()
         except UnavailableError as error:
@@ -179,7 +191,7 @@ class GitStore:
             return
         number = re.search(r"(\d+)\.(\d+)", said)
         ok = number is not None and (int(number[1]), int(number[2])) >= _OLDEST_GIT
-        yield Check("git", ok=ok, seen=said, fix="" if ok else "install git 2.29 or newer")
+        yield Check("git", ok=ok, seen=said, fix="" if ok else "install git 2.32 or newer")
 
     def _movable_from(self, app: AppName, ref: str, old: CommitId, new: CommitId) -> CommitId:
         now = self.head(app, ref)

@@ -39,8 +39,10 @@ class SourceStore(Protocol):
         SourceError, UnavailableError.
         """
 
-    def compact(self, app: AppName) -> None:
-        """The same, but only where many pushes came since: each leaves a pack, and whatever is read is looked for in all. Raises as ``tidy``."""
+    def compact(self) -> None:
+        """Repositories to which pushes came since: each leaves a pack, and whatever is read is looked for in all. Nothing is dropped, and it
+        costs what the new packs do. Raises as ``tidy``.
+        """
 
     def remove(self, app: AppName, ref: str) -> None:
         """The ref is gone; no error where there is no such ref, or no repository."""

@@ -13,7 +13,7 @@ from gitreceive.git.process import git_command, git_environment, run_git
 from gitreceive.receive import hook
 
 HOOKS = ("pre-receive", "proc-receive")
-_OLDEST_GIT = (2, 29)  # the first with proc-receive
+_OLDEST_GIT = (2, 32)  # proc-receive is since 2.29; see the store for the rest
 _HEAP = 512 << 20  # bytes that each of git's processes may write to: a pack of 202 bytes can ask for 1 GiB
 _CPU = 1200  # seconds of one process
 _HUGE = "32m"  # blobs above this are streamed, never held or compared

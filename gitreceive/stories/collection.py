@@ -171,12 +171,6 @@ def _tidy(platform: Platform, app: AppName, done: Collected) -> None:
     done.disk += platform.sources.tidy(app)
 
 
-def compact(platform: Platform) -> None:
-    """Repositories that many pushes came to since they were last packed. Takes no app from its jobs."""
-    for app in platform.ledger.apps():
-        platform.sources.compact(app.name)
-
-
 def _unended(jobs: Iterable[Job]) -> set[JobId]:
     return {job.id for job in jobs if not job.state.ended}
 

@@ -5,8 +5,9 @@ from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import replace
 
+from scripts.benchmark.watch import forget_peak, peak
 from scripts.loading.figures import Outcome, percentile
-from scripts.loading.ground import REFUSED, Ground, Pushed, Sources, push, watched
+from scripts.loading.ground import REFUSED, Ground, Pushed, Sources, push
 from tests.e2e.world import Developer
 
 _P95 = 1.0
@@ -29,8 +30,9 @@ def rate(
     sources = ground.sources("rate")
     number = max(1, int(seconds * a_second))
     commits = sources.commits([{**REFUSED, "number": str(one)} for one in range(number)])
+    forget_peak(ground.pid)
     try:
-        with watched(ground.pid) as memory, ThreadPoolExecutor(256) as pool:
+        with ThreadPoolExecutor(256) as pool:
             running: list[Future[Pushed]] = []
             began = time.monotonic()
             for one, commit in enumerate(commits):
@@ -43,7 +45,7 @@ def rate(
             pushes = [future.result() for future in running]
             took = time.monotonic() - began
         _judge(found, pushes, took)
-        found.add("server's memory at most", memory["server"], "MB")
+        found.add("server's memory at most", peak(ground.pid), "MB")
     finally:
         ground.destroy(names)
     return found

@@ -151,7 +151,7 @@ def test_a_git_without_proc_receive_is_refused(said: str) -> None:
 
 
 def test_a_git_with_proc_receive_is_taken() -> None:
-    check_git("git version 2.29.0.rc1")
+    check_git("git version 2.32.0.rc1")
     check_git("git version 3.0.0 (Apple Git-1)")
     check_git()
 
