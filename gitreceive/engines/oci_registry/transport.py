@@ -28,6 +28,8 @@ _TIMEOUT = httpx.Timeout(60.0, connect=5.0, pool=60.0)
 _LIMITS = httpx.Limits(max_connections=64, max_keepalive_connections=32, keepalive_expiry=90.0)
 _CA_VARIABLES = ("SSL_CERT_FILE", "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE")
 
+_BROKEN = "something fails inside the registry: see that its disk is not full, and its own log; then push again"
+
 
 class PassingError(RegistryError):
     """It may work the next time. ``after``: seconds that the registry asked for."""
@@ -241,7 +243,8 @@ def refusal(call: Call, answer: Answer) -> RegistryError:
     """The registry's answer as an error, in its own words."""
     said = f"the registry {call.host} answered {_words(answer)}"
     if answer.status in _PASSING:
-        return PassingError(said, after=_retry_after(answer.headers.get("retry-after", "")))
+        hint = _BROKEN if answer.status == 500 else ""
+        return PassingError(said, hint=hint, after=_retry_after(answer.headers.get("retry-after", "")))
     hints = {
         401: login_hint(call.host),
         403: "let the server's registry user read and write this repository",
