@@ -18,14 +18,14 @@ from dulwich.refs import Ref
 from dulwich.repo import Repo
 
 from gitreceive.config import Settings, repository_path
-from gitreceive.errors import SourceError, StaleError, UnavailableError
+from gitreceive.errors import GitreceiveError, SourceError, StaleError, UnavailableError
 from gitreceive.git.process import git_at, run_git, streaming
 from gitreceive.model import ZERO_COMMIT, AppName, Check, CommitId, JobId, Source, SourceEntry, TreeEntry
 
 _QUICK = 60.0  # seconds for a call that only looks at, or moves, a ref
 _LONG = 1800.0  # for one that packs a repository anew
 _SUBMODULE = 0o160000
-_MANY_PACKS = 10
+_MANY_PACKS = 10  # which are not worth it yet
 _OLDEST_GIT = (2, 32)
 
 
@@ -93,11 +93,19 @@ class GitStore:
             return max(0, before - _bytes(path / "objects"))
 
     def compact(self) -> None:
-        """Small packs are rolled up into larger ones (git-repack(1), ``--geometric``), which leaves the largest alone."""
+        """Small packs are rolled up into larger ones (git-repack(1), ``--geometric``), which leaves the largest alone. Where it fails for one
+        repository, it is done for the others first.
+        """
+        failed: GitreceiveError | None = None
         for path in self._settings.repositories.glob("*.git"):
             packs = (path / "objects" / "pack").glob("*.pack")
             if sum(1 for _ in packs) > _MANY_PACKS:
-                self._roll_up(path)
+                try:
+                    self._roll_up(path)
+                except GitreceiveError as error:
+                    failed = error
+        if failed:
+            raise failed
 
     def _roll_up(self, path: Path) -> None:
         try:

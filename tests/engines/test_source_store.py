@@ -215,6 +215,29 @@ def test_what_many_pushes_brought_becomes_few_packs_and_nothing_is_lost(tmp_path
     assert found == [str(number).encode() for number in range(1, 12)]
 
 
+def test_a_repository_that_is_spoilt_keeps_no_other_from_being_packed(tmp_path: Path) -> None:
+    settings = Settings(data_dir=tmp_path)
+    store = GitStore(settings)
+    apps = [AppName(name) for name in ("a", "b", "c")]
+    for app in apps:
+        store.create(app)
+        for number in range(11):
+            _commit_by_git(settings, app, {"a": FakeFile(str(number).encode())})
+            repository = repository_path(settings, app)
+            objects = "\n".join(path.parent.name + path.name for path in repository.glob("objects/??/*"))
+            pack = str(repository / "objects" / "pack" / "pack")
+            _git(repository, "pack-objects", "--quiet", pack, stdin=objects.encode())
+            _git(repository, "prune-packed")
+    for pack in repository_path(settings, apps[1]).glob("objects/pack/*.pack"):
+        pack.chmod(0o600)
+        pack.write_bytes(b"no pack")
+    with pytest.raises(SourceError, match="b.git"):
+        store.compact()
+    left = {app: len(list(repository_path(settings, app).glob("objects/pack/*.pack"))) for app in apps}
+    assert left["a"] < 5 > left["c"]
+    assert left["b"] == 11
+
+
 def test_a_ref_is_removed_also_where_there_is_none(world: World) -> None:
     commit = world.commit(SHOP, FILES)
     world.store.move(SHOP, "refs/heads/fix/a", ZERO_COMMIT, commit)

@@ -28,7 +28,9 @@ _TIMEOUT = httpx.Timeout(60.0, connect=5.0, pool=60.0)
 _LIMITS = httpx.Limits(max_connections=64, max_keepalive_connections=32, keepalive_expiry=90.0)
 _CA_VARIABLES = ("SSL_CERT_FILE", "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE")
 
-_BROKEN = "something fails inside the registry: see that its disk is not full, and its own log; then push again"
+_BROKEN = (
+    "something fails inside the registry: see that its disk is not full, and its own log; then push again"
+)
 
 
 class PassingError(RegistryError):
