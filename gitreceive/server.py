@@ -5,6 +5,7 @@ import ctypes
 import gc
 import logging
 import os
+import resource
 import signal
 import sys
 import time
@@ -38,6 +39,7 @@ _CLOCK_SECONDS = 1.0
 _CUSTODY_SECONDS = 2.0
 _RESERVE_SECONDS = 1.0
 _PACKING_SECONDS = 10.0
+_MOST_DESCRIPTORS = 1 << 16
 _REVIEWS_SECONDS = 30.0  # between two looks for review apps whose time is over
 _COLLECT_FIRST_SECONDS = 900.0  # a server that has just come up has better things to do
 
@@ -55,6 +57,7 @@ def run(
     is taken over.
     """
     _keep_memory_small()
+    take_descriptors()
     holder = _holder()
     with data_folder.held_by(settings, holder) as before:
         metrics = wiring.metrics(settings)
@@ -206,6 +209,14 @@ def _chores(settings: config.Settings, platform: Platform) -> tuple[Chore, ...]:
 def _holder() -> str:
     """New for each start, so that a restarted server never mistakes its predecessor's lease for its own."""
     return f"{os.uname().nodename}:{os.getpid()}:{time.time_ns()}"
+
+
+def take_descriptors() -> None:
+    """As many as may be had: a push that is under way takes half a dozen, and many systems give 1,024 where nobody asks (getrlimit(2))."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    most = _MOST_DESCRIPTORS if hard == resource.RLIM_INFINITY else min(hard, _MOST_DESCRIPTORS)
+    if soft != resource.RLIM_INFINITY and soft < most:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (most, hard))
 
 
 def _keep_memory_small() -> None:
