@@ -141,7 +141,9 @@ class Killer:
         with closing(engine_of(self.server)) as engine:
             while time.monotonic() < until:
                 mark = f"gitreceive.data={owner(self.server.folder / 'data')}"
-                found = engine.containers.list(filters={"label": [mark, "gitreceive.job"]})
+                found = engine.containers.list(
+                    ignore_removed=True, filters={"label": [mark, "gitreceive.job"]}
+                )
                 builds = [container for container in found if "gitreceive.network" not in container.labels]
                 for container in builds[:1]:
                     with suppress(docker.errors.APIError):
