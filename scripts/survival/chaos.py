@@ -82,6 +82,7 @@ class Chaos:
     def _look(self) -> None:
         """Nothing is under way; then one push more for each app, so that all of it is known to work still."""
         say(f"{self.killer.number} kills: looking at what is left")
+        self.killer.disarm()  # where no further kill follows, contrary to what was planned
         for client in self._clients:
             client.rest(_REST_SECONDS)
         wait_until(lambda: not states(self._server), "all builds end", _REST_SECONDS)
