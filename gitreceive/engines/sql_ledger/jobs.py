@@ -119,7 +119,7 @@ class Jobs(Part):
                     fence=jobs.c.fence + 1,
                     holder=holder,
                     lease_until=time + timedelta(seconds=lease_seconds),
-                    started_at=func.coalesce(jobs.c.started_at, time, type_=jobs.c.started_at.type),
+                    started_at=func.coalesce(jobs.c.started_at, literal(time, Instant), type_=Instant()),
                 )
             )
             return read_job(connection, job)

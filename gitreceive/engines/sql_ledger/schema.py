@@ -48,6 +48,8 @@ class Instant(TypeDecorator[datetime]):
         if value is None:
             return None
         time: datetime = datetime.fromisoformat(value) if dialect.name == "sqlite" else value
+        if time.tzinfo is None:  # as when a job was begun was once written
+            time = time.replace(tzinfo=UTC)
         return time.astimezone(UTC)
 
 

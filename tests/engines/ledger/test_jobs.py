@@ -1,6 +1,7 @@
 """Jobs: order, leases, fences, cancels."""
 
 import time
+from collections.abc import Iterator
 
 import pytest
 
@@ -76,6 +77,25 @@ def test_those_in_line_are_the_unended_ones_oldest_first(ledger: Ledger) -> None
     assert begun.since == held.started_at
     assert (waiting.id, waiting.app, waiting.state) == (second.id, BLOG, JobState.QUEUED)
     assert waiting.since == second.created_at
+
+
+@pytest.fixture
+def elsewhere(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """In another time zone."""
+    with monkeypatch.context() as there:
+        there.setenv("TZ", "Asia/Tokyo")
+        time.tzset()
+        yield
+    time.tzset()
+
+
+@pytest.mark.usefixtures("elsewhere")
+def test_when_a_job_was_begun_is_so_wherever_the_server_stands(ledger: Ledger) -> None:
+    first = ledger.enqueue(push())
+    held = claimed(ledger)
+    assert held.started_at
+    assert abs((held.started_at - first.created_at).total_seconds()) < 60
+    assert ledger.in_line()[0].since == held.started_at
 
 
 def test_jobs_of_one_app_are_claimed_one_at_a_time_in_push_order(ledger: Ledger) -> None:
