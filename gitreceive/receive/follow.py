@@ -80,7 +80,7 @@ def follow(
         offset += shown
         if job.state.ended:
             return job
-        queued = place is not None and place.state is JobState.QUEUED
+        queued = (place or job).state is JobState.QUEUED
         if place is not None and queued:
             queue.tell(place)
         pause = _SHORTEST if shown else min(pause * 1.2, _QUEUED if queued else _LONGEST)
