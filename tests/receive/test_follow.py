@@ -2,6 +2,8 @@
 
 from dataclasses import dataclass, field
 
+import pytest
+
 from gitreceive.model import ZERO_COMMIT as ZERO
 from gitreceive.model import AppName, CommitId, InLine, Job, JobState, Push, PushOptions, UserName
 from gitreceive.receive.follow import Line, follow
@@ -59,7 +61,7 @@ def test_a_job_that_waits_is_looked_at_less_and_less_and_one_that_runs_often() -
     assert max(running[3:]) <= 0.2
 
 
-def test_many_who_wait_look_at_the_ledger_once_for_all() -> None:
+def test_many_who_wait_look_at_the_ledger_once_for_all(monkeypatch: pytest.MonkeyPatch) -> None:
     watched = course(queued=1000)
     behind = [watched.ledger.enqueue(watched.job.cause) for _ in range(30)]
     line, looks = watched.line(), 0
@@ -70,7 +72,7 @@ def test_many_who_wait_look_at_the_ledger_once_for_all() -> None:
         looks += 1
         return counted()
 
-    watched.ledger.in_line = in_line  # type: ignore[method-assign]
+    monkeypatch.setattr(watched.ledger, "in_line", in_line)
     for _ in range(10):
         for number, job in enumerate(behind, 1):
             place = line.place(job.id)
@@ -81,7 +83,7 @@ def test_many_who_wait_look_at_the_ledger_once_for_all() -> None:
     assert looks == 5
 
 
-def test_what_takes_long_to_see_is_looked_at_more_seldom() -> None:
+def test_what_takes_long_to_see_is_looked_at_more_seldom(monkeypatch: pytest.MonkeyPatch) -> None:
     watched = course(queued=1000)
     counted = watched.ledger.in_line
 
@@ -90,7 +92,7 @@ def test_what_takes_long_to_see_is_looked_at_more_seldom() -> None:
         return counted()
 
     line = watched.line()
-    watched.ledger.in_line = in_line  # type: ignore[method-assign]
+    monkeypatch.setattr(watched.ledger, "in_line", in_line)
     line.place(watched.job.id)
     looked = len(watched.waits)
     watched.wait(19.0)
