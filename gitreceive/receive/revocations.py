@@ -15,7 +15,10 @@ from gitreceive.stories.revocation import Standing, withdrawn
 
 _log = logging.getLogger(__name__)
 _SECONDS = 0.5  # between two looks
-_SHARE = 10  # a look takes no more than one part in so many of the time, however many are open
+_SHARE, _LONGEST = (
+    10,
+    5.0,
+)  # a look takes one part in so many of the time, however many are open; but no pause is longer
 _GRACE = 1.0  # seconds that a command has to end by itself: it may be the one that has taken its own key away
 _HARMLESS = (Push.kind, "build")  # what happens all the time, and takes nothing from anybody
 
@@ -54,6 +57,9 @@ class Revocations:
         if self._looking is None or self._looking.done():
             self._looking = asyncio.create_task(self._look_on())
         try:
+            await asyncio.wait((session.reason, self._looking), return_when=asyncio.FIRST_COMPLETED)
+            if not session.reason.done():
+                self._looking.result()  # what broke it off: nobody goes on whom nobody looks at
             reason = await session.reason
         finally:
             self._open.discard(session)
@@ -75,7 +81,7 @@ class Revocations:
                 for session in sessions:
                     if (reason := reasons[session]) and not session.reason.done():
                         session.reason.set_result(reason)
-            pause = max(_SECONDS, _SHARE * (time.monotonic() - began))
+            pause = min(_LONGEST, max(_SECONDS, _SHARE * (time.monotonic() - began)))
 
     def _look(self, sessions: Collection[_Open]) -> dict[_Open, str]:
         """Why each has to end; one that need not has no reason. Raises GitreceiveError, and then all are looked at again."""

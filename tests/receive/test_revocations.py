@@ -21,6 +21,7 @@ class CountingLedger(FakeLedger):
     """``asked`` for people, ``looks`` for events; the next ``broken`` looks fail."""
 
     asked = looks = broken = 0
+    spoilt = False
 
     def user(self, name: UserName) -> User:
         self.asked += 1
@@ -28,6 +29,8 @@ class CountingLedger(FakeLedger):
 
     def newest_event(self, after: int = 0, but: Collection[str] = ()) -> int:
         self.looks += 1
+        if self.spoilt:
+            raise RuntimeError("unforeseen")
         if self.broken:
             self.broken -= 1
             raise UnavailableError("the ledger does not answer")
@@ -135,5 +138,17 @@ def test_nobody_looks_once_all_have_left_and_again_for_the_next(ledger: Counting
         task = asyncio.create_task(open_.withdrawal(Actor(ANN)))
         await looked(ledger)
         task.cancel()
+
+    meanwhile(ledger, act)
+
+
+def test_where_looking_fails_unforeseen_nobody_goes_on_unseen(ledger: CountingLedger) -> None:
+    async def act(open_: Revocations) -> None:
+        tasks = [asyncio.create_task(open_.withdrawal(Actor(who))) for who in (ANN, BEN)]
+        await looked(ledger)
+        ledger.spoilt = True
+        for task in tasks:
+            with pytest.raises(RuntimeError, match="unforeseen"):
+                await asyncio.wait_for(task, 10)
 
     meanwhile(ledger, act)
