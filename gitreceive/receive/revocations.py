@@ -15,10 +15,8 @@ from gitreceive.stories.revocation import Standing, withdrawn
 
 _log = logging.getLogger(__name__)
 _SECONDS = 0.5  # between two looks
-_SHARE, _LONGEST = (
-    10,
-    5.0,
-)  # a look takes one part in so many of the time, however many are open; but no pause is longer
+_SHARE = 10  # a look takes one part in so many of the time, however many are open;
+_LONGEST = 5.0  # but no pause is longer
 _GRACE = 1.0  # seconds that a command has to end by itself: it may be the one that has taken its own key away
 _HARMLESS = (Push.kind, "build")  # what happens all the time, and takes nothing from anybody
 
@@ -56,20 +54,28 @@ class Revocations:
         self._open.add(session)
         if self._looking is None or self._looking.done():
             self._looking = asyncio.create_task(self._look_on())
+        looking = self._looking
         try:
-            await asyncio.wait((session.reason, self._looking), return_when=asyncio.FIRST_COMPLETED)
+            await asyncio.wait((session.reason, looking), return_when=asyncio.FIRST_COMPLETED)
             if not session.reason.done():
-                self._looking.result()  # what broke it off: nobody goes on whom nobody looks at
+                looking.result()  # what broke it off: nobody goes on whom nobody looks at
             reason = await session.reason
         finally:
             self._open.discard(session)
+            self._rest()
         await asyncio.sleep(_GRACE)
         return reason
 
+    def _rest(self) -> None:
+        """Where none is open any more."""
+        if self._looking and not self._open:
+            self._looking.cancel()
+            self._looking = None
+
     async def _look_on(self) -> None:
-        """As long as any is open."""
+        """Until it is canceled."""
         pause = _SECONDS
-        while self._open:
+        while True:
             await asyncio.sleep(pause)
             began = time.monotonic()
             sessions = tuple(self._open)

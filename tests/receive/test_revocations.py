@@ -133,6 +133,7 @@ def test_nobody_looks_once_all_have_left_and_again_for_the_next(ledger: Counting
         task.cancel()
         await asyncio.sleep(0.1)
         before = ledger.looks
+        assert asyncio.all_tasks() == {asyncio.current_task()}
         await asyncio.sleep(0.1)
         assert ledger.looks == before
         task = asyncio.create_task(open_.withdrawal(Actor(ANN)))
