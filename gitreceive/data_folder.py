@@ -1,10 +1,12 @@
 """The server's data folder: made when it is first wanted, and worked on by one server at a time."""
 
 import fcntl
+import shutil
+import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 
-from gitreceive.config import Settings
+from gitreceive.config import Settings, process_environment, replace_environment
 from gitreceive.errors import ConflictError, UnavailableError
 
 
@@ -28,6 +30,25 @@ def held_by(settings: Settings, holder: str) -> Iterator[str]:
         lock.write(f"{holder}\n")
         lock.flush()
         yield before
+
+
+def keep_temporary_files(settings: Settings) -> None:
+    """Have this process and those that it starts write what is for a moment only into ``tmp`` of the data folder, which is emptied: a server that was
+    killed removes nothing, neither what it copied nor the keys that a client library unpacked. Only while the folder is held.
+
+    Raises UnavailableError where it cannot be made.
+    """
+    folder = settings.data_dir / "tmp"
+    try:
+        if folder.exists():
+            shutil.rmtree(folder)
+        folder.mkdir(mode=0o700)
+    except OSError as error:
+        raise UnavailableError(
+            f"{folder} cannot be emptied: {error.strerror}", hint="see to the disk"
+        ) from error
+    replace_environment({**process_environment(), "TMPDIR": str(folder)})
+    tempfile.tempdir = str(folder)
 
 
 def require_server(settings: Settings) -> None:

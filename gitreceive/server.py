@@ -60,6 +60,7 @@ def run(
     take_descriptors()
     holder = _holder()
     with data_folder.held_by(settings, holder) as before:
+        data_folder.keep_temporary_files(settings)
         metrics = wiring.metrics(settings)
         platform = make_platform(settings, metrics.observer)
         platform.target.start()

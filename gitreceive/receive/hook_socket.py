@@ -102,7 +102,7 @@ class HookSocket:
         self._folder: tempfile.TemporaryDirectory[str] | None = None
         self.path = settings.socket
         if len(bytes(self.path)) > _LONGEST_PATH:
-            self._folder = tempfile.TemporaryDirectory(prefix="gitreceive-")
+            self._folder = tempfile.TemporaryDirectory(prefix="gitreceive-", dir="/tmp")
             self.path = Path(self._folder.name, "server.sock")
 
     def start(self) -> None:

@@ -141,7 +141,8 @@ def _stray_files(data: Path) -> Iterator[str]:
         yield from (f"quarantine {path}" for path in data.glob(pattern))
     yield from (f"repository {path}" for path in data.glob("repos/.*"))
     yield from (f"lock {path}" for path in data.glob("repos/*.git/**/*.lock"))
-    yield from (f"spool {path}" for path in data.glob("tmp/builds/*"))
+    for pattern in ("tmp/builds/*", "tmp/gitreceive-*"):
+        yield from (f"spool {path}" for path in data.glob(pattern))
     yield from (f"log {path}" for path in data.glob("logs/*.tail*"))
 
 
