@@ -31,17 +31,25 @@ from gitreceive.stories.one_offs import new_name
 from gitreceive.voice import Voice
 
 SERVER = """
-import http.server, os
+import http.server, os, sys, time
 class Handler(http.server.BaseHTTPRequestHandler):
+    protocol_version = 'HTTP/1.1'
     def do_GET(self):
+        if self.path == '/slow':
+            time.sleep(2)
         body = (os.environ['GITRECEIVE_RELEASE'] + ' ' + os.environ.get('GREETING', '')).encode()
+        if self.path == '/large':
+            body = b'x' * (20 << 20)
         self.send_response(200)
         self.send_header('Content-Length', str(len(body)))
         self.end_headers()
         self.wfile.write(body)
+        print('served', self.path, os.environ['GITRECEIVE_RELEASE'], flush=True)
     def log_message(self, *arguments):
-        print('served', os.environ['GITRECEIVE_RELEASE'], flush=True)
-http.server.ThreadingHTTPServer(('', int(os.environ['PORT'])), Handler).serve_forever()
+        pass
+class Server(http.server.ThreadingHTTPServer):
+    request_queue_size = 128
+Server(('', int(os.environ['PORT'])), Handler).serve_forever()
 """
 TICKER = """
 import os, signal, sys, time
@@ -97,12 +105,12 @@ class Stage:
         self.target.put_back(release, previous, self.log)
         return error.value
 
-    def get(self) -> str:
+    def get(self, path: str = "/") -> str:
         url = self.target.url(self.app)
         assert url is not None
         connection = http.client.HTTPConnection(urlsplit(url).netloc, timeout=10)
         try:
-            connection.request("GET", "/")
+            connection.request("GET", path)
             return connection.getresponse().read().decode()
         finally:
             connection.close()

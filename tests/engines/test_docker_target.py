@@ -6,11 +6,9 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from dataclasses import replace
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
-from uuid import uuid4
 
 import docker
 import pytest
@@ -21,21 +19,14 @@ from gitreceive.engines.docker_target import DockerTarget
 from gitreceive.engines.docker_target.containers import owner
 from gitreceive.errors import RolloutError
 from gitreceive.model import (
-    AppName,
-    CommitId,
     CronRun,
     Digest,
-    Image,
     ImageRef,
     LogQuery,
     LogSource,
     OneOff,
-    ProcessType,
-    Release,
-    Secret,
     UserName,
 )
-from gitreceive.voice import Voice
 from tests.engines.health_contract import HealthContract
 from tests.engines.images import client, python_image
 from tests.engines.stage import Stage
@@ -43,28 +34,6 @@ from tests.engines.target_contract import TargetContract
 
 pytestmark = pytest.mark.docker
 
-SERVER = """
-import http.server, os, sys, time
-class Handler(http.server.BaseHTTPRequestHandler):
-    protocol_version = 'HTTP/1.1'
-    def do_GET(self):
-        if self.path == '/slow':
-            time.sleep(2)
-        body = (os.environ['GITRECEIVE_RELEASE'] + ' ' + os.environ.get('GREETING', '')).encode()
-        if self.path == '/large':
-            body = b'x' * (20 << 20)
-        self.send_response(200)
-        self.send_header('Content-Length', str(len(body)))
-        self.end_headers()
-        self.wfile.write(body)
-        print('served', self.path, os.environ['GITRECEIVE_RELEASE'], flush=True)
-    def log_message(self, *arguments):
-        pass
-class Server(http.server.ThreadingHTTPServer):
-    request_queue_size = 128
-Server(('', int(os.environ['PORT'])), Handler).serve_forever()
-"""
-TICKER = "import time, os\nfor n in range(10**6):\n    print('tick', os.environ['GITRECEIVE_RELEASE'], n, flush=True)\n    time.sleep(0.1)"
 FIRST_PORT = 18100
 
 
@@ -81,50 +50,13 @@ def engine() -> Iterator[docker.APIClient]:
     found.close()
 
 
-class Ground:
-    """One server's data folder, one app, and what was said."""
+class Ground(Stage):
+    """A stage with a data folder, as the server of an app has it."""
 
     def __init__(self, image: ImageRef, data_dir: Path, **docker_settings: Any) -> None:
         values = {"first_port": FIRST_PORT, "deadline": 20, "drain": 10} | docker_settings
         self.settings = Settings(data_dir=data_dir, docker=DockerSettings(**values))
-        self.app = AppName.parse(f"shop-{uuid4().hex[:8]}")
-        self.image = image
-        self.said = bytearray()
-        self.log = Voice(self.said.extend)
-        self.target = DockerTarget(self.settings)
-
-    def release(
-        self, number: int, web: str | None = SERVER, worker: str | None = None, **changes: Any
-    ) -> Release:
-        processes = tuple(
-            ProcessType(name, ("python3", "-u", "-c", program))
-            for name, program in (("web", web), ("worker", worker))
-            if program is not None
-        )
-        release = Release(
-            app=self.app,
-            number=number,
-            image=Image(self.image, processes, None, ("test@1",)),
-            commit=CommitId("a" * 40),
-            config={"GREETING": Secret("hello-canary")},
-            user=UserName("ada"),
-            description="Deploy aaaaaaa",
-            created_at=datetime.now(UTC),
-        )
-        return replace(release, **changes)
-
-    def roll_out(self, release: Release) -> None:
-        self.target.roll_out(release, self.log, Cancellation())
-
-    def get(self, path: str = "/") -> str:
-        url = self.target.url(self.app)
-        assert url is not None
-        connection = http.client.HTTPConnection(urlsplit(url).netloc, timeout=10)
-        try:
-            connection.request("GET", path)
-            return connection.getresponse().read().decode()
-        finally:
-            connection.close()
+        super().__init__(DockerTarget(self.settings), image)
 
     def containers(self, engine: docker.APIClient) -> list[Any]:
         return list(engine.containers(all=True, filters={"label": f"gitreceive.app={self.app}"}))
