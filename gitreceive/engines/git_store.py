@@ -3,7 +3,6 @@
 import contextlib
 import fcntl
 import os
-import re
 import shutil
 import stat
 import tempfile
@@ -20,13 +19,13 @@ from dulwich.repo import Repo
 from gitreceive.config import Settings, repository_path
 from gitreceive.errors import GitreceiveError, SourceError, StaleError, UnavailableError
 from gitreceive.git.process import git_at, run_git, streaming
+from gitreceive.git.version import OLDEST, is_new_enough, version
 from gitreceive.model import ZERO_COMMIT, AppName, Check, CommitId, JobId, Source, SourceEntry, TreeEntry
 
 _QUICK = 60.0  # seconds for a call that only looks at, or moves, a ref
 _LONG = 1800.0  # for one that packs a repository anew
 _SUBMODULE = 0o160000
 _MANY_PACKS = 10  # which are not worth it yet
-_OLDEST_GIT = (2, 32)
 
 
 class GitStore:
@@ -191,15 +190,14 @@ class GitStore:
         return streaming(command, self._path(source.repository), whole=True)
 
     def check(self) -> Iterator[Check]:
-        """The git that receives: proc-receive hooks are since 2.29, packing anew in parts since 2.32 (June 2021)."""
+        """The git that receives."""
         try:
-            said = run_git(["version"]).stdout.decode("ascii", "replace").strip()
+            said = version()
         except UnavailableError as error:
             yield Check("git", ok=False, seen=error.message, fix="apt-get install git")
             return
-        number = re.search(r"(\d+)\.(\d+)", said)
-        ok = number is not None and (int(number[1]), int(number[2])) >= _OLDEST_GIT
-        yield Check("git", ok=ok, seen=said, fix="" if ok else "install git 2.32 or newer")
+        ok = is_new_enough(said)
+        yield Check("git", ok=ok, seen=said, fix="" if ok else f"install git {OLDEST} or newer")
 
     def _movable_from(self, app: AppName, ref: str, old: CommitId, new: CommitId) -> CommitId:
         now = self.head(app, ref)

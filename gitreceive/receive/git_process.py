@@ -1,7 +1,6 @@
 """The git programs that speak with a client, and the hooks that they run: command lines, environment, limits."""
 
 import os
-import re
 import resource
 import sys
 from collections.abc import Mapping
@@ -9,11 +8,11 @@ from pathlib import Path
 
 from gitreceive.config import Settings
 from gitreceive.errors import ConfigError
-from gitreceive.git.process import git_command, git_environment, run_git
+from gitreceive.git.process import git_command, git_environment
+from gitreceive.git.version import OLDEST, is_new_enough, version
 from gitreceive.receive import hook
 
 HOOKS = ("pre-receive", "proc-receive")
-_OLDEST_GIT = (2, 32)  # proc-receive is since 2.29; see the store for the rest
 _HEAP = 512 << 20  # bytes that each of git's processes may write to: a pack of 202 bytes can ask for 1 GiB
 _CPU = 1200  # seconds of one process
 _HUGE = "32m"  # blobs above this are streamed, never held or compared
@@ -93,13 +92,10 @@ def limit(pid: int) -> None:
 
 
 def check_git(said: str | None = None) -> None:
-    """Raise ConfigError unless git runs proc-receive: an older one would move refs with no deploy. ``said``: by ``git version``."""
-    if said is None:
-        said = run_git(["version"]).stdout.decode("utf-8", "replace").strip()
-    found = re.match(r"git version (\d+)\.(\d+)", said)
-    if not found or (int(found[1]), int(found[2])) < _OLDEST_GIT:
-        oldest = ".".join(map(str, _OLDEST_GIT))
-        raise ConfigError(f"{said or 'git'} cannot deploy", hint=f"install git {oldest} or newer")
+    """Raise ConfigError unless git is new enough: an old one would move refs with no deploy. ``said``: by ``git version``."""
+    said = version() if said is None else said
+    if not is_new_enough(said):
+        raise ConfigError(f"{said or 'git'} cannot deploy", hint=f"install git {OLDEST} or newer")
 
 
 def hooks_path(settings: Settings) -> Path:
