@@ -279,6 +279,16 @@ _PULL = 'rpc error: code = Unknown desc = failed to pull and unpack image "r/sho
         pytest.param("read tcp 10.0.0.1:3->10.0.0.2:5000: read: connection reset by peer", True, id="reset"),
         pytest.param('Get "https://r/v2/shop/manifests/sha256:00": EOF', True, id="EOF"),
         pytest.param("short read: expected 500 bytes but got 100: unexpected EOF", True, id="cut"),
+        pytest.param(
+            'net/http: HTTP/1.x transport connection broken: malformed MIME header: missing colon: "Acc"',
+            True,
+            id="half a head",
+        ),
+        pytest.param(
+            'net/http: HTTP/1.x transport connection broken: malformed HTTP response "\\x15\\x03\\x01"',
+            False,
+            id="TLS where none is expected",
+        ),
         pytest.param("r/shop@sha256:00: not found", False, id="not found"),
         pytest.param("unexpected status code [manifests sha256:00]: 401 Unauthorized", False, id="401"),
         pytest.param("dial tcp: lookup r.example on 10.0.0.1:53: no such host", False, id="no such host"),

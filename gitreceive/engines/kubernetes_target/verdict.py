@@ -19,7 +19,8 @@ _PULL_REASONS = {
 # words of a node's about a registry that failed it in a way that may pass: the kubelet pulls again, after 10 s, 20 s, 40 s
 _PASSING_PULL = re.compile(
     r"\bstatus\b.*?: (429|5\d\d)\b|toomanyrequests|connection reset|broken pipe|\bEOF\b|i/o timeout|"
-    r"TLS handshake timeout|Client\.Timeout|deadline exceeded",
+    r"TLS handshake timeout|Client\.Timeout|deadline exceeded|"
+    r'transport connection broken(?!: malformed HTTP response "\\x)',  # half a head; no text at all is TLS, which does not pass
     re.IGNORECASE,
 )
 _START_REASONS = {"CreateContainerError", "RunContainerError", "StartError", "ContainerCannotRun"}
