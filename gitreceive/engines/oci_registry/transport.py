@@ -4,6 +4,7 @@ import json
 import ssl
 import threading
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
@@ -136,14 +137,21 @@ class Transport:
         self._authorizer = Authorizer(self._ask, login, self.is_plain)
         self._lock = threading.Lock()
         self._clients: dict[bool, httpx.Client] = {}
+        self._under_way, self._closed = 0, False
 
     def is_plain(self, host: str) -> bool:
         return host in self._insecure or is_loopback(host)
 
     def close(self) -> None:
+        """No call begins any more; with the last that is under way in another thread its connection goes, too."""
         with self._lock:
-            clients, self._clients = self._clients, {}
-        for client in clients.values():
+            self._closed = True
+        self._close_unused()
+
+    def _close_unused(self) -> None:
+        with self._lock:
+            clients = tuple(self._clients.values()) if self._closed and not self._under_way else ()
+        for client in clients:
             client.close()
 
     def send(self, call: Call, errand: Errand) -> Answer:
@@ -187,13 +195,13 @@ class Transport:
         content = _watched(call.body.open(), errand) if call.body else None
         follow = call.method in {"GET", "HEAD"}
         try:
-            client = self._client(url)
-            request = client.build_request(call.method, url, headers=headers, content=content)
-            response = client.send(request, stream=True, follow_redirects=follow)
-            try:
-                return Answer(response.status_code, response.headers, _read(response, call, errand))
-            finally:
-                response.close()
+            with self._client(url) as client:
+                request = client.build_request(call.method, url, headers=headers, content=content)
+                response = client.send(request, stream=True, follow_redirects=follow)
+                try:
+                    return Answer(response.status_code, response.headers, _read(response, call, errand))
+                finally:
+                    response.close()
         except (
             httpx.LocalProtocolError,
             httpx.InvalidURL,
@@ -223,12 +231,23 @@ class Transport:
             hint="as the user that runs the server: docker login",
         )
 
-    def _client(self, url: str) -> httpx.Client:
+    @contextmanager
+    def _client(self, url: str) -> Iterator[httpx.Client]:
+        """It stays open while it is used. Raises RegistryError once the transport is closed."""
         near = is_loopback(urlsplit(url).netloc)
         with self._lock:
+            if self._closed:
+                raise RegistryError("the registry is not asked any more")
             if near not in self._clients:
                 self._clients[near] = self._new_client(near=near)
-            return self._clients[near]
+            client = self._clients[near]
+            self._under_way += 1
+        try:
+            yield client
+        finally:
+            with self._lock:
+                self._under_way -= 1
+            self._close_unused()
 
     def _new_client(self, *, near: bool) -> httpx.Client:
         if self._way:
