@@ -145,7 +145,7 @@ def test_a_cancel_stops_the_build_and_its_container(site: Site, engine: Any) -> 
     began = time.monotonic()
     with pytest.raises(CanceledError):
         site.build('RUN sleep 98.7654\nCMD ["x"]').__enter__()
-    assert time.monotonic() - began < 60
+    assert time.monotonic() - began < 7
     end = time.monotonic() + 5
     while any("98.7654" in container["Command"] for container in engine.containers()):
         assert time.monotonic() < end, "the build's container goes on"
@@ -157,7 +157,7 @@ def test_a_build_that_takes_too_long_is_stopped(make: Callable[..., Site]) -> No
     began = time.monotonic()
     with pytest.raises(BuildLimitError, match="longer than 2 s"):
         site.build('RUN sleep 60\nCMD ["x"]').__enter__()
-    assert time.monotonic() - began < 30
+    assert time.monotonic() - began < 7
 
 
 def test_a_build_that_takes_too_much_memory_is_stopped(make: Callable[..., Site]) -> None:

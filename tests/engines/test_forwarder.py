@@ -114,7 +114,7 @@ def test_what_is_under_way_finishes_and_what_does_not_is_cut(
         assert client.recv(100) == b"old again"
         began = time.monotonic()
         assert forwarder.drain("shop", [old.address], 0.3) == 1
-        assert time.monotonic() - began >= 0.3
+        assert 0.3 <= time.monotonic() - began < 2
         assert client.recv(100) == b""
 
 

@@ -42,7 +42,7 @@ def image() -> Iterator[ImageRef]:
 
 
 def settings(**changes: Any) -> Settings:
-    small: dict[str, Any] = {"deadline": 150, "memory": "128Mi", "cpu": "20m"}
+    small: dict[str, Any] = {"deadline": 60, "memory": "128Mi", "cpu": "20m"}
     return Settings(kubernetes=KubernetesSettings(**{**small, **changes}))
 
 

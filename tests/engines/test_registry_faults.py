@@ -110,7 +110,7 @@ def test_a_wish_to_wait_longer_than_patience_fails_at_once(
 
     with pytest.raises(RegistryError, match="429"):
         publish(engine, tmp_path)
-    assert time.monotonic() - began < 600
+    assert time.monotonic() - began < 3
 
 
 @pytest.mark.parametrize("bytes_taken", [0, 100])
@@ -212,7 +212,7 @@ def test_a_cancel_is_heard_while_the_registry_is_silent(server: ScriptedRegistry
     with connected(server, attempts=1) as registry:
         with pytest.raises(CanceledError, match="bob"):
             registry.publish(build(layer(tmp_path, "app")), "shop", Notes(), cancel)
-        assert time.monotonic() - began < 30
+        assert time.monotonic() - began < 1.5
         answer.set()
     timer.join()
     assert not server.manifests

@@ -74,7 +74,7 @@ def test_a_build_out_of_memory_says_so(make: Make, packs: Path, stack: Stack) ->
         fails(make(memory="128m"), request({"hello": b""}, stack))
 
 
-def test_a_canceled_build_ends_before_its_step_does_and_leaves_no_container(
+def test_a_canceled_build_ends_within_a_second_and_leaves_no_container(
     make: Make, packs: Path, stack: Stack, client: docker.APIClient
 ) -> None:
     write_buildpack(packs, "one", build="echo begun; sleep 60")
@@ -96,7 +96,7 @@ def test_a_canceled_build_ends_before_its_step_does_and_leaves_no_container(
     ):
         pytest.fail("the build went well")
     thread.join()
-    assert time.monotonic() - canceled[0] < 30
+    assert time.monotonic() - canceled[0] < 2
     assert not client.containers(
         all=True, filters={"label": [f"gitreceive.data={builder.owner}", "gitreceive.job"]}
     )
